@@ -1,0 +1,169 @@
+//! Bifrost's `config.json`, as far as text completions need it.
+//!
+//! [`Config::from_json`] reads the file that a user already has; what it does not know it ignores and
+//! names in [`Config::ignored`]. Secrets are given as they are or as `env.NAME`, and are resolved once,
+//! here, through the look-up that the caller passes.
+
+mod file;
+mod virtual_key;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::Ttl;
+pub use virtual_key::{Models, ProviderGrant, VirtualKey};
+
+/// How long a result is kept where neither client nor operator says: Bifrost's default.
+const DEFAULT_TTL_SECONDS: u64 = 3600;
+/// Bifrost's is 30 s, which is short for jobs that exist because calls take minutes.
+const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+/// Bifrost's `DefaultRetryBackoffInitial`.
+const DEFAULT_BACKOFF_INITIAL: Duration = Duration::from_millis(500);
+/// Bifrost's `DefaultRetryBackoffMax`.
+const DEFAULT_BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// What the operator configured.
+#[derive(Debug)]
+pub struct Config {
+    /// How long a result is kept where the client does not say.
+    pub default_ttl: Ttl,
+    /// Whether a submit needs a virtual key.
+    pub require_virtual_key: bool,
+    /// Providers by the name that clients use in `provider/model`.
+    pub providers: BTreeMap<String, ProviderConfig>,
+    /// The virtual keys.
+    pub virtual_keys: Vec<VirtualKey>,
+    /// Paths of what the file holds and we do not read.
+    pub ignored: Vec<String>,
+    /// Providers of the file whose API we do not speak, and that have no `base_url` which might speak OpenAI's.
+    pub unsupported: Vec<String>,
+}
+
+/// One provider.
+#[derive(Debug)]
+pub struct ProviderConfig {
+    /// The API that it speaks: its own name, or a custom provider's `base_provider_type`.
+    pub kind: String,
+    /// Where it is; none means the kind's own default.
+    pub base_url: Option<String>,
+    /// Its keys; empty for one that needs none.
+    pub keys: Vec<ProviderKey>,
+    /// How long one call may take.
+    pub request_timeout: Duration,
+    /// Calls after the first, to the same target.
+    pub max_retries: u32,
+    /// The wait before the first retry, doubled for each further one.
+    pub backoff_initial: Duration,
+    /// The longest such wait.
+    pub backoff_max: Duration,
+    /// Headers sent with each call.
+    pub extra_headers: Vec<(String, SecretString)>,
+    /// Calls that one worker has under way at once.
+    pub concurrency: Option<usize>,
+}
+
+/// One key of a provider.
+#[derive(Debug)]
+pub struct ProviderKey {
+    /// What logs and journals call it.
+    pub name: String,
+    /// The secret itself.
+    pub value: SecretString,
+    /// The models that it serves.
+    pub models: Models,
+    /// Its share of the calls, relative to the others.
+    pub weight: f64,
+    /// Model names of the client's, to the provider's.
+    pub aliases: BTreeMap<String, String>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It is not JSON of the right shape; the text says where.
+    #[error("{path}: {message}")]
+    Shape {
+        /// The member at fault.
+        path: String,
+        /// What was expected there.
+        message: String,
+    },
+    /// It refers to an environment variable that is not set.
+    #[error("{path}: the environment variable {name} is not set")]
+    UnsetVariable {
+        /// The member that refers to it.
+        path: String,
+        /// The variable.
+        name: String,
+    },
+}
+
+/// Looks up an environment variable.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Providers that need nothing but their key: name, and the variable that usually holds it.
+const USUAL_VARIABLES: [(&str, &str); 1] = [("openai", "OPENAI_API_KEY")];
+
+impl Config {
+    /// Reads a `config.json`.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the member at fault and never a secret.
+    pub fn from_json(text: &str, environment: Environment<'_>) -> Result<Self, ConfigError> {
+        file::read(text, environment)
+    }
+
+    /// The configuration without a file: every provider whose usual variable is set.
+    pub fn from_environment(environment: Environment<'_>) -> Self {
+        let provider = |(name, variable): (&str, &str)| {
+            let value = environment(variable).filter(|value| !value.is_empty())?;
+            let mut provider = ProviderConfig::new(name);
+            provider.keys.push(ProviderKey {
+                name: variable.to_owned(),
+                value: value.into(),
+                models: Models::All,
+                weight: 1.0,
+                aliases: BTreeMap::new(),
+            });
+            Some((name.to_owned(), provider))
+        };
+        Self { providers: USUAL_VARIABLES.into_iter().filter_map(provider).collect(), ..Self::default() }
+    }
+
+    /// The configured virtual key with this value, active or not.
+    pub fn virtual_key(&self, value: &str) -> Option<&VirtualKey> {
+        self.virtual_keys.iter().find(|key| key.has_value(value))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            default_ttl: Ttl::from_seconds(DEFAULT_TTL_SECONDS).unwrap_or(Ttl::MAX),
+            require_virtual_key: false,
+            providers: BTreeMap::new(),
+            virtual_keys: Vec::new(),
+            ignored: Vec::new(),
+            unsupported: Vec::new(),
+        }
+    }
+}
+
+impl ProviderConfig {
+    /// A provider of this kind with nothing configured.
+    pub fn new(kind: &str) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            base_url: None,
+            keys: Vec::new(),
+            request_timeout: DEFAULT_REQUEST_TIMEOUT,
+            max_retries: 0,
+            backoff_initial: DEFAULT_BACKOFF_INITIAL,
+            backoff_max: DEFAULT_BACKOFF_MAX,
+            extra_headers: Vec::new(),
+            concurrency: None,
+        }
+    }
+}

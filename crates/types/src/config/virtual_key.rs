@@ -1,0 +1,72 @@
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::Target;
+
+/// A key that the operator gives to a client; it names an owner and what that owner may use.
+#[derive(Debug)]
+pub struct VirtualKey {
+    /// What jobs, logs and metrics call it: never the value.
+    pub id: String,
+    /// The secret that the client sends.
+    pub value: SecretString,
+    /// Whether it may be used.
+    pub active: bool,
+    /// What it may use; nothing where empty.
+    pub grants: Vec<ProviderGrant>,
+}
+
+/// One provider that a virtual key may use.
+#[derive(Debug)]
+pub struct ProviderGrant {
+    /// The provider.
+    pub provider: String,
+    /// The models of it.
+    pub models: Models,
+    /// Names of the provider's keys that may serve it.
+    pub key_ids: Models,
+}
+
+/// A set of names: all of them, or those listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Models {
+    /// `["*"]`.
+    All,
+    /// These and no others.
+    Only(Vec<String>),
+}
+
+impl Models {
+    /// Whether `name` is in the set.
+    pub fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.iter().any(|listed| listed == name),
+        }
+    }
+}
+
+impl From<Vec<String>> for Models {
+    fn from(names: Vec<String>) -> Self {
+        if names.iter().any(|name| name == "*") { Self::All } else { Self::Only(names) }
+    }
+}
+
+impl VirtualKey {
+    /// Whether it may use `target`.
+    pub fn allows(&self, target: &Target) -> bool {
+        self.grant(target.provider()).is_some_and(|grant| grant.models.contains(target.model()))
+    }
+
+    /// What it may use of `provider`.
+    pub fn grant(&self, provider: &str) -> Option<&ProviderGrant> {
+        self.grants.iter().find(|grant| grant.provider == provider)
+    }
+
+    /// Compares in a time that does not depend on where the two differ.
+    pub(super) fn has_value(&self, value: &str) -> bool {
+        let ours = self.value.expose_secret().as_bytes();
+        let theirs = value.as_bytes();
+        ours.len() == theirs.len()
+            && ours.iter().zip(theirs).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    }
+}

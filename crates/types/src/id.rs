@@ -1,0 +1,117 @@
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::Timestamp;
+
+/// Low bits of an id that hold its shard: room for 1,024 shards.
+const SHARD_BITS: u32 = 10;
+const SHARD_MASK: u128 = (1 << SHARD_BITS) - 1;
+
+/// One of the groups of keys that jobs are spread over; all keys of a job are in its shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Shard(u16);
+
+impl Shard {
+    /// Shards are numbered from 0 to this, exclusive.
+    pub const LIMIT: u16 = 1 << SHARD_BITS;
+
+    /// The shard with this number, if it is below [`Shard::LIMIT`].
+    pub const fn new(number: u16) -> Option<Self> {
+        if number < Self::LIMIT { Some(Self(number)) } else { None }
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+}
+
+/// A job's id: a UUIDv7 whose lowest bits hold its [`Shard`], so that a poll needs no look-up and the
+/// number of shards can grow while jobs wait.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(Uuid);
+
+impl JobId {
+    /// A fresh id in `shard`, stamped with this machine's clock.
+    pub fn new(shard: Shard) -> Self {
+        let bits = Uuid::now_v7().as_u128();
+        Self(Uuid::from_u128((bits & !SHARD_MASK) | u128::from(shard.0)))
+    }
+
+    /// The shard that its keys are in.
+    pub fn shard(self) -> Shard {
+        let bits = self.0.as_u128() & SHARD_MASK;
+        Shard(u16::try_from(bits).unwrap_or_default())
+    }
+
+    /// When it was made: the `created_at` of its job. The epoch for an id that is not a UUIDv7.
+    pub fn created_at(self) -> Timestamp {
+        let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
+        Timestamp::from_millis(seconds.saturating_mul(1000).saturating_add(u64::from(nanos / 1_000_000)))
+    }
+}
+
+/// Why a string is not a [`JobId`].
+#[derive(Debug, thiserror::Error)]
+#[error("a job id is a UUID in its 8-4-4-4-12 form")]
+pub struct InvalidJobId;
+
+impl FromStr for JobId {
+    type Err = InvalidJobId;
+
+    /// Takes the hyphenated form only, in either case: the others have no one spelling to log or compare.
+    fn from_str(text: &str) -> Result<Self, InvalidJobId> {
+        if text.len() != uuid::fmt::Hyphenated::LENGTH {
+            return Err(InvalidJobId);
+        }
+        Uuid::try_parse(text).map(Self).map_err(|_| InvalidJobId)
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(out)
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+impl serde::Serialize for JobId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_keeps_its_shard_and_its_time_through_text() {
+        let shard = Shard::new(1023).unwrap();
+        let id = JobId::new(shard);
+        let back: JobId = id.to_string().parse().unwrap();
+        assert_eq!((back, back.shard()), (id, shard));
+        assert!(back.created_at() > Timestamp::from_millis(1_700_000_000_000));
+        assert_eq!(id.to_string().to_uppercase().parse::<JobId>().unwrap(), id);
+    }
+
+    #[test]
+    fn only_the_hyphenated_form_is_an_id() {
+        let simple = "0199d5fea2b47c3e8f1a2b3c4d5e6f70";
+        for text in ["", "x", simple, &format!("{{{simple}}}"), "../../../../../../../../../../../etc/pw"] {
+            assert!(text.parse::<JobId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shard_is_bounded() {
+        assert!(Shard::new(Shard::LIMIT).is_none());
+    }
+}

@@ -1,0 +1,31 @@
+//! The words that Hermod's crates share: what a client sends ([`CompletionRequest`]), what it gets back
+//! ([`JobView`], [`ErrorBody`]), and the operator's `config.json` ([`Config`]).
+//!
+//! Nothing here does I/O, and a value that exists is valid: a [`Target`] has a provider and a model, a
+//! [`Ttl`] is positive, a [`JobId`] is a UUID.
+
+mod completion;
+pub mod config;
+mod error;
+mod id;
+mod job;
+mod raw;
+mod request;
+mod shape;
+mod target;
+mod timestamp;
+mod ttl;
+
+pub use completion::{CompletionExtra, compose_completion};
+pub use config::Config;
+pub use error::{ErrorBody, ErrorCode, ErrorDetail, ErrorExtra};
+pub use id::{JobId, Shard};
+pub use job::{JobStatus, JobView};
+pub use raw::RawObject;
+pub use request::{CompletionRequest, InvalidRequest, MAX_FALLBACKS};
+pub use target::{InvalidTarget, Target};
+pub use timestamp::Timestamp;
+pub use ttl::Ttl;
+
+/// What `extra_fields.request_type` says of every job here.
+pub const REQUEST_TYPE: &str = "text_completion";
