@@ -1,0 +1,37 @@
+-- submit: writes each job's record and its entry in the queue, or neither.
+-- Safe to send again: a job whose record exists is taken once.
+-- KEYS  1 queue   2.. one job each
+-- ARGV  1 group   2 limit of waiting jobs, 0 for none
+--       then for each job: id, request, owner ('' for none)
+-- ->    for each job: 1 accepted   0 refused, the queue is full
+local queue, group, limit = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local jobs = #KEYS - 1
+
+local room = math.huge
+if limit > 0 then
+  local waiting = redis.call('XLEN', queue)
+  if waiting + jobs > limit then
+    -- What is delivered and not yet ended is in the stream too, but does not wait.
+    local pending = redis.pcall('XPENDING', queue, group)
+    if not pending.err then waiting = waiting - pending[1] end
+  end
+  room = limit - waiting
+end
+
+local taken = {}
+for i = 1, jobs do
+  local job = KEYS[i + 1]
+  local id, request, owner = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
+  if redis.call('EXISTS', job) == 1 then
+    taken[i] = 1
+  elseif room <= 0 then
+    taken[i] = 0
+  else
+    room = room - 1
+    local entry = redis.call('XADD', queue, '*', 'id', id)
+    redis.call('HSET', job, 'status', 'pending', 'entry', entry, 'request', request)
+    if owner ~= '' then redis.call('HSET', job, 'owner', owner) end
+    taken[i] = 1
+  end
+end
+return taken

@@ -1,0 +1,172 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hermod_types::JobId;
+use redis::aio::MultiplexedConnection;
+use redis::streams::{StreamAutoClaimReply, StreamId, StreamReadReply};
+use redis::{Cmd, FromRedisValue, Pipeline};
+
+use crate::keys::{GROUP, Keys};
+use crate::store::{Call, Lane};
+use crate::{QueueError, Store, WorkerName};
+
+/// Where XAUTOCLAIM starts, and where it says that it has seen all.
+const FROM_THE_START: &str = "0-0";
+/// Reclaim calls in one go: each looks at up to ten entries for each free slot.
+const MAX_SWEEPS: usize = 100;
+
+/// An entry of the queue that this worker has claimed but not started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id in the stream.
+    pub entry: String,
+    /// The job that it is for.
+    pub id: JobId,
+}
+
+/// Takes entries out of the queue for one worker: new ones, and those of workers that are gone.
+pub struct Claimer {
+    worker: WorkerName,
+    keys: Keys,
+    lease: Duration,
+    store: Store,
+    lane: Lane,
+    blocking: Option<MultiplexedConnection>,
+    /// Redis's id of the blocking connection; 0 while there is none.
+    client_id: Arc<AtomicU64>,
+    cursor: String,
+}
+
+impl Claimer {
+    pub(crate) fn new(store: &Store, worker: WorkerName, keys: Keys, lease: Duration) -> Self {
+        Self {
+            worker,
+            keys,
+            lease,
+            lane: store.lane(),
+            store: store.clone(),
+            blocking: None,
+            client_id: Arc::default(),
+            cursor: FROM_THE_START.to_owned(),
+        }
+    }
+
+    /// Makes the consumer group, from the first entry on, if it is missing.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn ensure_group(&mut self) -> Result<(), QueueError> {
+        let mut command = redis::cmd("XGROUP");
+        command.arg("CREATE").arg(&self.keys.queue).arg(GROUP).arg("0").arg("MKSTREAM");
+        match self.lane.run::<()>(Call::Command(&command)).await {
+            Err(QueueError::Unexpected(text)) if text.contains("BUSYGROUP") => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Claims up to `slots` new entries, and waits up to `block` for the first. Nothing is lost when the
+    /// wait is cut short through [`Unblock`].
+    ///
+    /// # Errors
+    /// If Redis does not answer, or the group is missing.
+    pub async fn claim(&mut self, slots: usize, block: Duration) -> Result<Vec<Entry>, QueueError> {
+        let mut command = redis::cmd("XREADGROUP");
+        command.arg("GROUP").arg(GROUP).arg(self.worker.as_str()).arg("COUNT").arg(slots);
+        command.arg("BLOCK").arg(block.as_millis().max(1).to_string());
+        command.arg("STREAMS").arg(&self.keys.queue).arg(">");
+        let outcome = self.read(&command, block).await;
+        if outcome.as_ref().is_err_and(QueueError::ends_connection) {
+            // The server keeps the read blocked and would give the next entry to nobody, so the connection
+            // is dropped whole.
+            self.blocking = None;
+            self.client_id.store(0, Ordering::Relaxed);
+        }
+        self.store.health().note(&outcome);
+        let reply: Option<StreamReadReply> = outcome?;
+        self.entries(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|stream| stream.ids)).await
+    }
+
+    async fn read<T: FromRedisValue>(&mut self, command: &Cmd, block: Duration) -> Result<T, QueueError> {
+        let connection = match &mut self.blocking {
+            Some(connection) => connection,
+            none => {
+                let mut connection = self.store.blocking(block).await?;
+                let client_id = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await?;
+                self.client_id.store(client_id, Ordering::Relaxed);
+                none.insert(connection)
+            }
+        };
+        Ok(command.query_async(connection).await?)
+    }
+
+    /// Claims up to `slots` entries whose worker has not renewed them for a lease: it is gone, or has
+    /// handed them back.
+    ///
+    /// # Errors
+    /// If Redis does not answer, or the group is missing.
+    pub async fn reclaim(&mut self, slots: usize) -> Result<Vec<Entry>, QueueError> {
+        let mut claimed = Vec::new();
+        for _ in 0..MAX_SWEEPS {
+            let mut command = redis::cmd("XAUTOCLAIM");
+            command.arg(&self.keys.queue).arg(GROUP).arg(self.worker.as_str());
+            command.arg(self.lease.as_millis().to_string()).arg(&self.cursor);
+            command.arg("COUNT").arg(slots - claimed.len());
+            let reply: StreamAutoClaimReply = self.lane.run(Call::Command(&command)).await?;
+            claimed.extend(self.entries(reply.claimed.into_iter()).await?);
+            self.cursor = reply.next_stream_id;
+            if self.cursor == FROM_THE_START || claimed.len() >= slots {
+                break;
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// What ends a [`Claimer::claim`] that waits.
+    pub fn unblock(&self) -> Unblock {
+        Unblock { store: self.store.clone(), client_id: Arc::clone(&self.client_id) }
+    }
+
+    /// The jobs that `ids` stand for. What stands for none is not ours: it is removed, or it would be
+    /// claimed for ever.
+    async fn entries(&mut self, ids: impl Iterator<Item = StreamId>) -> Result<Vec<Entry>, QueueError> {
+        let (mut entries, mut strangers) = (Vec::new(), Vec::new());
+        for stream in ids {
+            let id: Option<String> = stream.get("id");
+            match id.and_then(|id| id.parse().ok()) {
+                Some(id) => entries.push(Entry { entry: stream.id, id }),
+                None => strangers.push(stream.id),
+            }
+        }
+        if !strangers.is_empty() {
+            tracing::warn!(entries = ?strangers, "removed entries of the queue that name no job");
+            let mut pipeline = Pipeline::with_capacity(2);
+            pipeline.cmd("XACK").arg(&self.keys.queue).arg(GROUP).arg(&strangers);
+            pipeline.cmd("XDEL").arg(&self.keys.queue).arg(&strangers);
+            self.lane.run::<()>(Call::Pipeline(&pipeline)).await?;
+        }
+        Ok(entries)
+    }
+}
+
+/// Ends one claimer's blocked read from outside, so that no entry is on its way to it afterwards.
+pub struct Unblock {
+    store: Store,
+    client_id: Arc<AtomicU64>,
+}
+
+impl Unblock {
+    /// Makes the read return, if there is one.
+    ///
+    /// # Errors
+    /// If Redis does not answer; the read then ends at the end of its wait.
+    pub async fn run(&self) -> Result<(), QueueError> {
+        let client_id = self.client_id.load(Ordering::Relaxed);
+        if client_id == 0 {
+            return Ok(());
+        }
+        let mut command = redis::cmd("CLIENT");
+        command.arg("UNBLOCK").arg(client_id);
+        self.store.lane().run::<()>(Call::Command(&command)).await
+    }
+}

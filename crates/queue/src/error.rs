@@ -1,0 +1,83 @@
+use deadpool_redis::PoolError;
+use redis::{ErrorKind, RedisError};
+
+/// Why Redis did not do what it was asked, by name: each is handled in its own way.
+///
+/// The text is for our log; clients are told only that the queue is unavailable.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum QueueError {
+    /// No connection, or it broke, or no answer in time.
+    #[error("Redis cannot be reached: {0}")]
+    Unreachable(String),
+    /// `LOADING`: it reads its data after a restart.
+    #[error("Redis is loading its data")]
+    Loading,
+    /// `BUSY`: a script holds it up.
+    #[error("Redis is busy with a script")]
+    Busy,
+    /// `OOM`: `maxmemory` is reached.
+    #[error("Redis is out of memory")]
+    OutOfMemory,
+    /// `MISCONF`: it refuses writes because it cannot persist them.
+    #[error("Redis refuses writes because it cannot persist them")]
+    CannotPersist,
+    /// `READONLY`: a failover made it a replica; the next connection may reach the new primary.
+    #[error("Redis is a read-only replica")]
+    ReadOnly,
+    /// `NOREPLICAS`, `MASTERDOWN`, `CLUSTERDOWN`: its other half is missing.
+    #[error("Redis lacks its replicas or its primary: {0}")]
+    Degraded(String),
+    /// `NOAUTH`, `WRONGPASS`, `NOPERM`: it does not let us.
+    #[error("Redis denies access: {0}")]
+    Denied(String),
+    /// `NOGROUP`: the consumer group is gone, or was never made.
+    #[error("the consumer group is missing")]
+    NoGroup,
+    /// Anything else.
+    #[error("unexpected answer of Redis: {0}")]
+    Unexpected(String),
+}
+
+impl QueueError {
+    /// Whether the connection that gave it is of no further use.
+    pub(crate) const fn ends_connection(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::ReadOnly | Self::Denied(_))
+    }
+
+    /// Whether sending the same again over a new connection may help at once.
+    pub(crate) const fn is_worth_reconnecting(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::ReadOnly)
+    }
+}
+
+impl From<RedisError> for QueueError {
+    fn from(error: RedisError) -> Self {
+        match error.code().unwrap_or_default() {
+            "LOADING" => Self::Loading,
+            "BUSY" => Self::Busy,
+            "OOM" => Self::OutOfMemory,
+            "MISCONF" => Self::CannotPersist,
+            "READONLY" => Self::ReadOnly,
+            "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN" => Self::Degraded(error.to_string()),
+            "NOAUTH" | "WRONGPASS" | "NOPERM" => Self::Denied(error.to_string()),
+            "NOGROUP" => Self::NoGroup,
+            "" if error.kind() == ErrorKind::AuthenticationFailed => Self::Denied(error.to_string()),
+            "" if error.is_io_error() || error.is_unrecoverable_error() => {
+                Self::Unreachable(error.to_string())
+            }
+            _ => Self::Unexpected(error.to_string()),
+        }
+    }
+}
+
+impl From<PoolError> for QueueError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => error.into(),
+            PoolError::Timeout(_) => Self::Unreachable("no connection in time".to_owned()),
+            PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                Self::Unexpected(error.to_string())
+            }
+        }
+    }
+}

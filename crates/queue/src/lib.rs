@@ -1,0 +1,49 @@
+//! The queue's data structures in Redis, and every transition of a job between them.
+//!
+//! | key | type | |
+//! |---|---|---|
+//! | `{hermod:S}:queue` | stream, one consumer group | an entry is a job's id and nothing else; acknowledged *and* deleted when the job ends |
+//! | `{hermod:S}:job:<id>` | hash | the record, below; Redis itself expires it after its job has ended |
+//! | `{hermod:S}:dead` | stream, capped | jobs given up on, with what is needed to queue them again |
+//!
+//! S is the shard: all keys of a job share one hash tag, and the id says which. A record holds
+//!
+//! | field | while the job | |
+//! |---|---|---|
+//! | `status` | always | `pending`, `processing`, `completed`, `failed` |
+//! | `entry` | waits, runs | its entry in the queue |
+//! | `request` | waits, runs | a header line in JSON (targets, time to live), then the client's body |
+//! | `owner` | always | id of the virtual key that it was submitted with; absent for none |
+//! | `fence` | ran | how often it was started; a write must show the newest |
+//! | `worker`, `started`, `lease` | runs | who holds it, since when, and until when (ms, Redis's clock) |
+//! | `handbacks` | was handed back | starts that do not count as attempts |
+//! | `history` | lost a worker | a line for each start that came to nothing: worker, started |
+//! | `progress` | ran | the worker's own note of how far the chain of targets has come |
+//! | `code`, `outcome`, `completed`, `expires` | has ended | HTTP status, result or error, and times (ms) |
+//!
+//! Each transition is one file under `lua/`, which can be read alone. Scripts check first and write after,
+//! since Lua does not roll back, and take many jobs in one call. [`Queue`] is what the API calls,
+//! [`WorkerQueue`] what a worker calls. Nothing else in Hermod knows a key or a Redis command.
+
+mod batch;
+mod claim;
+mod error;
+mod health;
+mod keys;
+mod queue;
+mod record;
+mod script;
+mod stats;
+mod store;
+mod url;
+mod worker_queue;
+
+pub use claim::{Claimer, Entry, Unblock};
+pub use error::QueueError;
+pub use health::Health;
+pub use queue::{Queue, QueueSettings, Submission};
+pub use record::{JobRecord, NewJob};
+pub use stats::Stats;
+pub use store::Store;
+pub use url::RedisUrl;
+pub use worker_queue::{DEAD_LETTERS, Ended, Held, Leases, Lost, Settled, Started, WorkerName, WorkerQueue};

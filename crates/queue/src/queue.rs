@@ -1,0 +1,143 @@
+use std::sync::Arc;
+
+use hermod_types::{JobId, Shard};
+use redis::{Pipeline, ScriptInvocation};
+use tokio_util::task::TaskTracker;
+
+use crate::batch::{Batch, Batcher};
+use crate::keys::{self, GROUP, Keys};
+use crate::record::Fields;
+use crate::script::Scripts;
+use crate::store::{Call, Lane};
+use crate::{JobRecord, NewJob, QueueError, Stats, Store};
+
+/// The API's side of the queue: jobs go in, and their records are read. Cheap to clone.
+///
+/// Each kind of call has a connection of its own, so that neither waits for the other; its calls form
+/// batches. Make one for each thread that serves requests.
+#[derive(Clone)]
+pub struct Queue {
+    submits: Arc<Batcher<Submits>>,
+    finds: Arc<Batcher<Finds>>,
+    store: Store,
+    shard: Shard,
+}
+
+/// What an operator sets.
+#[derive(Clone, Debug, Default)]
+pub struct QueueSettings {
+    /// Waiting jobs beyond which a submit is refused; none for no limit.
+    pub limit: Option<u64>,
+}
+
+/// What became of a submit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submission {
+    /// Redis holds the job: it will end.
+    Accepted,
+    /// As many jobs wait as are allowed.
+    Full,
+}
+
+impl Queue {
+    /// Starts the queue's tasks on the current runtime; they end with the last clone.
+    pub fn spawn(store: &Store, settings: &QueueSettings, tasks: &TaskTracker) -> Self {
+        let shard = Shard::default();
+        let submits = Submits {
+            lane: store.lane(),
+            scripts: Scripts::new(),
+            keys: Keys::new(shard),
+            limit: settings.limit.unwrap_or(0),
+        };
+        Self {
+            submits: Arc::new(Batcher::spawn(submits, tasks)),
+            finds: Arc::new(Batcher::spawn(Finds { lane: store.lane() }, tasks)),
+            store: store.clone(),
+            shard,
+        }
+    }
+
+    /// An id for a new job.
+    pub fn new_id(&self) -> JobId {
+        JobId::new(self.shard)
+    }
+
+    /// Writes a job's record and its entry.
+    ///
+    /// # Errors
+    /// If Redis cannot take it. Where the connection broke before the answer, it may have been taken.
+    pub async fn submit(&self, job: NewJob) -> Result<Submission, QueueError> {
+        self.submits.ask(job).await
+    }
+
+    /// Reads a job's record; none for an unknown or expired one.
+    ///
+    /// # Errors
+    /// If Redis does not answer, or the record is not one of ours.
+    pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
+        JobRecord::read(id, self.finds.ask(id).await?)
+    }
+
+    /// How many jobs are in which state.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn stats(&self) -> Result<Stats, QueueError> {
+        Stats::read(&mut self.store.lane(), &Keys::new(self.shard)).await
+    }
+
+    /// The connections that it uses.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+struct Submits {
+    lane: Lane,
+    scripts: Scripts,
+    keys: Keys,
+    limit: u64,
+}
+
+impl Batch for Submits {
+    type Item = NewJob;
+    type Reply = Submission;
+
+    fn bytes(job: &NewJob) -> usize {
+        job.body.len()
+    }
+
+    async fn call(&mut self, jobs: &[NewJob]) -> Result<Vec<Submission>, QueueError> {
+        let mut script: ScriptInvocation<'_> = self.scripts.submit.prepare_invoke();
+        script.key(&self.keys.queue).arg(GROUP).arg(self.limit);
+        for job in jobs {
+            script.key(keys::job(job.id)).arg(job.id.to_string()).arg(job.request());
+            script.arg(job.owner.as_deref().unwrap_or_default());
+        }
+        let taken: Vec<u8> = self.lane.run::<Vec<u8>>(Call::Script(&script)).await?;
+        let outcome = |taken| if taken == 1 { Submission::Accepted } else { Submission::Full };
+        Ok(taken.into_iter().map(outcome).collect())
+    }
+}
+
+struct Finds {
+    lane: Lane,
+}
+
+impl Batch for Finds {
+    type Item = JobId;
+    type Reply = Fields;
+
+    fn bytes(_: &JobId) -> usize {
+        // Of the question; how large the answers are is not known before.
+        64
+    }
+
+    async fn call(&mut self, ids: &[JobId]) -> Result<Vec<Fields>, QueueError> {
+        let mut pipeline = Pipeline::with_capacity(ids.len());
+        for id in ids {
+            pipeline.cmd("HMGET").arg(keys::job(*id)).arg(&JobRecord::FIELDS);
+        }
+        self.lane.run(Call::Pipeline(&pipeline)).await
+    }
+}

@@ -1,0 +1,146 @@
+use hermod_types::{JobId, JobStatus, JobView, Target, Timestamp, Ttl};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::QueueError;
+
+/// A job to be accepted.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// Its id, which makes submitting it twice harmless.
+    pub id: JobId,
+    /// The targets to try, in order; never empty.
+    pub targets: Vec<Target>,
+    /// What the provider gets, less the model's name: a JSON object.
+    pub body: String,
+    /// How long its result is kept.
+    pub ttl: Ttl,
+    /// Id of the virtual key that it was submitted with.
+    pub owner: Option<String>,
+}
+
+/// The first line of a record's `request`; the body follows untouched.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    targets: Vec<Target>,
+    ttl: Ttl,
+}
+
+impl NewJob {
+    /// The `request` of its record.
+    pub(crate) fn request(&self) -> String {
+        #[derive(Serialize)]
+        struct HeaderRef<'a> {
+            targets: &'a [Target],
+            ttl: Ttl,
+        }
+        // Strings and an integer have no way to fail to be written to memory, and JSON escapes newlines.
+        let header = HeaderRef { targets: &self.targets, ttl: self.ttl };
+        let mut request = serde_json::to_string(&header).unwrap_or_default();
+        request.reserve_exact(self.body.len() + 1);
+        request.push('\n');
+        request.push_str(&self.body);
+        request
+    }
+
+    /// Reads a record's `request` back.
+    pub(crate) fn from_request(id: JobId, request: &str, owner: &str) -> Option<Self> {
+        let (header, body) = request.split_once('\n')?;
+        let Header { targets, ttl } = serde_json::from_str(header).ok()?;
+        let owner = (!owner.is_empty()).then(|| owner.to_owned());
+        (!targets.is_empty()).then(|| Self { id, targets, body: body.to_owned(), ttl, owner })
+    }
+}
+
+/// A job as its record tells it to a poll.
+#[derive(Debug)]
+pub struct JobRecord {
+    /// Its id.
+    pub id: JobId,
+    /// Where it is in its life.
+    pub status: JobStatus,
+    /// Id of the virtual key that it was submitted with.
+    pub owner: Option<String>,
+    ended: Option<EndedRecord>,
+}
+
+#[derive(Debug)]
+struct EndedRecord {
+    code: u16,
+    outcome: Box<RawValue>,
+    completed: Timestamp,
+    expires: Timestamp,
+}
+
+/// What `HMGET` gives of [`JobRecord::FIELDS`].
+pub(crate) type Fields =
+    (Option<String>, Option<String>, Option<u16>, Option<String>, Option<u64>, Option<u64>);
+
+impl JobRecord {
+    pub(crate) const FIELDS: [&str; 6] = ["status", "owner", "code", "outcome", "completed", "expires"];
+
+    /// Reads what `HMGET` gave; none where there is no record.
+    pub(crate) fn read(id: JobId, fields: Fields) -> Result<Option<Self>, QueueError> {
+        let (Some(status), owner, code, outcome, completed, expires) = fields else { return Ok(None) };
+        let unreadable = |field| QueueError::Unexpected(format!("job {id}: unreadable {field}"));
+        let status: JobStatus = status.parse().map_err(|_| unreadable("status"))?;
+        let ended = if status.is_ended() {
+            let outcome = outcome.ok_or_else(|| unreadable("outcome"))?;
+            Some(EndedRecord {
+                code: code.ok_or_else(|| unreadable("code"))?,
+                outcome: RawValue::from_string(outcome).map_err(|_| unreadable("outcome"))?,
+                completed: Timestamp::from_millis(completed.ok_or_else(|| unreadable("completed"))?),
+                expires: Timestamp::from_millis(expires.ok_or_else(|| unreadable("expires"))?),
+            })
+        } else {
+            None
+        };
+        Ok(Some(Self { id, status, owner, ended }))
+    }
+
+    /// What its client sees.
+    pub fn view(&self) -> JobView<'_> {
+        let mut view = JobView::accepted(self.id);
+        view.status = self.status;
+        if let Some(ended) = &self.ended {
+            view.completed_at = Some(ended.completed);
+            view.expires_at = Some(ended.expires);
+            view.status_code = Some(ended.code);
+            let outcome = Some(&*ended.outcome);
+            if self.status == JobStatus::Completed { view.result = outcome } else { view.error = outcome }
+        }
+        view
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hermod_types::Shard;
+
+    use super::*;
+
+    #[test]
+    fn a_request_comes_back_as_it_went_in() {
+        let job = NewJob {
+            id: JobId::new(Shard::default()),
+            targets: vec!["a/b\\\"c".parse().unwrap(), "d/e/f".parse().unwrap()],
+            body: "{\"prompt\":\"x\",\n \"n\":1.50}".to_owned(),
+            ttl: Ttl::from_seconds(60).unwrap(),
+            owner: Some("vk-1".to_owned()),
+        };
+        let back = NewJob::from_request(job.id, &job.request(), "vk-1").unwrap();
+        assert_eq!(
+            (back.targets, back.body, back.ttl, back.owner),
+            (job.targets, job.body, job.ttl, job.owner)
+        );
+    }
+
+    #[test]
+    fn a_request_that_is_none_is_told() {
+        for request in
+            ["", "{}", "{}\n{}", "{\"targets\":[],\"ttl\":1}\n{}", "{\"targets\":[\"a/b\"],\"ttl\":0}\n{}"]
+        {
+            assert!(NewJob::from_request(JobId::new(Shard::default()), request, "").is_none(), "{request}");
+        }
+    }
+}
