@@ -1,0 +1,108 @@
+use actix_web::http::header::{HeaderValue, RETRY_AFTER};
+use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::{HttpResponse, ResponseError};
+use hermod_queue::QueueError;
+use hermod_service::error_response;
+use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Target};
+
+/// Every error that the API itself answers.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("{0}")]
+    Invalid(#[from] InvalidRequest),
+    #[error("provider {:?} is not configured; configured: {configured}", target.provider())]
+    ProviderNotConfigured { target: Target, param: &'static str, configured: String },
+    #[error("virtual key not found")]
+    VirtualKeyNotFound,
+    #[error("virtual key is required")]
+    VirtualKeyRequired,
+    #[error("the virtual key does not allow {target}")]
+    TargetNotAllowed { target: Target, param: &'static str },
+    #[error("no job with this id: it is unknown, or its result has expired")]
+    JobNotFound,
+    #[error("the body did not arrive within {seconds} s")]
+    BodyTimeout { seconds: u64 },
+    #[error("the body ended early")]
+    BodyBroken,
+    #[error("the body is larger than the limit of {limit} bytes")]
+    BodyTooLarge { limit: usize },
+    #[error("the queue is at its limit of waiting jobs; try again later")]
+    QueueFull,
+    #[error("the queue is not available; the job was not accepted")]
+    NotAccepted(#[source] QueueError),
+    #[error("the queue is not available")]
+    Unavailable(#[source] QueueError),
+    #[error("internal error")]
+    Internal(#[source] QueueError),
+}
+
+/// What a client is asked to wait before it tries again, in seconds: well under the 60 beyond which OpenAI's
+/// SDKs ignore it.
+const RETRY_SECONDS: &str = "2";
+
+impl ApiError {
+    /// A poll's failure.
+    pub(crate) fn from_find(error: QueueError) -> Self {
+        if matches!(error, QueueError::Unexpected(_)) {
+            Self::Internal(error)
+        } else {
+            Self::Unavailable(error)
+        }
+    }
+
+    const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Invalid(_) | Self::BodyBroken => ErrorCode::InvalidRequest,
+            Self::ProviderNotConfigured { .. } => ErrorCode::ProviderNotConfigured,
+            Self::VirtualKeyNotFound => ErrorCode::VirtualKeyNotFound,
+            Self::VirtualKeyRequired => ErrorCode::VirtualKeyRequired,
+            Self::TargetNotAllowed { .. } => ErrorCode::TargetNotAllowed,
+            Self::JobNotFound => ErrorCode::JobNotFound,
+            Self::BodyTimeout { .. } => ErrorCode::RequestTimeout,
+            Self::BodyTooLarge { .. } => ErrorCode::BodyTooLarge,
+            Self::QueueFull => ErrorCode::QueueFull,
+            Self::NotAccepted(_) | Self::Unavailable(_) => ErrorCode::QueueUnavailable,
+            Self::Internal(_) => ErrorCode::Internal,
+        }
+    }
+
+    fn body(&self) -> ErrorBody {
+        let mut body = ErrorBody::new(self.code(), self.to_string());
+        if let Self::Invalid(invalid) = self {
+            body.error.param.clone_from(&invalid.param);
+        }
+        if let Self::ProviderNotConfigured { target, param, .. } | Self::TargetNotAllowed { target, param } =
+            self
+        {
+            body = body.about(target);
+            body.error.param = Some((*param).to_owned());
+        }
+        body
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let status = self.status_code();
+        let mut body = self.body();
+        if status.is_server_error() {
+            let event_id = uuid::Uuid::now_v7().to_string();
+            let cause = std::error::Error::source(self).map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(event_id, status = status.as_u16(), cause, "{self}");
+            body.event_id = Some(event_id);
+        }
+        let mut response = error_response(&body);
+        if matches!(self, Self::QueueFull | Self::NotAccepted(_) | Self::Unavailable(_)) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+        }
+        if matches!(self, Self::BodyTimeout { .. } | Self::BodyTooLarge { .. } | Self::BodyBroken) {
+            // What is left of the body is not read, so nothing can follow on this connection.
+            response.head_mut().set_connection_type(ConnectionType::Close);
+        }
+        response
+    }
+}

@@ -1,0 +1,73 @@
+//! What every request leaves behind: its id, a count, its duration.
+
+use std::time::Instant;
+
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{HttpResponse, web};
+use hermod_queue::Queue;
+use hermod_service::{Metrics, describe};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A longer id is not echoed: it would stand in our logs.
+const LONGEST_REQUEST_ID: usize = 200;
+
+pub(crate) fn describe_metrics() {
+    describe("hermod_jobs_accepted_total", "Jobs that Redis has taken.");
+    metrics::describe_counter!(
+        "hermod_http_requests_total",
+        "Requests answered, by route, method and status."
+    );
+    metrics::describe_histogram!("hermod_http_request_duration_seconds", "From head to answer, by route.");
+    metrics::describe_gauge!("hermod_queue_waiting", "Jobs accepted and not yet given to a worker.");
+    metrics::describe_gauge!("hermod_queue_running", "Jobs given to a worker and not yet ended.");
+    metrics::describe_gauge!("hermod_queue_dead", "Jobs given up on, kept for the operator.");
+}
+
+/// Answers with the request's id, and counts.
+pub(crate) async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let given = request.headers().get(&REQUEST_ID);
+    let id =
+        given.filter(|id| !id.is_empty() && id.len() <= LONGEST_REQUEST_ID && id.to_str().is_ok()).cloned();
+    let id = id.or_else(|| HeaderValue::from_str(&uuid::Uuid::now_v7().to_string()).ok());
+
+    let mut response = next.call(request).await?;
+    let route = response.request().match_pattern().unwrap_or_else(|| "(none)".to_owned());
+    let status = response.status();
+    if let Some(id) = id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let elapsed = started.elapsed();
+    tracing::debug!(%method, route, status = status.as_u16(), duration_us = elapsed.as_micros(), "request");
+    metrics::histogram!("hermod_http_request_duration_seconds", "route" => route.clone()).record(elapsed);
+    // Methods are the client's words, so only those that a route takes are a label.
+    let method = if method.is_safe() || method == actix_web::http::Method::POST {
+        method.to_string()
+    } else {
+        "other".to_owned()
+    };
+    metrics::counter!("hermod_http_requests_total", "route" => route, "method" => method, "status" => status.as_u16().to_string())
+        .increment(1);
+    Ok(response)
+}
+
+/// `GET /metrics`: this process's, and the queue's as Redis has it now.
+pub(crate) async fn metrics(metrics: web::Data<Metrics>, queue: web::Data<Queue>) -> HttpResponse {
+    if let Ok(stats) = queue.stats().await {
+        let gauge = |name: &'static str, jobs: u64| {
+            metrics::gauge!(name).set(f64::from(u32::try_from(jobs).unwrap_or(u32::MAX)));
+        };
+        gauge("hermod_queue_waiting", stats.waiting);
+        gauge("hermod_queue_running", stats.running);
+        gauge("hermod_queue_dead", stats.dead);
+    }
+    metrics.response()
+}

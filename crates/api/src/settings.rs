@@ -1,0 +1,58 @@
+use std::time::Duration;
+
+use clap::Args;
+use hermod_queue::{QueueSettings, Store};
+use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdown};
+use tokio_util::task::TaskTracker;
+
+use crate::server::{Front, serve};
+
+/// How an API process is set up: flags, each with an environment variable.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    #[command(flatten)]
+    redis: RedisSettings,
+    #[command(flatten)]
+    config: ConfigSettings,
+    /// Where to listen.
+    #[arg(long, env = "HERMOD_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    listen: String,
+    /// Waiting jobs beyond which a submit gets 429; 0 for no limit.
+    #[arg(long, env = "HERMOD_QUEUE_LIMIT", default_value_t = 1_000_000, value_name = "JOBS")]
+    queue_limit: u64,
+    /// The largest body of a submit.
+    #[arg(long, env = "HERMOD_MAX_BODY_BYTES", default_value_t = 10 << 20, value_name = "BYTES")]
+    max_body_bytes: usize,
+    /// Time that open requests have after SIGTERM.
+    #[arg(long, env = "HERMOD_GRACE_SECONDS", default_value_t = 30, value_name = "SECONDS")]
+    grace_seconds: u64,
+    #[command(flatten)]
+    log: LogSettings,
+}
+
+impl Settings {
+    /// Runs an API process until it is told to stop.
+    ///
+    /// # Errors
+    /// One sentence on what kept it from starting.
+    pub fn run(self) -> anyhow::Result<()> {
+        self.log.init()?;
+        let front = Front {
+            config: self.config.load()?,
+            max_body_bytes: self.max_body_bytes,
+            queue: QueueSettings { limit: (self.queue_limit > 0).then_some(self.queue_limit) },
+            grace: Duration::from_secs(self.grace_seconds),
+            metrics: Metrics::install()?,
+            store: Store::new(&self.redis.redis_url)?,
+        };
+        let listener = hermod_service::bind(&self.listen, "HERMOD_LISTEN")?;
+        tracing::info!(redis = %self.redis.redis_url, "hermod-api starts");
+        actix_web::rt::System::new().block_on(async move {
+            let tasks = TaskTracker::new();
+            let shutdown = Shutdown::on_signals(&tasks)?;
+            serve(front, listener, shutdown.clone()).await?;
+            shutdown.stop();
+            Ok(())
+        })
+    }
+}

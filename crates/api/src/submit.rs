@@ -1,0 +1,61 @@
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use hermod_queue::{NewJob, Queue, Submission};
+use hermod_types::config::VirtualKey;
+use hermod_types::{CompletionRequest, Config, JobView, Target, Ttl};
+
+use crate::body::{self, BodyLimit};
+use crate::caller;
+use crate::error::ApiError;
+
+/// `POST /v1/async/completions`: 202 with the job's id, once Redis holds the job.
+pub(crate) async fn submit(
+    request: HttpRequest,
+    payload: web::Payload,
+    config: web::Data<Config>,
+    queue: web::Data<Queue>,
+    limit: web::Data<BodyLimit>,
+) -> Result<HttpResponse, ApiError> {
+    let key = caller::authenticate(request.headers(), &config)?;
+    let body = body::read(payload, **limit).await?;
+    let CompletionRequest { targets, body } = CompletionRequest::parse(&body)?;
+    check_targets(&targets, &config, key)?;
+
+    let id = queue.new_id();
+    let job = NewJob {
+        id,
+        targets,
+        body,
+        ttl: ttl(&request).unwrap_or(config.default_ttl),
+        owner: key.map(|key| key.id.clone()),
+    };
+    match queue.submit(job).await.map_err(ApiError::NotAccepted)? {
+        Submission::Full => Err(ApiError::QueueFull),
+        Submission::Accepted => {
+            metrics::counter!("hermod_jobs_accepted_total").increment(1);
+            Ok(HttpResponse::Accepted()
+                .insert_header((LOCATION, format!("/v1/async/completions/{id}")))
+                .json(JobView::accepted(id)))
+        }
+    }
+}
+
+/// Refuses now what no worker could run, or what the virtual key does not allow.
+fn check_targets(targets: &[Target], config: &Config, key: Option<&VirtualKey>) -> Result<(), ApiError> {
+    for (index, target) in targets.iter().enumerate() {
+        let param = if index == 0 { "model" } else { "fallbacks" };
+        if !config.providers.contains_key(target.provider()) {
+            let names: Vec<_> = config.providers.keys().map(String::as_str).collect();
+            let configured = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(ApiError::ProviderNotConfigured { target: target.clone(), param, configured });
+        }
+        if key.is_some_and(|key| !key.allows(target)) {
+            return Err(ApiError::TargetNotAllowed { target: target.clone(), param });
+        }
+    }
+    Ok(())
+}
+
+fn ttl(request: &HttpRequest) -> Option<Ttl> {
+    Ttl::from_header(request.headers().get("x-bf-async-job-result-ttl")?.to_str().ok()?)
+}

@@ -1,0 +1,75 @@
+use std::net::TcpListener;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::ALLOW;
+use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, guard, web};
+use anyhow::Context;
+use hermod_queue::Store;
+use hermod_types::{ErrorBody, ErrorCode};
+
+/// Binds `address`, which `setting` gave.
+///
+/// # Errors
+/// One sentence that names both.
+pub fn bind(address: &str, setting: &str) -> anyhow::Result<TcpListener> {
+    let listener =
+        TcpListener::bind(address).with_context(|| format!("{setting}: cannot listen on {address}"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// A path that is read: GET and HEAD, and 405 for the rest.
+pub fn read_only<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path)
+        .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(handler))
+        .default_service(web::to(async || method_not_allowed("GET, HEAD")))
+}
+
+/// What orchestrators ask of every process: `/health`, `/livez`, `/readyz`; and 404 for unknown paths.
+///
+/// They need [`Store`] as application data.
+pub fn probes(routes: &mut web::ServiceConfig) {
+    routes
+        .service(read_only("/livez", livez))
+        .service(read_only("/readyz", readyz))
+        .service(read_only("/health", readyz))
+        .default_service(web::to(not_found));
+}
+
+/// The process lives.
+async fn livez() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({"status": "ok"}))
+}
+
+/// What it depends on does, too.
+async fn readyz(store: web::Data<Store>) -> HttpResponse {
+    match store.ping().await {
+        Ok(()) => HttpResponse::Ok().json(serde_json::json!({"status": "ok", "redis": "ok"})),
+        Err(error) => HttpResponse::ServiceUnavailable()
+            .json(serde_json::json!({"status": "unavailable", "redis": error.to_string()})),
+    }
+}
+
+async fn not_found(request: HttpRequest) -> HttpResponse {
+    let path: String = request.path().chars().take(200).collect();
+    error_response(&ErrorBody::new(ErrorCode::PathNotFound, format!("no such path: {path}")))
+}
+
+/// 405, with the methods that the path takes.
+pub fn method_not_allowed(allow: &'static str) -> HttpResponse {
+    let message = format!("this path takes {allow} only");
+    let mut response = error_response(&ErrorBody::new(ErrorCode::MethodNotAllowed, message));
+    response.headers_mut().insert(ALLOW, actix_web::http::header::HeaderValue::from_static(allow));
+    response
+}
+
+/// An error as an answer.
+pub fn error_response(body: &ErrorBody) -> HttpResponse {
+    let status = StatusCode::from_u16(body.status_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    HttpResponse::build(status).content_type("application/json").body(body.to_json())
+}

@@ -1,0 +1,17 @@
+//! What the long-running processes share: settings that both take, logs, metrics, signals, listeners.
+
+mod exit;
+mod http;
+mod log;
+mod metrics;
+mod settings;
+mod shutdown;
+mod watch;
+
+pub use exit::exit_code;
+pub use http::{bind, error_response, method_not_allowed, probes, read_only};
+pub use log::{LogFormat, LogSettings};
+pub use metrics::{Metrics, describe};
+pub use settings::{ConfigSettings, RedisSettings};
+pub use shutdown::Shutdown;
+pub use watch::watch_redis;
