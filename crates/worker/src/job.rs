@@ -1,0 +1,93 @@
+use std::sync::Arc;
+
+use hermod_queue::{Ended, NewJob, Started};
+use hermod_types::{ErrorBody, ErrorCode, JobStatus, Ttl};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::{Chain, ChainEnd};
+use crate::lease::LeaseGuard;
+use crate::progress::Progress;
+use crate::server::Bench;
+use crate::settle::settle;
+
+/// Runs one job from its start to its end. `hand_back` ends it early; it is then put on the pile of those that
+/// go back to the queue.
+pub(crate) async fn run(
+    bench: Arc<Bench>,
+    started: Started,
+    lease: LeaseGuard,
+    hand_back: CancellationToken,
+) {
+    let begun = Instant::now();
+    let ended = tokio::select! {
+        ended = execute(&bench, &started, begun) => ended,
+        () = lease.lost() => None,
+        () = hand_back.cancelled() => {
+            bench.hand_back(lease.held().clone());
+            None
+        }
+    };
+    let Some(ended) = ended else { return };
+    let (status, code) = (ended.status, ended.code);
+    settle(&bench, ended).await;
+    let elapsed = begun.elapsed();
+    tracing::debug!(job = %lease.held().id, status = status.as_str(), code, duration_ms = elapsed.as_millis(), "job ended");
+    metrics::histogram!("hermod_job_duration_seconds").record(elapsed);
+}
+
+/// Finds out how the job ends; none if it is another's by now.
+async fn execute(bench: &Bench, started: &Started, begun: Instant) -> Option<Ended> {
+    let Some(job) = &started.job else {
+        let error = ErrorBody::new(ErrorCode::Internal, "the job's record holds no readable request");
+        return Some(end(started, Ttl::MAX, Err(Box::new(error)), Some("unreadable")));
+    };
+    if let Some((error, reason)) = give_up(bench, started, job) {
+        return Some(end(started, job.ttl, Err(Box::new(error)), Some(reason)));
+    }
+    let owner = job.owner.as_deref();
+    let chain = Chain {
+        providers: &bench.work.providers,
+        key: owner.and_then(|owner| bench.work.virtual_keys.iter().find(|key| key.id == owner)),
+        job,
+        queue: &bench.queue,
+        held: &started.held,
+        deadline: begun + bench.work.max_run,
+    };
+    let outcome = chain.run(Progress::parse(&started.progress)).await?;
+    Some(end(started, job.ttl, outcome, None))
+}
+
+/// Why this job is not run once more, if it is not.
+fn give_up(bench: &Bench, started: &Started, job: &NewJob) -> Option<(ErrorBody, &'static str)> {
+    let primary = job.targets.first()?;
+    let refuse = |code: ErrorCode, message: String| {
+        Some((ErrorBody::new(code, message).about(primary), code.as_str()))
+    };
+    if started.attempt > bench.work.max_attempts {
+        let history: Vec<_> = started.history.lines().collect();
+        let message = format!(
+            "the job was started {} times and never ended; workers and times (ms): {}",
+            bench.work.max_attempts,
+            history.join(", ")
+        );
+        return refuse(ErrorCode::JobAttemptsExhausted, message);
+    }
+    if started.age > bench.work.max_wait {
+        let message = format!(
+            "the job waited {} s, the limit is {} s",
+            started.age.as_secs(),
+            bench.work.max_wait.as_secs()
+        );
+        return refuse(ErrorCode::JobDeadlineExceeded, message);
+    }
+    None
+}
+
+fn end(started: &Started, ttl: Ttl, outcome: ChainEnd, given_up: Option<&'static str>) -> Ended {
+    let (status, code, outcome) = match outcome {
+        Ok(result) => (JobStatus::Completed, 200, result),
+        Err(error) => (JobStatus::Failed, error.status_code, error.to_json()),
+    };
+    Ended { held: started.held.clone(), status, code, outcome, ttl, given_up }
+}

@@ -1,0 +1,144 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hermod_queue::{Held, Leases, QueueError};
+use hermod_types::JobId;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// Everything that this worker holds, and until when. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct LeaseBook(Arc<Mutex<HashMap<JobId, Lease>>>);
+
+struct Lease {
+    held: Held,
+    /// Until when nobody else may take it, by our clock: counted from when its renewal was sent.
+    until: Instant,
+    lost: CancellationToken,
+}
+
+/// A job's place in the book: dropped when the job is settled.
+pub(crate) struct LeaseGuard {
+    book: LeaseBook,
+    held: Held,
+    lost: CancellationToken,
+}
+
+impl LeaseBook {
+    /// Enters a job that was started at `since`. An older start of the same job, which this worker has
+    /// lost without noticing, is told so.
+    pub(crate) fn hold(&self, held: Held, since: Instant, lease: Duration) -> LeaseGuard {
+        let lost = CancellationToken::new();
+        let entry = Lease { held: held.clone(), until: since + lease, lost: lost.clone() };
+        if let Some(older) = self.lock().insert(held.id, entry) {
+            older.lost.cancel();
+        }
+        LeaseGuard { book: self.clone(), held, lost }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Lease>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> Vec<Held> {
+        self.lock().values().map(|lease| lease.held.clone()).collect()
+    }
+
+    fn earliest_end(&self) -> Option<Instant> {
+        self.lock().values().filter(|lease| !lease.lost.is_cancelled()).map(|lease| lease.until).min()
+    }
+
+    /// Tells those whose lease is over. Their results, should they have one already, are still offered: the
+    /// fence decides.
+    fn expire(&self, now: Instant) {
+        for lease in self.lock().values().filter(|lease| lease.until <= now && !lease.lost.is_cancelled()) {
+            tracing::warn!(job = %lease.held.id, "lease not renewed in time; the call is aborted");
+            metrics::counter!("hermod_leases_lost_total").increment(1);
+            lease.lost.cancel();
+        }
+    }
+
+    fn renewed(&self, held: &[Held], lost: &[JobId], until: Instant) {
+        let mut book = self.lock();
+        for held in held {
+            let Some(lease) = book.get_mut(&held.id).filter(|lease| lease.held == *held) else { continue };
+            if lost.contains(&held.id) {
+                tracing::warn!(job = %held.id, "lease lost to another worker; the call is aborted");
+                metrics::counter!("hermod_leases_lost_total").increment(1);
+                lease.lost.cancel();
+            } else {
+                lease.until = until;
+            }
+        }
+    }
+}
+
+impl LeaseGuard {
+    /// What every write must show.
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// Returns once the job is no longer this worker's.
+    pub(crate) async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+}
+
+impl Drop for LeaseGuard {
+    fn drop(&mut self) {
+        let mut book = self.book.lock();
+        if book.get(&self.held.id).is_some_and(|lease| lease.held == self.held) {
+            book.remove(&self.held.id);
+        }
+    }
+}
+
+/// Renews all of `book` each third of `lease` until `stop`. It runs on a thread and a runtime of its own, so
+/// that a busy worker cannot starve it; `leases` is made there.
+pub(crate) fn keep(
+    book: LeaseBook,
+    lease: Duration,
+    stop: CancellationToken,
+    leases: impl FnOnce() -> Result<Leases, QueueError> + Send + 'static,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("leases".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            match leases() {
+                Ok(leases) => {
+                    stop.run_until_cancelled(Box::pin(keep_renewing(book, lease, leases))).await;
+                }
+                Err(error) => tracing::error!(%error, "leases cannot be renewed"),
+            }
+        });
+    })
+}
+
+async fn keep_renewing(book: LeaseBook, lease: Duration, mut leases: Leases) {
+    let mut next = Instant::now();
+    loop {
+        sleep_until(next.min(book.earliest_end().unwrap_or(next))).await;
+        let sent = Instant::now();
+        book.expire(sent);
+        let held = book.held();
+        if held.is_empty() {
+            next = sent + lease / 3;
+            continue;
+        }
+        // Not longer than until the first lease ends: then its call must be aborted, answer or not.
+        let patience = book.earliest_end().unwrap_or(sent + lease).max(sent + lease / 12);
+        next = match timeout_at(patience, leases.renew(&held)).await {
+            Ok(Ok(lost)) => {
+                book.renewed(&held, &lost, sent + lease);
+                sent + lease / 3
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "leases not renewed; trying again");
+                Instant::now() + lease / 12
+            }
+            Err(_) => Instant::now(),
+        };
+    }
+}

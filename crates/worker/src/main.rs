@@ -1,0 +1,20 @@
+//! `hermod-worker`: see `hermod-worker --help`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Hermod's worker: claims jobs, calls the providers, and writes the results.
+///
+/// Exit codes: 0 all that ran has ended; 3 the grace time ran out, and what still ran was handed back; 4 a
+/// second signal came, and what still ran was handed back; 1 it could not run.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    settings: hermod_worker::Settings,
+}
+
+fn main() -> ExitCode {
+    hermod_service::exit_code(Cli::parse().settings.run().map(hermod_worker::Drained::exit_code))
+}

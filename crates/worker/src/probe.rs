@@ -1,0 +1,33 @@
+use std::net::TcpListener;
+
+use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
+use hermod_queue::Store;
+use hermod_service::{Metrics, describe, probes, read_only};
+
+pub(crate) fn describe_metrics() {
+    describe("hermod_jobs_started_total", "Jobs started, repeated starts included.");
+    describe("hermod_leases_lost_total", "Jobs lost while they ran: not renewed in time, or taken over.");
+    describe("hermod_stale_results_total", "Results refused by the fence.");
+    metrics::describe_counter!("hermod_jobs_ended_total", "Jobs ended by this worker, by status.");
+    metrics::describe_counter!("hermod_provider_calls_total", "Calls to providers, by provider and outcome.");
+    metrics::describe_gauge!("hermod_jobs_running", "Jobs that run now.");
+    metrics::describe_histogram!(
+        "hermod_job_duration_seconds",
+        "From a job's start by this worker to its end."
+    );
+}
+
+/// The worker's own port: health and metrics.
+pub(crate) fn server(listener: TcpListener, store: &Store, metrics: Metrics) -> std::io::Result<Server> {
+    let (store, metrics) = (web::Data::new(store.clone()), web::Data::new(metrics));
+    let app = move || {
+        App::new()
+            .app_data(store.clone())
+            .app_data(metrics.clone())
+            .service(read_only("/metrics", async |metrics: web::Data<Metrics>| -> HttpResponse {
+                metrics.response()
+            }))
+            .configure(probes)
+    };
+    Ok(HttpServer::new(app).workers(1).listen(listener)?.disable_signals().shutdown_timeout(1).run())
+}

@@ -1,0 +1,159 @@
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hermod_providers::Providers;
+use hermod_queue::{Held, RedisUrl, Store, WorkerName, WorkerQueue};
+use hermod_service::{Metrics, Shutdown, watch_redis};
+use hermod_types::config::VirtualKey;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::intake::Intake;
+use crate::lease::{self, LeaseBook};
+use crate::probe;
+
+/// The longest that handing back, and writing the last ends, may take.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What a worker works with.
+pub struct Work {
+    /// Its name, unique to this start of it.
+    pub name: WorkerName,
+    /// The providers to call.
+    pub providers: Providers,
+    /// The virtual keys that jobs may have been submitted with.
+    pub virtual_keys: Vec<VirtualKey>,
+    /// Where Redis is.
+    pub redis_url: RedisUrl,
+    /// Its connections to it.
+    pub store: Store,
+    /// Its metrics.
+    pub metrics: Metrics,
+    /// Jobs that it runs at once.
+    pub concurrency: usize,
+    /// Time without renewal after which a job is another worker's.
+    pub lease: Duration,
+    /// Starts of one job before it is given up.
+    pub max_attempts: u64,
+    /// The longest that a job may have waited.
+    pub max_wait: Duration,
+    /// The longest that one start of a job may run.
+    pub max_run: Duration,
+    /// Time that running jobs have once it is told to drain.
+    pub grace: Duration,
+}
+
+/// How a worker stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// All that ran has ended.
+    Ended,
+    /// The grace time ran out; what still ran was handed back.
+    GraceOver,
+    /// It was told to stop at once; what still ran was handed back.
+    AtOnce,
+}
+
+impl Drained {
+    /// What the process exits with: 0, 3 or 4.
+    pub fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Ended => ExitCode::SUCCESS,
+            Self::GraceOver => ExitCode::from(3),
+            Self::AtOnce => ExitCode::from(4),
+        }
+    }
+}
+
+/// What every running job reaches.
+pub(crate) struct Bench {
+    pub(crate) work: Work,
+    pub(crate) queue: WorkerQueue,
+    handed_back: Mutex<Vec<Held>>,
+}
+
+impl Bench {
+    /// Puts a job on the pile of those that go back to the queue.
+    pub(crate) fn hand_back(&self, held: Held) {
+        self.handed_back.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+    }
+}
+
+/// Works until `shutdown`, with health and metrics on `listener`.
+///
+/// # Errors
+/// If it cannot run at all. Redis being away is not such a reason: it is waited for.
+pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> std::io::Result<Drained> {
+    probe::describe_metrics();
+    let (tasks, jobs) = (TaskTracker::new(), TaskTracker::new());
+    let address = listener.local_addr()?;
+    let probes = probe::server(listener, &work.store, work.metrics.clone())?;
+    let probes_handle = probes.handle();
+    tasks.spawn(probes);
+    let stop = CancellationToken::new();
+    tasks.spawn(watch_redis(work.store.clone(), stop.clone()));
+
+    let queue = WorkerQueue::spawn(&work.store, work.name.clone(), work.lease, &tasks);
+    let book = LeaseBook::default();
+    let (renewals, url) = (queue.clone(), work.redis_url.clone());
+    let leases = lease::keep(book.clone(), work.lease, stop.clone(), move || renewals.leases(&url))?;
+
+    let (grace, concurrency) = (work.grace, work.concurrency);
+    let bench = Arc::new(Bench { work, queue: queue.clone(), handed_back: Mutex::default() });
+    let claimer = queue.claimer();
+    let unblock = claimer.unblock();
+    let hand_back = CancellationToken::new();
+    let intake = Intake {
+        bench: Arc::clone(&bench),
+        claimer,
+        book,
+        slots: Arc::new(Semaphore::new(concurrency)),
+        jobs: jobs.clone(),
+        hand_back: hand_back.clone(),
+    };
+    let intake = tasks.spawn(intake.run(shutdown.drain.clone()));
+    tracing::info!(%address, concurrency, "working");
+
+    shutdown.drain.cancelled().await;
+    tracing::info!(running = jobs.len(), grace_seconds = grace.as_secs(), "draining");
+    if let Err(error) = unblock.run().await {
+        tracing::debug!(%error, "the claim ends by itself");
+    }
+    drop(intake.await);
+    jobs.close();
+    let mut drained = tokio::select! {
+        () = jobs.wait() => Drained::Ended,
+        () = shutdown.now.cancelled() => Drained::AtOnce,
+        () = tokio::time::sleep(grace) => Drained::GraceOver,
+    };
+    hand_back.cancel();
+    if timeout(LAST_WORDS, jobs.wait()).await.is_err() {
+        tracing::error!(jobs = jobs.len(), "ends could not be written; these jobs will run again");
+    }
+    let handed_back = std::mem::take(&mut *bench.handed_back.lock().unwrap_or_else(PoisonError::into_inner));
+    if handed_back.is_empty() && jobs.is_empty() {
+        drained = Drained::Ended;
+    }
+    if !handed_back.is_empty() {
+        match timeout(LAST_WORDS, queue.release(&handed_back)).await {
+            Ok(Ok(jobs)) => tracing::info!(jobs, "handed back"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "not handed back; others will reclaim them after the lease");
+            }
+            Err(_) => tracing::warn!("not handed back in time; others will reclaim them after the lease"),
+        }
+    }
+    stop.cancel();
+    probes_handle.stop(true).await;
+    drop((bench, queue));
+    tasks.close();
+    if timeout(LAST_WORDS, tasks.wait()).await.is_err() || leases.join().is_err() {
+        tracing::warn!("some tasks did not end");
+    }
+    tracing::info!(?drained, "stopped");
+    Ok(drained)
+}

@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use anyhow::ensure;
+use clap::Args;
+use hermod_providers::Providers;
+use hermod_queue::{Store, WorkerName};
+use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdown};
+use tokio_util::task::TaskTracker;
+
+use crate::server::{Drained, Work, run};
+
+/// How a worker process is set up: flags, each with an environment variable.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    #[command(flatten)]
+    redis: RedisSettings,
+    #[command(flatten)]
+    config: ConfigSettings,
+    /// Jobs that it runs at once.
+    #[arg(long, env = "HERMOD_CONCURRENCY", default_value_t = 256, value_name = "JOBS")]
+    concurrency: usize,
+    /// Time without renewal after which a job is another worker's.
+    #[arg(long, env = "HERMOD_LEASE_SECONDS", default_value_t = 30, value_name = "SECONDS")]
+    lease_seconds: u64,
+    /// Starts of one job before it is given up.
+    #[arg(long, env = "HERMOD_MAX_ATTEMPTS", default_value_t = 5, value_name = "STARTS")]
+    max_attempts: u64,
+    /// The longest that a job may have waited; an older one fails.
+    #[arg(long, env = "HERMOD_MAX_WAIT_SECONDS", default_value_t = 24 * 3600, value_name = "SECONDS")]
+    max_wait_seconds: u64,
+    /// The longest that one start of a job may run, with all its retries and fallbacks.
+    #[arg(long, env = "HERMOD_MAX_RUN_SECONDS", default_value_t = 3600, value_name = "SECONDS")]
+    max_run_seconds: u64,
+    /// Time that running jobs have after SIGTERM; then they are handed back.
+    #[arg(long, env = "HERMOD_GRACE_SECONDS", default_value_t = 30, value_name = "SECONDS")]
+    grace_seconds: u64,
+    /// Where its health and metrics are.
+    #[arg(long, env = "HERMOD_METRICS_LISTEN", default_value = "0.0.0.0:9091", value_name = "ADDRESS")]
+    metrics_listen: String,
+    #[command(flatten)]
+    log: LogSettings,
+}
+
+impl Settings {
+    /// Runs a worker process until it is told to stop.
+    ///
+    /// # Errors
+    /// One sentence on what kept it from starting.
+    pub fn run(self) -> anyhow::Result<Drained> {
+        self.log.init()?;
+        ensure!(self.concurrency > 0, "HERMOD_CONCURRENCY: expected at least 1");
+        ensure!(self.lease_seconds > 0, "HERMOD_LEASE_SECONDS: expected at least 1");
+        ensure!(self.max_attempts > 0, "HERMOD_MAX_ATTEMPTS: expected at least 1");
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let config = self.config.load()?;
+        let work = Work {
+            name: WorkerName::new(host.trim(), std::process::id()),
+            providers: Providers::new(&config)?,
+            virtual_keys: config.virtual_keys,
+            redis_url: self.redis.redis_url.clone(),
+            store: Store::new(&self.redis.redis_url)?,
+            metrics: Metrics::install()?,
+            concurrency: self.concurrency,
+            lease: Duration::from_secs(self.lease_seconds),
+            max_attempts: self.max_attempts,
+            max_wait: Duration::from_secs(self.max_wait_seconds),
+            max_run: Duration::from_secs(self.max_run_seconds),
+            grace: Duration::from_secs(self.grace_seconds),
+        };
+        let listener = hermod_service::bind(&self.metrics_listen, "HERMOD_METRICS_LISTEN")?;
+        tracing::info!(redis = %self.redis.redis_url, worker = work.name.as_str(), "hermod-worker starts");
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async move {
+            let tasks = TaskTracker::new();
+            let shutdown = Shutdown::on_signals(&tasks)?;
+            let drained = run(work, listener, shutdown.clone()).await?;
+            shutdown.stop();
+            Ok(drained)
+        })
+    }
+}
