@@ -1,0 +1,16 @@
+//! What `hermod`, the user's tool, is made of; the tests and benchmarks use the same pieces.
+//!
+//! | module | |
+//! |---|---|
+//! | [`up`] | all of Hermod on one machine, with nothing configured |
+//! | [`demo`] | a provider whose model names choose its behaviour |
+//! | [`client`] | submit and get, on the command line |
+//! | [`redis_server`] | finds a Redis or Valkey server, or fetches one |
+//! | [`process`] | processes that are gone when their owner is |
+
+pub mod client;
+pub mod demo;
+pub mod process;
+pub mod redis_server;
+mod spinner;
+pub mod up;

