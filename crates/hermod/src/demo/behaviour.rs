@@ -22,6 +22,8 @@ pub enum Behaviour {
     Html,
     /// `error-200`: an error, with 200.
     ErrorWith200,
+    /// `leak`: a 401 that repeats the key, as careless providers do.
+    Leak,
     /// `broken`: breaks off in the middle of its answer.
     Broken,
 }
@@ -45,6 +47,7 @@ impl FromStr for Behaviour {
             "drip" => Some(Self::Drip),
             "html" => Some(Self::Html),
             "broken" => Some(Self::Broken),
+            "leak" => Some(Self::Leak),
             "error" if value == "200" => Some(Self::ErrorWith200),
             "slow" => duration(value).map(Self::Slow),
             "fail" => value.parse().ok().filter(|status| (300..600).contains(status)).map(Self::Fail),

@@ -157,6 +157,11 @@ async fn complete(http: HttpRequest, body: String, demo: web::Data<Demo>) -> Htt
             HttpResponse::Ok().content_type("text/html").body("<html>Sign in to the network</html>")
         }
         Behaviour::ErrorWith200 => HttpResponse::Ok().json(error("overloaded", "the model is overloaded")),
+        Behaviour::Leak => {
+            let key =
+                http.headers().get("authorization").and_then(|key| key.to_str().ok()).unwrap_or_default();
+            failure(401, "invalid_api_key", &format!("Incorrect API key provided: {key}."))
+        }
         Behaviour::Broken => {
             let parts =
                 [Ok(web::Bytes::from_static(b"{\"choices\":[")), Err(std::io::Error::other("broken"))];

@@ -1,0 +1,298 @@
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use hermod::demo::{Calls, Demo, ReceivedCall};
+use hermod::process::Process;
+use hermod::redis_server::RedisServer;
+use redis::{Commands, Connection};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{Api, LEASE, Logs, binary, eventually, redis_binary};
+
+/// How long what is not being broken may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A whole Hermod: Redis, API processes, workers, and a provider that keeps its calls.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The first API process.
+    pub api: Api,
+    /// The API processes.
+    pub fronts: Vec<Process>,
+    /// The workers.
+    pub workers: Vec<Process>,
+    /// Each worker's own port, as a place to ask.
+    pub worker_ports: Vec<Api>,
+    /// The Redis; none while it is down.
+    pub redis: Option<RedisServer>,
+    /// What all of the processes have written.
+    pub logs: Logs,
+    calls: Calls,
+    demo: ServerHandle,
+    builder: Builder,
+    folder: TempDir,
+}
+
+/// A [`Cluster`] to be.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    workers: usize,
+    fronts: usize,
+    config: Value,
+    environment: HashMap<&'static str, String>,
+    redis_options: Vec<&'static str>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        let environment = [
+            ("HERMOD_LOG", "info".to_owned()),
+            ("HERMOD_LOG_FORMAT", "json".to_owned()),
+            ("HERMOD_LEASE_SECONDS", LEASE.as_secs().to_string()),
+            ("HERMOD_LISTEN", "127.0.0.1:0".to_owned()),
+            ("HERMOD_METRICS_LISTEN", "127.0.0.1:0".to_owned()),
+        ];
+        Self {
+            workers: 1,
+            fronts: 1,
+            config: json!({}),
+            environment: environment.into(),
+            redis_options: vec!["--appendonly", "yes", "--appendfsync", "always"],
+        }
+    }
+}
+
+impl Builder {
+    /// How many workers it has; one unless told.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// How many API processes it has; one unless told.
+    #[must_use]
+    pub fn fronts(mut self, fronts: usize) -> Self {
+        self.fronts = fronts;
+        self
+    }
+
+    /// Its config.json, to which the provider `demo` is added.
+    #[must_use]
+    pub fn config(mut self, config: Value) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// An environment variable of its processes.
+    #[must_use]
+    pub fn set(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.environment.insert(name, value.to_string());
+        self
+    }
+
+    /// Options of its Redis.
+    #[must_use]
+    pub fn redis_options(mut self, options: &[&'static str]) -> Self {
+        self.redis_options.extend(options);
+        self
+    }
+
+    /// Starts all of it.
+    pub async fn start(self) -> Cluster {
+        let folder = tempfile::tempdir().unwrap();
+        let calls = Calls::default();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let demo_url = format!("http://{}", listener.local_addr().unwrap());
+        let server = Demo::recording(calls.clone()).serve(listener).unwrap();
+        let demo = server.handle();
+        // The server ends with the test's runtime, which nobody outlives.
+        #[expect(clippy::disallowed_methods, reason = "there is nothing to wait for")]
+        drop(tokio::spawn(server));
+
+        let mut config = self.config.clone();
+        let mut provider = json!({
+            "network_config": {"base_url": demo_url},
+            "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
+        });
+        for (_, other) in config["providers"].as_object_mut().into_iter().flatten() {
+            // Every provider of a test is the demo provider under another name.
+            other["network_config"]["base_url"] = json!(demo_url);
+        }
+        if let Some(settings) = config["providers"].get("demo") {
+            provider = settings.clone();
+        }
+        config["providers"]["demo"] = provider;
+        std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+
+        let mut cluster = Cluster {
+            api: Api::new(String::new()),
+            fronts: Vec::new(),
+            workers: Vec::new(),
+            worker_ports: Vec::new(),
+            redis: None,
+            logs: Logs::default(),
+            calls,
+            demo,
+            builder: self,
+            folder,
+        };
+        cluster.start_redis();
+        for _ in 0..cluster.builder.fronts {
+            cluster.add_front();
+        }
+        for _ in 0..cluster.builder.workers {
+            cluster.add_worker();
+        }
+        let api = cluster.api.clone();
+        eventually("the API is ready", PATIENCE, async || {
+            (api.get("/readyz").await.status == 200).then_some(())
+        })
+        .await;
+        cluster
+    }
+}
+
+impl Cluster {
+    /// A cluster to be.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// One API process and one worker.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// Starts Redis, with what it had before.
+    pub fn start_redis(&mut self) {
+        let folder = self.folder.path().join("redis");
+        let redis =
+            RedisServer::start(redis_binary(), &folder, &self.builder.redis_options, self.logs.keep());
+        self.redis = Some(redis.unwrap());
+    }
+
+    /// `REDIS_URL` of its processes.
+    pub fn redis_url(&self) -> String {
+        format!("unix://{}/redis/redis.sock", std::fs::canonicalize(self.folder.path()).unwrap().display())
+    }
+
+    /// The path of its config.json.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.path().join("config.json")
+    }
+
+    /// Starts one of our programs with this cluster's settings.
+    fn spawn(&self, program: &str) -> (Process, Logs) {
+        let logs = Logs::default();
+        let (mut own, mut all) = (logs.keep(), self.logs.keep());
+        let log = move |line: &str| {
+            own(line);
+            all(line);
+        };
+        let (url, config) = (self.redis_url(), self.config_path().display().to_string());
+        let mut environment: Vec<(&str, &str)> = vec![("REDIS_URL", &url), ("HERMOD_CONFIG", &config)];
+        environment.extend(self.builder.environment.iter().map(|(name, value)| (*name, value.as_str())));
+        let none: [&str; 0] = [];
+        let process = Process::spawn(program, &binary(program), none, &environment, log).unwrap();
+        (process, logs)
+    }
+
+    /// Starts one more API process; [`Cluster::api`] is the first.
+    pub fn add_front(&mut self) -> Api {
+        let (mut process, logs) = self.spawn("hermod-api");
+        let api = Api::new(format!("http://{}", logs.address("listening", &mut process)));
+        if self.fronts.is_empty() {
+            self.api = api.clone();
+        }
+        self.fronts.push(process);
+        api
+    }
+
+    /// Starts one more worker.
+    pub fn add_worker(&mut self) {
+        let (mut process, logs) = self.spawn("hermod-worker");
+        let port = Api::new(format!("http://{}", logs.address("working", &mut process)));
+        self.workers.push(process);
+        self.worker_ports.push(port);
+    }
+
+    /// The calls that the provider has received.
+    pub fn calls(&self) -> Vec<ReceivedCall> {
+        self.calls.all()
+    }
+
+    /// How many calls named this model.
+    pub fn calls_of(&self, model: &str) -> usize {
+        self.calls().iter().filter(|call| call.model == model).count()
+    }
+
+    /// Waits until the provider has received so many calls for this model.
+    pub async fn called(&self, model: &str, calls: usize) {
+        eventually(&format!("{calls} calls of {model}"), PATIENCE, async || {
+            (self.calls_of(model) >= calls).then_some(())
+        })
+        .await;
+    }
+
+    /// Polls until the job has ended.
+    pub async fn ended(&self, id: &str) -> Value {
+        self.api.ended(id, PATIENCE).await
+    }
+
+    /// Submits and waits for the end.
+    pub async fn run(&self, body: Value) -> Value {
+        let id = self.api.submit(body).await;
+        self.ended(&id).await
+    }
+
+    /// A connection to its Redis.
+    pub fn connect(&self) -> Connection {
+        redis::Client::open(self.redis_url()).unwrap().get_connection().unwrap()
+    }
+
+    /// The value of a metric of the worker at `index`, all labels summed.
+    pub async fn worker_metric(&self, index: usize, name: &str) -> f64 {
+        let text = self.worker_ports[index].get("/metrics").await.text;
+        let lines = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
+        });
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// Asserts that nothing waits and nothing is held, and that every record has ended and will expire.
+    pub async fn assert_drained(&self) {
+        let mut redis = self.connect();
+        eventually("the queue is empty", PATIENCE, async || {
+            let entries: u64 = redis.xlen("{hermod:0}:queue").unwrap();
+            (entries == 0).then_some(())
+        })
+        .await;
+        let pending: (u64, Option<String>, Option<String>, Option<Vec<Value2>>) = redis::cmd("XPENDING")
+            .arg("{hermod:0}:queue")
+            .arg("workers")
+            .query(&mut redis)
+            .unwrap_or_default();
+        assert_eq!(pending.0, 0, "nothing is held");
+        let keys: Vec<String> = redis.keys("{hermod:0}:job:*").unwrap();
+        for key in keys {
+            let status: Option<String> = redis.hget(&key, "status").unwrap();
+            let ttl: i64 = redis.pttl(&key).unwrap();
+            // One that expired just now is as good.
+            let ended = matches!(status.as_deref(), Some("completed" | "failed")) && ttl > 0;
+            assert!(ended || ttl == -2, "{key}: {status:?}, expires in {ttl} ms");
+        }
+    }
+
+    /// Stops the provider: what calls it is refused.
+    pub async fn stop_provider(&self) {
+        self.demo.stop(false).await;
+    }
+}
+
+type Value2 = redis::Value;

@@ -1,0 +1,111 @@
+use std::time::Duration;
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+
+use crate::eventually;
+
+/// An answer, read to its end.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its HTTP status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// Its body as it came.
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    /// A header as text; empty when absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Asserts that it is an error in the contract's shape, with this status; returns its message.
+    pub fn error(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), "application/json");
+        assert!(!self.header("x-request-id").is_empty());
+        let body = self.json();
+        assert_eq!(body["status_code"], status);
+        assert_eq!(body["is_bifrost_error"], status >= 500, "{body}");
+        assert_eq!(body["event_id"].is_string(), status >= 500, "{body}");
+        assert_eq!(body["extra_fields"]["request_type"], "text_completion");
+        assert!(body["error"]["type"].is_string() && body["error"]["code"].is_string());
+        assert!(!self.text.contains("null"), "members without a value are absent: {body}");
+        body["error"]["message"].as_str().unwrap().to_owned()
+    }
+}
+
+/// One API process, as its clients reach it.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Where it is, without a slash at the end.
+    pub url: String,
+    client: Client,
+}
+
+impl Api {
+    pub(crate) fn new(url: String) -> Self {
+        let client = Client::builder().timeout(Duration::from_secs(70)).build().unwrap();
+        Self { url, client }
+    }
+
+    /// A request to a path of it.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// Sends a request, and reads the answer.
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.text().await.unwrap(),
+        }
+    }
+
+    /// `GET path`
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// A submit that is still to be sent.
+    pub fn submission(&self, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.request(Method::POST, "/v1/async/completions").body(body)
+    }
+
+    /// Submits a body, whatever comes of it.
+    pub async fn post(&self, body: impl Into<reqwest::Body>) -> Answer {
+        self.send(self.submission(body)).await
+    }
+
+    /// Submits a body that must be accepted; returns the job's id.
+    pub async fn submit(&self, body: impl ToString) -> String {
+        let answer = self.post(body.to_string()).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Polls once.
+    pub async fn poll(&self, id: &str) -> Answer {
+        self.get(&format!("/v1/async/completions/{id}")).await
+    }
+
+    /// Polls until the job has ended, and fails if it does not within `limit`.
+    pub async fn ended(&self, id: &str, limit: Duration) -> Value {
+        eventually(&format!("job {id} has ended"), limit, async || {
+            let answer = self.poll(id).await;
+            assert!(matches!(answer.status, 200 | 202 | 503), "{answer:?}");
+            (answer.status == 200).then(|| answer.json())
+        })
+        .await
+    }
+}

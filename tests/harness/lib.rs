@@ -1,0 +1,32 @@
+//! What the tests start: a Redis of their own, real `hermod-api` and `hermod-worker` processes on free ports,
+//! and a demo provider that keeps its calls. All of it is gone when the test ends.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on panics"
+)]
+
+mod binaries;
+mod cluster;
+mod http;
+mod logs;
+mod wait;
+
+pub use binaries::{binary, redis_binary};
+pub use cluster::{Builder, Cluster};
+pub use hermod::demo::ReceivedCall;
+pub use hermod::process::{Process, Signal};
+pub use http::{Answer, Api};
+pub use logs::Logs;
+pub use wait::eventually;
+
+use std::time::Duration;
+
+/// The lease of workers under test: short, so that crash tests are.
+pub const LEASE: Duration = Duration::from_secs(2);
+
+/// What a job of a dead worker may take longer than its lease.
+pub const RECLAIM: Duration = Duration::from_secs(5);

@@ -1,0 +1,14 @@
+//! The integration tests: over real HTTP, on a real Redis, with real processes. One module a promise.
+
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test that cannot go on panics")]
+
+mod bad_input;
+mod command_line;
+mod errors;
+mod health;
+mod lifecycle;
+mod providers;
+mod python_sdk;
+mod reliability;
+mod virtual_keys;
+mod workers;

@@ -1,0 +1,124 @@
+//! Virtual keys: who may submit what, and who may see it.
+
+use hermod_tests::{Cluster, Signal};
+use serde_json::{Value, json};
+
+fn config(enforce: bool) -> Value {
+    json!({
+        "client": {"enforce_auth_on_inference": enforce},
+        "governance": {"virtual_keys": [
+            {"id": "vk-1", "name": "team", "value": "sk-bf-team",
+             "provider_configs": [{"provider": "demo", "allowed_models": ["echo"], "key_ids": ["*"]}]},
+            {"id": "vk-2", "name": "other", "value": "sk-bf-other",
+             "provider_configs": [{"provider": "demo", "allowed_models": ["*"]}]},
+            {"id": "vk-3", "name": "gone", "value": "sk-bf-gone", "is_active": false,
+             "provider_configs": [{"provider": "demo", "allowed_models": ["*"]}]},
+            {"id": "vk-4", "name": "empty", "value": "sk-bf-empty", "provider_configs": []},
+        ]},
+    })
+}
+
+const GOOD: &str = r#"{"model":"demo/echo","prompt":"x"}"#;
+
+#[tokio::test]
+async fn a_job_is_seen_by_its_own_key_only() {
+    let cluster = Cluster::builder().config(config(false)).start().await;
+    let api = &cluster.api;
+    for (header, value) in [
+        ("x-bf-vk", "sk-bf-team"),
+        ("authorization", "Bearer sk-bf-team"),
+        ("authorization", "bearer  sk-bf-team"),
+        ("x-api-key", "sk-bf-team"),
+        ("x-goog-api-key", "sk-bf-team"),
+    ] {
+        let accepted = api.send(api.submission(GOOD).header(header, value)).await;
+        let id = accepted.json()["id"].as_str().unwrap().to_owned();
+        let path = format!("/v1/async/completions/{id}");
+        let get = || api.request(reqwest::Method::GET, &path);
+        assert!(
+            matches!(api.send(get().header("x-bf-vk", "sk-bf-team")).await.status, 200 | 202),
+            "{header}"
+        );
+        let message = api.poll(&id).await.error(404);
+        for stranger in ["sk-bf-other", "sk-bf-gone", "sk-bf-unknown"] {
+            assert_eq!(api.send(get().header("x-bf-vk", stranger)).await.error(404), message);
+        }
+    }
+    let open = api.submit(GOOD).await;
+    let path = format!("/v1/async/completions/{open}");
+    for key in ["sk-bf-team", "sk-bf-unknown"] {
+        let answer = api.send(api.request(reqwest::Method::GET, &path).header("x-bf-vk", key)).await;
+        assert!(matches!(answer.status, 200 | 202), "a job without an owner is open");
+    }
+}
+
+#[tokio::test]
+async fn a_key_must_be_known_active_and_allowed() {
+    let cluster = Cluster::builder().config(config(false)).start().await;
+    let api = &cluster.api;
+    for key in ["sk-bf-unknown", "sk-bf-gone", "not-even-one"] {
+        assert_eq!(
+            api.send(api.submission(GOOD).header("x-bf-vk", key)).await.error(400),
+            "virtual key not found"
+        );
+    }
+    let garbage = reqwest::header::HeaderValue::from_bytes(b"sk-bf-\xff").unwrap();
+    assert_eq!(
+        api.send(api.submission(GOOD).header("x-bf-vk", garbage)).await.error(400),
+        "virtual key not found"
+    );
+    let sdk = api.submission(GOOD).header("authorization", "Bearer sk-whatever-an-sdk-sends");
+    assert_eq!(api.send(sdk).await.status, 202, "only sk-bf- counts outside x-bf-vk");
+
+    for (key, body) in [
+        ("sk-bf-team", r#"{"model":"demo/empty","prompt":"x"}"#),
+        ("sk-bf-team", r#"{"model":"demo/echo","prompt":"x","fallbacks":["demo/empty"]}"#),
+        ("sk-bf-empty", GOOD),
+    ] {
+        let answer = api.send(api.submission(body).header("x-bf-vk", key)).await;
+        assert!(answer.error(403).contains("demo/"), "{answer:?}");
+    }
+    let allowed =
+        api.send(api.submission(r#"{"model":"demo/empty","prompt":"x"}"#).header("x-bf-vk", "sk-bf-other"));
+    assert_eq!(allowed.await.status, 202);
+}
+
+#[tokio::test]
+async fn a_key_can_be_required() {
+    let cluster = Cluster::builder().config(config(true)).start().await;
+    let api = &cluster.api;
+    assert_eq!(api.post(GOOD).await.error(401), "virtual key is required");
+    assert_eq!(api.send(api.submission(GOOD).header("x-bf-vk", "sk-bf-team")).await.status, 202);
+}
+
+#[tokio::test]
+async fn no_secret_reaches_an_answer_a_log_or_a_metric() {
+    let mut settings = config(false);
+    settings["providers"]["keyed"] = json!({
+        "keys": [{"name": "primary", "value": "sk-provider-secret"}],
+        "network_config": {"extra_headers": {"x-team": "secret-header"}},
+        "custom_provider_config": {"base_provider_type": "openai"},
+    });
+    let mut cluster = Cluster::builder().config(settings).set("HERMOD_LOG", "debug").start().await;
+    settings = json!({"model": "keyed/leak", "prompt": "x", "fallbacks": ["keyed/fail-401"]});
+    let job = cluster.run(settings).await;
+    assert_eq!(job["status"], "failed");
+    assert!(job["error"]["error"]["message"].as_str().unwrap().contains("****"), "{job}");
+    let api = &cluster.api;
+    api.send(api.submission(GOOD).header("x-bf-vk", "sk-bf-team")).await;
+    api.send(api.submission(GOOD).header("x-bf-vk", "sk-bf-unknown")).await;
+    let headers = &cluster.calls()[0].headers;
+    assert!(headers.contains(&("authorization".to_owned(), "Bearer sk-provider-secret".to_owned())));
+    assert!(headers.contains(&("x-team".to_owned(), "secret-header".to_owned())));
+
+    let metrics = api.get("/metrics").await.text + &cluster.worker_ports[0].get("/metrics").await.text;
+    for worker in &mut cluster.workers {
+        worker.signal(Signal::TERM);
+        worker.wait(std::time::Duration::from_secs(10));
+    }
+    let everything = format!("{job}{metrics}{}", cluster.logs.all().join("\n"));
+    assert!(everything.contains("target failed"), "the debug log is there");
+    for secret in ["sk-provider-secret", "secret-header", "sk-bf-team", "sk-bf-unknown"] {
+        assert!(!everything.contains(secret), "{secret} leaked");
+    }
+}
