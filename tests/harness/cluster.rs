@@ -173,7 +173,7 @@ impl Cluster {
     pub fn start_redis(&mut self) {
         let folder = self.folder.path().join("redis");
         let redis =
-            RedisServer::start(redis_binary(), &folder, &self.builder.redis_options, self.logs.keep());
+            RedisServer::start(redis_binary(), &folder, None, &self.builder.redis_options, self.logs.keep());
         self.redis = Some(redis.unwrap());
     }
 
@@ -273,11 +273,12 @@ impl Cluster {
             (entries == 0).then_some(())
         })
         .await;
-        let pending: (u64, Option<String>, Option<String>, Option<Vec<Value2>>) = redis::cmd("XPENDING")
-            .arg("{hermod:0}:queue")
-            .arg("workers")
-            .query(&mut redis)
-            .unwrap_or_default();
+        let pending: (u64, Option<String>, Option<String>, Option<Vec<redis::Value>>) =
+            redis::cmd("XPENDING")
+                .arg("{hermod:0}:queue")
+                .arg("workers")
+                .query(&mut redis)
+                .unwrap_or_default();
         assert_eq!(pending.0, 0, "nothing is held");
         let keys: Vec<String> = redis.keys("{hermod:0}:job:*").unwrap();
         for key in keys {
@@ -294,5 +295,3 @@ impl Cluster {
         self.demo.stop(false).await;
     }
 }
-
-type Value2 = redis::Value;

