@@ -23,7 +23,8 @@ for i = 1, #KEYS - 1 do
     started[i] = {0}
   elseif left > 0 and left <= lease_ms and was[8] ~= worker then
     -- A lost group was made again and gave out a job that runs. Its entry gets the idle time that goes
-    -- with the lease, so that it is reclaimed as soon as the lease ends.
+    -- with the lease, so that it is reclaimed as soon as the lease ends. A job of this very worker is not one
+    -- that runs: the worker knows those. It is one whose start was sent again, as its answer got lost.
     redis.call('XCLAIM', queue, group, worker, 0, entry, 'IDLE', lease_ms - left, 'JUSTID')
     started[i] = {-1}
   else

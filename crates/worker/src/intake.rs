@@ -73,6 +73,8 @@ impl Intake {
             let block = next_reclaim.saturating_duration_since(Instant::now());
             entries = self.claimer.claim(free, block).await?;
         }
+        // A lost group that was made again gives out what already runs here.
+        entries.retain(|entry| !self.book.holds(entry.id));
         if entries.is_empty() { Ok(()) } else { self.start(&entries, slots).await }
     }
 

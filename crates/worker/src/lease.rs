@@ -37,6 +37,11 @@ impl LeaseBook {
         LeaseGuard { book: self.clone(), held, lost }
     }
 
+    /// Whether this job runs here, and is not lost.
+    pub(crate) fn holds(&self, id: JobId) -> bool {
+        self.lock().get(&id).is_some_and(|lease| !lease.lost.is_cancelled())
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Lease>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
