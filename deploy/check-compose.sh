@@ -4,8 +4,8 @@
 #
 #   deploy/check-compose.sh
 #
-# Needs a Docker engine and docker-compose or `docker compose`; without them it says so and succeeds. Where
-# the default base images cannot be pulled, deploy/local-images.sh makes some.
+# Needs a Docker engine and docker-compose or `docker compose` (COMPOSE="docker compose" chooses); without them
+# it says so and succeeds. Where the default base images cannot be pulled, deploy/local-images.sh makes some.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -18,7 +18,8 @@ skip() { printf 'compose check: skipped: %s\n' "$*"; exit 0; }
 
 command -v docker >/dev/null || skip "docker is not installed"
 docker info >/dev/null 2>&1 || skip "no Docker engine answers"
-if command -v docker-compose >/dev/null; then compose_command=(docker-compose)
+if [ -n "${COMPOSE:-}" ]; then read -ra compose_command <<<"$COMPOSE"
+elif command -v docker-compose >/dev/null; then compose_command=(docker-compose)
 elif docker compose version >/dev/null 2>&1; then compose_command=(docker compose)
 else skip "neither docker-compose nor docker compose is installed"; fi
 compose() { "${compose_command[@]}" -p "$project" "$@"; }

@@ -47,6 +47,7 @@ trap 'echo "local-images.sh: failed in line $LINENO; the end of the log:" >&2; t
 # The mirror that this machine's apt uses for a release, or Debian's own.
 mirror_of() {
   local uri
+  # shellcheck disable=SC2016
   uri=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
     awk -v release="$1" '$1 == release && !found { print $2; found = 1 }')
   printf '%s\n' "${uri:-$2}"
@@ -153,6 +154,8 @@ make_build() {
 
   import "$build_image" "$dir" "ENV CARGO_HOME=/usr/local/cargo" "ENV CARGO_NET_OFFLINE=true" \
     "LABEL hermod.inputs=$(build_inputs)"
+  # The image that this one replaces, and what was built on it.
+  docker image prune -f --filter label=hermod.inputs >>"$log"
 }
 
 if exists "$runtime_image"; then say "$runtime_image: kept"; else make_runtime; fi

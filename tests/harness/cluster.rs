@@ -187,8 +187,16 @@ impl Cluster {
         self.folder.path().join("config.json")
     }
 
-    /// Starts one of our programs with this cluster's settings.
-    fn spawn(&self, program: &str) -> (Process, Logs) {
+    /// Starts Redis, and does not wait until it has loaded its data.
+    pub fn start_redis_without_waiting(&mut self) {
+        let folder = self.folder.path().join("redis");
+        let redis =
+            RedisServer::spawn(redis_binary(), &folder, None, &self.builder.redis_options, self.logs.keep());
+        self.redis = Some(redis.unwrap());
+    }
+
+    /// Starts one of our programs with this cluster's settings, and more of them.
+    pub fn spawn(&self, program: &str, more: &[(&str, &str)]) -> (Process, Logs) {
         let logs = Logs::default();
         let (mut own, mut all) = (logs.keep(), self.logs.keep());
         let log = move |line: &str| {
@@ -198,6 +206,7 @@ impl Cluster {
         let (url, config) = (self.redis_url(), self.config_path().display().to_string());
         let mut environment: Vec<(&str, &str)> = vec![("REDIS_URL", &url), ("HERMOD_CONFIG", &config)];
         environment.extend(self.builder.environment.iter().map(|(name, value)| (*name, value.as_str())));
+        environment.extend(more);
         let none: [&str; 0] = [];
         let process = Process::spawn(program, &binary(program), none, &environment, log).unwrap();
         (process, logs)
@@ -205,7 +214,7 @@ impl Cluster {
 
     /// Starts one more API process; [`Cluster::api`] is the first.
     pub fn add_front(&mut self) -> Api {
-        let (mut process, logs) = self.spawn("hermod-api");
+        let (mut process, logs) = self.spawn("hermod-api", &[]);
         let api = Api::new(format!("http://{}", logs.address("listening", &mut process)));
         if self.fronts.is_empty() {
             self.api = api.clone();
@@ -216,7 +225,7 @@ impl Cluster {
 
     /// Starts one more worker.
     pub fn add_worker(&mut self) {
-        let (mut process, logs) = self.spawn("hermod-worker");
+        let (mut process, logs) = self.spawn("hermod-worker", &[]);
         let port = Api::new(format!("http://{}", logs.address("working", &mut process)));
         self.workers.push(process);
         self.worker_ports.push(port);

@@ -1,15 +1,50 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::ApiError;
 
-/// The largest body of a submit, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BodyLimit(pub(crate) usize);
+/// How much a body may be, and all bodies together that are in memory at one time.
+#[derive(Clone, Debug)]
+pub(crate) struct BodyLimits {
+    one: usize,
+    all: Arc<Semaphore>,
+}
+
+impl BodyLimits {
+    /// Both in bytes; at least one body of the largest size always fits.
+    pub(crate) fn new(one: usize, all: usize) -> Self {
+        Self { one, all: Arc::new(Semaphore::new(blocks(all.max(one)) as usize)) }
+    }
+
+    /// Makes `room` large enough for a body of `bytes`. Room is taken as bytes arrive, so that a client that only
+    /// announces a body takes none.
+    async fn make_room(&self, room: &mut OwnedSemaphorePermit, bytes: usize) -> Result<(), ApiError> {
+        let needed = (blocks(bytes) as usize).saturating_sub(room.num_permits());
+        if needed == 0 {
+            return Ok(());
+        }
+        let more = Arc::clone(&self.all).acquire_many_owned(u32::try_from(needed).unwrap_or(u32::MAX));
+        match timeout(ROOM_TIME, more).await {
+            Ok(Ok(more)) => room.merge(more),
+            Ok(Err(_)) | Err(_) => return Err(ApiError::Overloaded),
+        }
+        Ok(())
+    }
+}
+
+/// Bytes in the unit of the semaphore, which counts in 32 bits: blocks of 1 KiB.
+fn blocks(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(1 << 28)
+}
+
+/// The longest that a body waits for room.
+const ROOM_TIME: Duration = Duration::from_secs(5);
 
 /// The longest that a body may take to arrive, however slowly it drips.
 const DEADLINE: Duration = Duration::from_secs(45);
@@ -18,24 +53,32 @@ const DEADLINE: Duration = Duration::from_secs(45);
 const DRAINED_BYTES: usize = 64 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
-/// Reads a whole body.
+/// Reads a whole body. The permit is its room in memory.
 ///
 /// # Errors
-/// If it is over the limit, stalls, or breaks off.
-pub(crate) async fn read(mut payload: web::Payload, BodyLimit(limit): BodyLimit) -> Result<Bytes, ApiError> {
+/// If it is over the limit, stalls, breaks off, or finds no room.
+pub(crate) async fn read(
+    mut payload: web::Payload,
+    limits: &BodyLimits,
+) -> Result<(Bytes, OwnedSemaphorePermit), ApiError> {
     let deadline = Instant::now() + DEADLINE;
+    let nothing = Arc::clone(&limits.all).try_acquire_many_owned(0);
+    let mut room = nothing.map_err(|_| ApiError::Overloaded)?;
     let mut body = BytesMut::new();
     loop {
         match timeout_at(deadline, payload.next()).await {
             Err(_) => return Err(ApiError::BodyTimeout { seconds: DEADLINE.as_secs() }),
-            Ok(None) => return Ok(body.freeze()),
+            Ok(None) => return Ok((body.freeze(), room)),
             Ok(Some(Err(_))) => return Err(ApiError::BodyBroken),
-            Ok(Some(Ok(chunk))) if body.len() + chunk.len() > limit => {
-                drop(body);
+            Ok(Some(Ok(chunk))) if body.len() + chunk.len() > limits.one => {
+                drop((body, room));
                 drain(payload).await;
-                return Err(ApiError::BodyTooLarge { limit });
+                return Err(ApiError::BodyTooLarge { limit: limits.one });
             }
-            Ok(Some(Ok(chunk))) => body.extend_from_slice(&chunk),
+            Ok(Some(Ok(chunk))) => {
+                limits.make_room(&mut room, body.len() + chunk.len()).await?;
+                body.extend_from_slice(&chunk);
+            }
         }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum ApiError {
     BodyTooLarge { limit: usize },
     #[error("the queue is at its limit of waiting jobs; try again later")]
     QueueFull,
+    #[error("too many large requests at once; try again later")]
+    Overloaded,
     #[error("the queue is not available; the job was not accepted")]
     NotAccepted(#[source] QueueError),
     #[error("the queue is not available")]
@@ -60,7 +62,7 @@ impl ApiError {
             Self::JobNotFound => ErrorCode::JobNotFound,
             Self::BodyTimeout { .. } => ErrorCode::RequestTimeout,
             Self::BodyTooLarge { .. } => ErrorCode::BodyTooLarge,
-            Self::QueueFull => ErrorCode::QueueFull,
+            Self::QueueFull | Self::Overloaded => ErrorCode::QueueFull,
             Self::NotAccepted(_) | Self::Unavailable(_) => ErrorCode::QueueUnavailable,
             Self::Internal(_) => ErrorCode::Internal,
         }
@@ -96,10 +98,13 @@ impl ResponseError for ApiError {
             body.event_id = Some(event_id);
         }
         let mut response = error_response(&body);
-        if matches!(self, Self::QueueFull | Self::NotAccepted(_) | Self::Unavailable(_)) {
+        if matches!(self, Self::QueueFull | Self::Overloaded | Self::NotAccepted(_) | Self::Unavailable(_)) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
         }
-        if matches!(self, Self::BodyTimeout { .. } | Self::BodyTooLarge { .. } | Self::BodyBroken) {
+        if matches!(
+            self,
+            Self::BodyTimeout { .. } | Self::BodyTooLarge { .. } | Self::BodyBroken | Self::Overloaded
+        ) {
             // What is left of the body is not read, so nothing can follow on this connection.
             response.head_mut().set_connection_type(ConnectionType::Close);
         }

@@ -2,12 +2,12 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use actix_web::{App, HttpServer, middleware, web};
-use hermod_queue::{Queue, QueueSettings, Store};
+use hermod_queue::{Queue, QueueSettings, Store, Tolerance};
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::Config;
 use tokio_util::task::TaskTracker;
 
-use crate::body::BodyLimit;
+use crate::body::BodyLimits;
 use crate::{observe, routes};
 
 /// The longest that the head of a request may take.
@@ -21,6 +21,8 @@ pub struct Front {
     pub config: Config,
     /// The largest body of a submit.
     pub max_body_bytes: usize,
+    /// The largest sum of bodies in memory at one time.
+    pub max_memory_bytes: usize,
     /// How the queue is used.
     pub queue: QueueSettings,
     /// Time that open requests have to end once it is told to drain.
@@ -29,20 +31,23 @@ pub struct Front {
     pub metrics: Metrics,
     /// Its Redis.
     pub store: Store,
+    /// What is accepted of that Redis.
+    pub tolerance: Tolerance,
 }
 
 /// Serves on `listener` until `shutdown`.
 ///
 /// # Errors
-/// If the server cannot run.
-pub async fn serve(front: Front, listener: TcpListener, shutdown: Shutdown) -> std::io::Result<()> {
-    let Front { config, max_body_bytes, queue, grace, metrics, store } = front;
+/// If the server cannot run, or Redis must not be used.
+pub async fn serve(front: Front, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+    let Front { config, max_body_bytes, max_memory_bytes, queue, grace, metrics, store, tolerance } = front;
     observe::describe_metrics();
     let address = listener.local_addr()?;
     let tasks = TaskTracker::new();
-    tasks.spawn_local(watch_redis(store.clone(), shutdown.now.clone()));
+    let watch = tasks.spawn_local(watch_redis(store.clone(), tolerance, shutdown.clone()));
     let (config, metrics_data) = (web::Data::new(config), web::Data::new(metrics));
     let store_data = web::Data::new(store.clone());
+    let limits = web::Data::new(BodyLimits::new(max_body_bytes, max_memory_bytes));
     let queue_tasks = tasks.clone();
     let server = HttpServer::new(move || {
         // Called once on each server thread: every thread has its own connections, and forms its own batches.
@@ -52,7 +57,7 @@ pub async fn serve(front: Front, listener: TcpListener, shutdown: Shutdown) -> s
             .app_data(metrics_data.clone())
             .app_data(store_data.clone())
             .app_data(web::Data::new(queue))
-            .app_data(web::Data::new(BodyLimit(max_body_bytes)))
+            .app_data(limits.clone())
             .wrap(middleware::from_fn(observe::observe))
             .configure(routes::configure)
     })
@@ -79,5 +84,5 @@ pub async fn serve(front: Front, listener: TcpListener, shutdown: Shutdown) -> s
     tasks.close();
     tasks.wait().await;
     tracing::info!("stopped");
-    Ok(())
+    Ok(watch.await??)
 }

@@ -23,6 +23,9 @@ pub struct Settings {
     /// The largest body of a submit.
     #[arg(long, env = "HERMOD_MAX_BODY_BYTES", default_value_t = 10 << 20, value_name = "BYTES")]
     max_body_bytes: usize,
+    /// The largest sum of bodies in memory at one time; beyond it a submit waits, and after 5 s gets 429.
+    #[arg(long, env = "HERMOD_MAX_MEMORY_BYTES", default_value_t = 256 << 20, value_name = "BYTES")]
+    max_memory_bytes: usize,
     /// Time that open requests have after SIGTERM.
     #[arg(long, env = "HERMOD_GRACE_SECONDS", default_value_t = 30, value_name = "SECONDS")]
     grace_seconds: u64,
@@ -40,10 +43,12 @@ impl Settings {
         let front = Front {
             config: self.config.load()?,
             max_body_bytes: self.max_body_bytes,
+            max_memory_bytes: self.max_memory_bytes,
             queue: QueueSettings { limit: (self.queue_limit > 0).then_some(self.queue_limit) },
             grace: Duration::from_secs(self.grace_seconds),
             metrics: Metrics::install()?,
             store: Store::new(&self.redis.redis_url)?,
+            tolerance: self.redis.tolerance(),
         };
         let listener = hermod_service::bind(&self.listen, "HERMOD_LISTEN")?;
         tracing::info!(redis = %self.redis.redis_url, "hermod-api starts");

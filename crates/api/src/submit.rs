@@ -1,10 +1,10 @@
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
-use hermod_queue::{NewJob, Queue, Submission};
+use hermod_queue::{NewJob, Queue, QueueError, Submission};
 use hermod_types::config::VirtualKey;
 use hermod_types::{CompletionRequest, Config, JobView, Target, Ttl};
 
-use crate::body::{self, BodyLimit};
+use crate::body::{self, BodyLimits};
 use crate::caller;
 use crate::error::ApiError;
 
@@ -14,10 +14,10 @@ pub(crate) async fn submit(
     payload: web::Payload,
     config: web::Data<Config>,
     queue: web::Data<Queue>,
-    limit: web::Data<BodyLimit>,
+    limits: web::Data<BodyLimits>,
 ) -> Result<HttpResponse, ApiError> {
     let key = caller::authenticate(request.headers(), &config)?;
-    let body = body::read(payload, **limit).await?;
+    let (body, _room) = body::read(payload, &limits).await?;
     let CompletionRequest { targets, body } = CompletionRequest::parse(&body)?;
     check_targets(&targets, &config, key)?;
 
@@ -31,6 +31,9 @@ pub(crate) async fn submit(
     };
     match queue.submit(job).await.map_err(ApiError::NotAccepted)? {
         Submission::Full => Err(ApiError::QueueFull),
+        Submission::TooLate => {
+            Err(ApiError::NotAccepted(QueueError::Unreachable("it answered too late".to_owned())))
+        }
         Submission::Accepted => {
             metrics::counter!("hermod_jobs_accepted_total").increment(1);
             Ok(HttpResponse::Accepted()

@@ -196,6 +196,7 @@ async fn wait(server: &Server, id: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(text: &str) -> std::io::Result<()> {
+/// Prints a line.
+pub(crate) fn print(text: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{text}")
 }

@@ -5,12 +5,14 @@
 //! | [`up`] | all of Hermod on one machine, with nothing configured |
 //! | [`demo`] | a provider whose model names choose its behaviour |
 //! | [`client`] | submit and get, on the command line |
+//! | [`queue`] | what an operator sees and does |
 //! | [`redis_server`] | finds a Redis or Valkey server, or fetches one |
 //! | [`process`] | processes that are gone when their owner is |
 
 pub mod client;
 pub mod demo;
 pub mod process;
+pub mod queue;
 pub mod redis_server;
 mod spinner;
 pub mod up;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use hermod::{client, demo, up};
+use hermod::{client, demo, queue, up};
 
 /// Asynchronous LLM completions on Redis: `hermod up` starts all of it on this machine.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ enum Command {
     Submit(client::Submit),
     /// Print a job's result
     Get(client::Get),
+    /// See and manage the queue: stats, dead letters, pause, resume, check
+    Queue(queue::Settings),
     /// Serve an OpenAI-compatible provider whose model names choose its behaviour
     DemoProvider(demo::Settings),
     /// Run an API process (the same as `hermod-api`)
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Up(settings) => settings.run(),
         Command::Submit(submit) => client::block_on(submit.run()),
         Command::Get(get) => client::block_on(get.run()),
+        Command::Queue(settings) => client::block_on(settings.run()),
         Command::DemoProvider(settings) => settings.run().map(|()| ExitCode::SUCCESS),
         Command::Api(settings) => settings.run().map(|()| ExitCode::SUCCESS),
         Command::Worker(settings) => settings.run().map(hermod_worker::Drained::exit_code),

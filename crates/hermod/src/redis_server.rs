@@ -127,6 +127,38 @@ impl RedisServer {
         options: &[&str],
         mut log: impl FnMut(&str) + Clone + Send + 'static,
     ) -> anyhow::Result<Self> {
+        let last_words = Arc::new(Mutex::new(String::new()));
+        let said = Arc::clone(&last_words);
+        let log = move |line: &str| {
+            line.clone_into(&mut said.lock().unwrap_or_else(PoisonError::into_inner));
+            log(line);
+        };
+        let mut redis = Self::spawn(server, folder, conf, options, log)?;
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !answers(&redis.socket) {
+            if let Some(status) = redis.process.try_wait()? {
+                let said = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+                bail!("Redis stopped at once ({status}): {said}");
+            }
+            if Instant::now() > deadline {
+                bail!("Redis did not answer within {} s", START_TIMEOUT.as_secs());
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Ok(redis)
+    }
+
+    /// The same without waiting.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn spawn(
+        server: &Path,
+        folder: &Path,
+        conf: Option<&Path>,
+        options: &[&str],
+        log: impl FnMut(&str) + Clone + Send + 'static,
+    ) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let folder = fs::canonicalize(folder)?;
         let socket = folder.join("redis.sock");
@@ -140,25 +172,8 @@ impl RedisServer {
         let conf = conf.map(|conf| conf.to_string_lossy());
         let own = ["--dir", &folder, "--unixsocket", &socket_text, "--unixsocketperm", "700", "--port", "0"];
         let args = conf.as_deref().into_iter().chain(own).chain(options.iter().copied());
-        let last_words = Arc::new(Mutex::new(String::new()));
-        let said = Arc::clone(&last_words);
-        let log = move |line: &str| {
-            line.clone_into(&mut said.lock().unwrap_or_else(PoisonError::into_inner));
-            log(line);
-        };
-        let mut process = Process::spawn("redis", server, args, &[], log)
+        let process = Process::spawn("redis", server, args, &[], log)
             .with_context(|| format!("cannot run {}", server.display()))?;
-        let deadline = Instant::now() + START_TIMEOUT;
-        while !answers(&socket) {
-            if let Some(status) = process.try_wait()? {
-                let said = last_words.lock().unwrap_or_else(PoisonError::into_inner);
-                bail!("Redis stopped at once ({status}): {said}");
-            }
-            if Instant::now() > deadline {
-                bail!("Redis did not answer within {} s", START_TIMEOUT.as_secs());
-            }
-            sleep(Duration::from_millis(5));
-        }
         Ok(Self { process, socket })
     }
 

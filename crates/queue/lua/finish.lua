@@ -27,7 +27,7 @@ for i = 1, #KEYS - 2 do
       local kept = redis.call('HMGET', job, 'request', 'owner', 'history')
       local id = string.sub(job, -36)
       redis.call('XADD', dead, 'MAXLEN', '~', dead_limit, '*', 'id', id, 'reason', reason,
-        'request', kept[1] or '', 'owner', kept[2] or '', 'history', kept[3] or '')
+        'request', kept[1] or '', 'owner', kept[2] or '', 'history', kept[3] or '', 'fence', fence)
     end
     redis.call('HSET', job, 'status', status, 'code', code, 'outcome', outcome,
       'completed', now, 'expires', now + ttl_ms)

@@ -1,10 +1,13 @@
 -- submit: writes each job's record and its entry in the queue, or neither.
 -- Safe to send again: a job whose record exists is taken once.
 -- KEYS  1 queue   2.. one job each
--- ARGV  1 group   2 limit of waiting jobs, 0 for none
+-- ARGV  1 group   2 limit of waiting jobs, 0 for none   3 until when its clients wait, in ms, 0 for unknown
 --       then for each job: id, request, owner ('' for none)
--- ->    for each job: 1 accepted   0 refused, the queue is full
-local queue, group, limit = KEYS[1], ARGV[1], tonumber(ARGV[2])
+-- ->    the time in ms, then for each job: 1 accepted   0 refused, the queue is full
+--                                          -1 refused, it came too late: its client has been told so
+local queue, group, limit, latest = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local jobs = #KEYS - 1
 
 local room = math.huge
@@ -18,20 +21,22 @@ if limit > 0 then
   room = limit - waiting
 end
 
-local taken = {}
+local taken = {now}
 for i = 1, jobs do
   local job = KEYS[i + 1]
-  local id, request, owner = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
+  local id, request, owner = ARGV[3 * i + 1], ARGV[3 * i + 2], ARGV[3 * i + 3]
   if redis.call('EXISTS', job) == 1 then
-    taken[i] = 1
+    taken[i + 1] = 1
+  elseif latest > 0 and now > latest then
+    taken[i + 1] = -1
   elseif room <= 0 then
-    taken[i] = 0
+    taken[i + 1] = 0
   else
     room = room - 1
     local entry = redis.call('XADD', queue, '*', 'id', id)
     redis.call('HSET', job, 'status', 'pending', 'entry', entry, 'request', request)
     if owner ~= '' then redis.call('HSET', job, 'owner', owner) end
-    taken[i] = 1
+    taken[i + 1] = 1
   end
 end
 return taken

@@ -12,12 +12,24 @@ pub(crate) struct Keys {
     pub(crate) queue: String,
     /// The stream of jobs given up on.
     pub(crate) dead: String,
+    /// Exists while workers are to claim nothing.
+    pub(crate) paused: String,
+    /// Exists for a while after a check, so that workers that start together do not all make one.
+    pub(crate) checked: String,
+    /// What all records' keys match.
+    pub(crate) jobs: String,
 }
 
 impl Keys {
     pub(crate) fn new(shard: Shard) -> Self {
-        let number = shard.number();
-        Self { queue: format!("{{hermod:{number}}}:queue"), dead: format!("{{hermod:{number}}}:dead") }
+        let key = |name: &str| format!("{{hermod:{}}}:{name}", shard.number());
+        Self {
+            queue: key("queue"),
+            dead: key("dead"),
+            paused: key("paused"),
+            checked: key("checked"),
+            jobs: key("job:*"),
+        }
     }
 }
 

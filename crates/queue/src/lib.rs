@@ -5,6 +5,8 @@
 //! | `{hermod:S}:queue` | stream, one consumer group | an entry is a job's id and nothing else; acknowledged *and* deleted when the job ends |
 //! | `{hermod:S}:job:<id>` | hash | the record, below; Redis itself expires it after its job has ended |
 //! | `{hermod:S}:dead` | stream, capped | jobs given up on, with what is needed to queue them again |
+//! | `{hermod:S}:paused` | string | exists while workers are to claim nothing |
+//! | `{hermod:S}:checked` | string, expires | exists for a while after a check of records against entries |
 //!
 //! S is the shard: all keys of a job share one hash tag, and the id says which. A record holds
 //!
@@ -23,11 +25,14 @@
 //!
 //! Each transition is one file under `lua/`, which can be read alone. Scripts check first and write after,
 //! since Lua does not roll back, and take many jobs in one call. [`Queue`] is what the API calls,
-//! [`WorkerQueue`] what a worker calls. Nothing else in Hermod knows a key or a Redis command.
+//! [`WorkerQueue`] what a worker calls, [`Admin`] what an operator calls. Nothing else in Hermod knows a key or a Redis command.
 
+mod admin;
 mod batch;
+mod check;
 mod claim;
 mod error;
+mod fitness;
 mod health;
 mod keys;
 mod queue;
@@ -38,8 +43,11 @@ mod store;
 mod url;
 mod worker_queue;
 
+pub use admin::{Admin, DeadLetter, Revived, WorkerState};
+pub use check::Findings;
 pub use claim::{Claimer, Entry, Unblock};
 pub use error::QueueError;
+pub use fitness::{Fitness, Tolerance, Unfit};
 pub use health::Health;
 pub use queue::{Queue, QueueSettings, Submission};
 pub use record::{JobRecord, NewJob};

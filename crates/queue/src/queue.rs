@@ -2,13 +2,14 @@ use std::sync::Arc;
 
 use hermod_types::{JobId, Shard};
 use redis::{Pipeline, ScriptInvocation};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::batch::{Batch, Batcher};
 use crate::keys::{self, GROUP, Keys};
 use crate::record::Fields;
 use crate::script::Scripts;
-use crate::store::{Call, Lane};
+use crate::store::{Call, Lane, RESPONSE_TIMEOUT, millis};
 use crate::{JobRecord, NewJob, QueueError, Stats, Store};
 
 /// The API's side of the queue: jobs go in, and their records are read. Cheap to clone.
@@ -37,6 +38,8 @@ pub enum Submission {
     Accepted,
     /// As many jobs wait as are allowed.
     Full,
+    /// It reached Redis after its client had stopped to wait.
+    TooLate,
 }
 
 impl Queue {
@@ -48,6 +51,7 @@ impl Queue {
             scripts: Scripts::new(),
             keys: Keys::new(shard),
             limit: settings.limit.unwrap_or(0),
+            clock: None,
         };
         Self {
             submits: Arc::new(Batcher::spawn(submits, tasks)),
@@ -97,6 +101,8 @@ struct Submits {
     scripts: Scripts,
     keys: Keys,
     limit: u64,
+    /// Redis's time in milliseconds, and when it was that by our clock.
+    clock: Option<(u64, Instant)>,
 }
 
 impl Batch for Submits {
@@ -109,14 +115,23 @@ impl Batch for Submits {
 
     async fn call(&mut self, jobs: &[NewJob]) -> Result<Vec<Submission>, QueueError> {
         let mut script: ScriptInvocation<'_> = self.scripts.submit.prepare_invoke();
-        script.key(&self.keys.queue).arg(GROUP).arg(self.limit);
+        // A Redis that hung and comes back finds our command in its buffer, after the client was told that the
+        // job is not accepted. It must not run then.
+        let latest = self.clock.map_or(0, |(redis, ours)| redis + millis(ours.elapsed() + RESPONSE_TIMEOUT));
+        script.key(&self.keys.queue).arg(GROUP).arg(self.limit).arg(latest);
         for job in jobs {
             script.key(keys::job(job.id)).arg(job.id.to_string()).arg(job.request());
             script.arg(job.owner.as_deref().unwrap_or_default());
         }
-        let taken: Vec<u8> = self.lane.run::<Vec<u8>>(Call::Script(&script)).await?;
-        let outcome = |taken| if taken == 1 { Submission::Accepted } else { Submission::Full };
-        Ok(taken.into_iter().map(outcome).collect())
+        let replies: Vec<i64> = self.lane.run(Call::Script(&script)).await?;
+        let (now, taken) = replies.split_first().unwrap_or((&0, &[]));
+        self.clock = u64::try_from(*now).ok().filter(|now| *now > 0).map(|now| (now, Instant::now()));
+        let outcome = |taken: &i64| match taken {
+            1 => Submission::Accepted,
+            0 => Submission::Full,
+            _ => Submission::TooLate,
+        };
+        Ok(taken.iter().map(outcome).collect())
     }
 }
 

@@ -10,6 +10,10 @@ pub(crate) struct Scripts {
     pub(crate) progress: Script,
     pub(crate) finish: Script,
     pub(crate) release: Script,
+    pub(crate) requeue: Script,
+    pub(crate) drop: Script,
+    pub(crate) forget: Script,
+    pub(crate) revive: Script,
 }
 
 impl Scripts {
@@ -21,6 +25,10 @@ impl Scripts {
             progress: Script::new(include_str!("../lua/progress.lua")),
             finish: Script::new(include_str!("../lua/finish.lua")),
             release: Script::new(include_str!("../lua/release.lua")),
+            requeue: Script::new(include_str!("../lua/requeue.lua")),
+            drop: Script::new(include_str!("../lua/drop.lua")),
+            forget: Script::new(include_str!("../lua/forget.lua")),
+            revive: Script::new(include_str!("../lua/revive.lua")),
         }
     }
 }

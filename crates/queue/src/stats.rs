@@ -14,13 +14,15 @@ pub struct Stats {
     pub running: u64,
     /// Given up on, and kept for the operator.
     pub dead: u64,
+    /// Whether workers are told to claim nothing.
+    pub paused: bool,
 }
 
 impl Stats {
     pub(crate) async fn read(lane: &mut Lane, keys: &Keys) -> Result<Self, QueueError> {
         let mut pipeline = Pipeline::with_capacity(3);
-        pipeline.cmd("XLEN").arg(&keys.queue).cmd("XLEN").arg(&keys.dead);
-        let (entries, dead): (u64, u64) = lane.run(Call::Pipeline(&pipeline)).await?;
+        pipeline.cmd("XLEN").arg(&keys.queue).cmd("XLEN").arg(&keys.dead).cmd("EXISTS").arg(&keys.paused);
+        let (entries, dead, paused): (u64, u64, bool) = lane.run(Call::Pipeline(&pipeline)).await?;
         let mut command = redis::cmd("XPENDING");
         command.arg(&keys.queue).arg(GROUP);
         // What is delivered and not yet ended is in the stream too; `lag` would be nil after an XDEL.
@@ -30,6 +32,6 @@ impl Stats {
             Err(QueueError::NoGroup) => 0,
             Err(error) => return Err(error),
         };
-        Ok(Self { waiting: entries.saturating_sub(running), running, dead })
+        Ok(Self { waiting: entries.saturating_sub(running), running, dead, paused })
     }
 }

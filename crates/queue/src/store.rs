@@ -11,7 +11,7 @@ use crate::{Health, QueueError, RedisUrl};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest that an answer may take. The redis crate's own default of 500 ms is short for a server
 /// that fsyncs each write.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// After a failure, a lane fails at once for this long, doubling up to the longest.
 const BACKOFF_INITIAL: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
@@ -155,4 +155,9 @@ impl Call<'_> {
 /// `duration` × 0.8–1.2, so that processes that lost Redis together do not come back together.
 fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(0.8 + 0.4 * fastrand::f64())
+}
+
+/// A duration as Redis takes it.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

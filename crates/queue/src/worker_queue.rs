@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::batch::{Batch, Batcher};
 use crate::keys::{self, GROUP, Keys};
 use crate::script::Scripts;
-use crate::store::{Call, Lane};
+use crate::store::{Call, Lane, millis};
 use crate::{Claimer, Entry, NewJob, QueueError, Store};
 
 /// Dead letters that are kept; older ones go first.
@@ -308,8 +308,4 @@ fn read_started(entry: &Entry, row: Value) -> Result<Option<Started>, QueueError
         progress,
         age: Duration::from_millis(now.saturating_sub(accepted)),
     }))
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

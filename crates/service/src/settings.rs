@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use hermod_queue::RedisUrl;
+use hermod_queue::{RedisUrl, Tolerance};
 use hermod_types::Config;
 
 /// Where Redis is.
@@ -17,6 +17,19 @@ pub struct RedisSettings {
         value_name = "URL"
     )]
     pub redis_url: RedisUrl,
+    /// Use a Redis whose maxmemory-policy throws jobs away when it is full.
+    #[arg(long, env = "HERMOD_ACCEPT_EVICTION")]
+    accept_eviction: bool,
+    /// Do not warn of a Redis without an append-only file.
+    #[arg(long, env = "HERMOD_ACCEPT_NO_PERSISTENCE")]
+    accept_no_persistence: bool,
+}
+
+impl RedisSettings {
+    /// What is accepted of it.
+    pub const fn tolerance(&self) -> Tolerance {
+        Tolerance { eviction: self.accept_eviction, no_persistence: self.accept_no_persistence }
+    }
 }
 
 /// Where the configuration is.

@@ -1,19 +1,34 @@
 use std::time::Duration;
 
-use hermod_queue::Store;
-use tokio_util::sync::CancellationToken;
+use hermod_queue::{Fitness, Store, Tolerance, Unfit};
+
+use crate::Shutdown;
 
 /// How often Redis is asked for a sign of life.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Keeps the health of `store` up to date, so that an idle process notices too. Runs until `stop`.
-pub async fn watch_redis(store: Store, stop: CancellationToken) {
+/// Keeps the health of `store` up to date, so that an idle process notices too; runs until `shutdown.now`.
+///
+/// Each time that Redis is there again, it may be another one: it is judged, and one that would lose jobs by
+/// design makes the process drain.
+///
+/// # Errors
+/// Why Redis must not be used.
+pub async fn watch_redis(store: Store, tolerance: Tolerance, shutdown: Shutdown) -> Result<(), Unfit> {
+    let mut judged = false;
     loop {
-        // The outcome is in the store's health; a change of it is logged there.
-        drop(store.ping().await);
-        tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => {}
-            () = stop.cancelled() => return,
+        // What is wrong is in the store's health, where a change is logged.
+        judged &= store.ping().await.is_ok();
+        if !judged && let Ok(fitness) = Fitness::of(&store).await {
+            if let Err(unfit) = fitness.judge(tolerance) {
+                tracing::error!(%unfit, "stopping");
+                shutdown.drain.cancel();
+                return Err(unfit);
+            }
+            judged = true;
+        }
+        if shutdown.now.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {
+            return Ok(());
         }
     }
 }

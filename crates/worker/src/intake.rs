@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_queue::{Claimer, Entry, QueueError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +24,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 pub(crate) struct Intake {
     pub(crate) bench: Arc<Bench>,
     pub(crate) claimer: Claimer,
+    /// Whether the operator has paused the queue.
+    pub(crate) paused: watch::Receiver<bool>,
     pub(crate) book: LeaseBook,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) jobs: TaskTracker,
@@ -36,6 +38,8 @@ impl Intake {
         let mut next_reclaim = Instant::now();
         let mut backoff = BACKOFF_INITIAL;
         loop {
+            let resumed = self.paused.wait_for(|paused| !paused);
+            let Some(Ok(_)) = drain.run_until_cancelled(resumed).await else { return };
             let Some(Some(slots)) = drain.run_until_cancelled(free_slots(&self.slots)).await else { return };
             if drain.is_cancelled() {
                 return;

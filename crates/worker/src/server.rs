@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hermod_providers::Providers;
-use hermod_queue::{Held, RedisUrl, Store, WorkerName, WorkerQueue};
+use hermod_queue::{Admin, Held, RedisUrl, Store, Tolerance, Unblock, WorkerName, WorkerQueue};
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::config::VirtualKey;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +18,9 @@ use crate::probe;
 
 /// The longest that handing back, and writing the last ends, may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How often the operator's pause is looked for.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What a worker works with.
 pub struct Work {
@@ -31,6 +34,8 @@ pub struct Work {
     pub redis_url: RedisUrl,
     /// Its connections to it.
     pub store: Store,
+    /// What is accepted of it.
+    pub tolerance: Tolerance,
     /// Its metrics.
     pub metrics: Metrics,
     /// Jobs that it runs at once.
@@ -86,8 +91,8 @@ impl Bench {
 /// Works until `shutdown`, with health and metrics on `listener`.
 ///
 /// # Errors
-/// If it cannot run at all. Redis being away is not such a reason: it is waited for.
-pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> std::io::Result<Drained> {
+/// If it cannot run at all, or Redis must not be used. Redis being away is not such a reason: it is waited for.
+pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<Drained> {
     probe::describe_metrics();
     let (tasks, jobs) = (TaskTracker::new(), TaskTracker::new());
     let address = listener.local_addr()?;
@@ -95,21 +100,26 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> std::
     let probes_handle = probes.handle();
     tasks.spawn(probes);
     let stop = CancellationToken::new();
-    tasks.spawn(watch_redis(work.store.clone(), stop.clone()));
+    let watched = Shutdown { drain: shutdown.drain.clone(), now: stop.clone() };
+    let watch = tasks.spawn(watch_redis(work.store.clone(), work.tolerance, watched));
+    tasks.spawn(repair_at_start(work.store.clone(), stop.clone()));
 
     let queue = WorkerQueue::spawn(&work.store, work.name.clone(), work.lease, &tasks);
     let book = LeaseBook::default();
     let (renewals, url) = (queue.clone(), work.redis_url.clone());
     let leases = lease::keep(book.clone(), work.lease, stop.clone(), move || renewals.leases(&url))?;
 
-    let (grace, concurrency) = (work.grace, work.concurrency);
+    let (grace, concurrency, work_store) = (work.grace, work.concurrency, work.store.clone());
     let bench = Arc::new(Bench { work, queue: queue.clone(), handed_back: Mutex::default() });
     let claimer = queue.claimer();
     let unblock = claimer.unblock();
+    let (pause, paused) = watch::channel(false);
+    tasks.spawn(watch_pause(work_store, pause, claimer.unblock(), stop.clone()));
     let hand_back = CancellationToken::new();
     let intake = Intake {
         bench: Arc::clone(&bench),
         claimer,
+        paused,
         book,
         slots: Arc::new(Semaphore::new(concurrency)),
         jobs: jobs.clone(),
@@ -155,5 +165,46 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> std::
         tracing::warn!("some tasks did not end");
     }
     tracing::info!(?drained, "stopped");
+    watch.await??;
     Ok(drained)
+}
+
+/// Mends what disagrees between records and entries, once Redis is there. It finds something only where
+/// something else than Hermod wrote, or Redis lost data.
+async fn repair_at_start(store: Store, stop: CancellationToken) {
+    loop {
+        match Admin::new(&store).check_at_start().await {
+            Ok(Some(findings)) if !findings.agree() => {
+                tracing::warn!(?findings, "records and entries disagreed; mended");
+                return;
+            }
+            Ok(findings) => {
+                tracing::debug!(?findings, "records and entries agree");
+                return;
+            }
+            Err(error) => tracing::debug!(%error, "records and entries not compared yet"),
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Tells the intake whether the operator has paused the queue.
+async fn watch_pause(store: Store, pause: watch::Sender<bool>, unblock: Unblock, stop: CancellationToken) {
+    let mut admin = Admin::new(&store);
+    loop {
+        // While Redis is away, nothing is claimed anyway.
+        if let Ok(paused) = admin.is_paused().await
+            && pause.send_replace(paused) != paused
+        {
+            tracing::info!(paused, "the operator has paused the queue, or resumed it");
+            if paused && let Err(error) = unblock.run().await {
+                tracing::debug!(%error, "the claim ends by itself");
+            }
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_none() {
+            return;
+        }
+    }
 }

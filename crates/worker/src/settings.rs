@@ -59,6 +59,7 @@ impl Settings {
             virtual_keys: config.virtual_keys,
             redis_url: self.redis.redis_url.clone(),
             store: Store::new(&self.redis.redis_url)?,
+            tolerance: self.redis.tolerance(),
             metrics: Metrics::install()?,
             concurrency: self.concurrency,
             lease: Duration::from_secs(self.lease_seconds),

@@ -1,0 +1,184 @@
+//! `hermod queue`: what an operator sees and does.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use hermod_queue::{Admin, DeadLetter, Findings, Revived, Store};
+use hermod_service::RedisSettings;
+use hermod_types::{JobId, Timestamp};
+
+use crate::client::print;
+
+/// `hermod queue`
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    #[command(flatten)]
+    redis: RedisSettings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Print how many jobs wait, run and were given up on, and which workers there are
+    Stats,
+    /// Look at the jobs that were given up on, or queue them again
+    #[command(subcommand)]
+    Dead(Dead),
+    /// Make all workers claim nothing; what runs goes on
+    Pause,
+    /// Make them go on
+    Resume,
+    /// Compare records and entries; exit with 1 if they disagree and are not mended
+    Check {
+        /// Mend what disagrees.
+        #[arg(long)]
+        repair: bool,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Dead {
+    /// Print the newest, a line each
+    List {
+        /// How many.
+        #[arg(long, default_value_t = 20)]
+        most: usize,
+    },
+    /// Print one whole, with its request
+    Show {
+        /// The job.
+        id: JobId,
+    },
+    /// Queue jobs again under their old ids
+    Requeue {
+        /// The jobs.
+        #[arg(required = true)]
+        ids: Vec<JobId>,
+    },
+}
+
+impl Settings {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If Redis does not answer, or there is no such job.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut admin = Admin::new(&Store::new(&self.redis.redis_url)?);
+        let text = match self.command {
+            Command::Stats => stats(&mut admin).await?,
+            Command::Dead(Dead::List { most }) => dead_list(&admin.dead_letters(most).await?),
+            Command::Dead(Dead::Show { id }) => {
+                dead_show(&admin.dead_letter(id).await?.context("no such job among the dead letters")?)
+            }
+            Command::Dead(Dead::Requeue { ids }) => requeue(&mut admin, &ids).await?,
+            Command::Pause => {
+                admin.set_paused(true).await?;
+                "paused: within two seconds no worker claims anything; `hermod queue resume` ends it"
+                    .to_owned()
+            }
+            Command::Resume => {
+                admin.set_paused(false).await?;
+                "resumed".to_owned()
+            }
+            Command::Check { repair } => {
+                let findings = admin.check(repair).await?;
+                print(check(&findings, repair).trim_end())?;
+                return Ok(if repair || findings.agree() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
+        };
+        print(text.trim_end())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn stats(admin: &mut Admin) -> anyhow::Result<String> {
+    let stats = admin.stats().await?;
+    let mut text =
+        format!("waiting  {}\nrunning  {}\ndead     {}\n", stats.waiting, stats.running, stats.dead);
+    if stats.paused {
+        text.push_str("paused: no worker claims anything; `hermod queue resume` ends it\n");
+    }
+    let workers = admin.workers().await?;
+    if !workers.is_empty() {
+        writeln!(text, "\n{:<50} {:>6}  LAST HEARD OF", "WORKER", "HOLDS")?;
+    }
+    for worker in workers {
+        writeln!(text, "{:<50} {:>6}  {} ago", worker.name, worker.holds, age(worker.idle))?;
+    }
+    Ok(text)
+}
+
+fn age(duration: Duration) -> String {
+    match duration.as_secs() {
+        0 => format!("{} ms", duration.as_millis()),
+        seconds @ 1..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+fn dead_list(letters: &[DeadLetter]) -> String {
+    if letters.is_empty() {
+        return "no dead letters".to_owned();
+    }
+    let mut text = format!("{:<36}  {:<24}  {:<24}  STARTS\n", "JOB", "GIVEN UP AT", "REASON");
+    for letter in letters {
+        let (at, starts) = (Timestamp::from_millis(letter.at_ms), letter.history.lines().count());
+        // Writing to a String has no way to fail.
+        writeln!(text, "{}  {at}  {:<24}  {starts}", letter.id, letter.reason).ok();
+    }
+    text
+}
+
+fn dead_show(letter: &DeadLetter) -> String {
+    let at = Timestamp::from_millis(letter.at_ms);
+    let mut text = format!("job          {}\ngiven up at  {at}\nreason       {}\n", letter.id, letter.reason);
+    for line in letter.history.lines() {
+        let (worker, started) = line.split_once(' ').unwrap_or((line, ""));
+        let started =
+            started.parse().map_or_else(|_| started.to_owned(), |ms| Timestamp::from_millis(ms).to_string());
+        writeln!(text, "started      {started} by {worker}").ok();
+    }
+    let (header, body) = letter.request.split_once('\n').unwrap_or(("", &letter.request));
+    writeln!(text, "settings     {header}\nrequest      {body}").ok();
+    text
+}
+
+async fn requeue(admin: &mut Admin, ids: &[JobId]) -> anyhow::Result<String> {
+    let (mut text, mut refused) = (String::new(), 0);
+    for id in ids {
+        let outcome = match admin.revive(*id).await? {
+            Revived::Queued => "queued again",
+            Revived::Unknown => "not among the dead letters",
+            Revived::Alive => "waits or runs already",
+        };
+        refused += usize::from(outcome != "queued again");
+        writeln!(text, "{id}  {outcome}")?;
+    }
+    if refused > 0 {
+        bail!("{refused} of {} not queued again:\n{text}", ids.len());
+    }
+    Ok(text)
+}
+
+fn check(findings: &Findings, repair: bool) -> String {
+    let Findings { records, entries, records_without_entry, entries_without_job, idle_consumers } = findings;
+    let mended = |count: usize, done: &str| match (count, repair) {
+        (0, _) => String::new(),
+        (_, true) => format!("   {done}"),
+        (_, false) => "   --repair mends it".to_owned(),
+    };
+    format!(
+        "{records:>8} records, {entries} entries\n\
+         {records_without_entry:>8} jobs that wait or run without an entry{}\n\
+         {entries_without_job:>8} entries whose job is gone or has ended{}\n\
+         {idle_consumers:>8} workers that are gone and hold nothing{}\n",
+        mended(*records_without_entry, "queued again"),
+        mended(*entries_without_job, "removed"),
+        mended(*idle_consumers, "forgotten"),
+    )
+}

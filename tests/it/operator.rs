@@ -1,0 +1,173 @@
+//! What an operator sees and does: `hermod queue`, and what a worker does at its start.
+
+use std::process::Command;
+use std::time::Duration;
+
+use hermod_tests::{Cluster, Signal, binary, eventually};
+use redis::Commands;
+use serde_json::json;
+
+const QUEUE: &str = "{hermod:0}:queue";
+
+/// Runs `hermod queue …`; gives its exit code and all that it printed.
+async fn queue(cluster: &Cluster, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(binary("hermod"));
+    command.arg("queue").args(args).env("REDIS_URL", cluster.redis_url());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(printed).unwrap())
+}
+
+#[tokio::test]
+async fn stats_show_the_queue_and_its_workers() {
+    let cluster = Cluster::builder().set("HERMOD_CONCURRENCY", 1).start().await;
+    let empty = Cluster::builder().workers(0).start().await;
+    assert_eq!(queue(&empty, &["stats"]).await, (Some(0), "waiting  0\nrunning  0\ndead     0\n".to_owned()));
+    for _ in 0..3 {
+        cluster.api.submit(json!({"model": "demo/hang", "prompt": "x"})).await;
+    }
+    cluster.called("hang", 1).await;
+    let (code, text) = queue(&cluster, &["stats"]).await;
+    assert_eq!(code, Some(0));
+    assert!(text.starts_with("waiting  2\nrunning  1\ndead     0\n"), "{text}");
+    assert!(text.contains("WORKER") && text.contains(" 1  "), "{text}");
+}
+
+#[tokio::test]
+async fn a_paused_queue_accepts_jobs_and_runs_none() {
+    let cluster = Cluster::start().await;
+    assert_eq!(queue(&cluster, &["pause"]).await.0, Some(0));
+    eventually("the worker hears it", Duration::from_secs(5), async || {
+        let lines = cluster.logs.with_message("the operator has paused the queue, or resumed it");
+        lines.iter().any(|line| line["paused"] == true).then_some(())
+    })
+    .await;
+    let job = cluster.api.submit(json!({"model": "demo/echo", "prompt": "x"})).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(cluster.api.poll(&job).await.json()["status"], "pending");
+    assert!(queue(&cluster, &["stats"]).await.1.contains("paused"));
+    assert_eq!(queue(&cluster, &["resume"]).await.0, Some(0));
+    assert_eq!(cluster.ended(&job).await["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_dead_letter_can_be_seen_and_queued_again() {
+    let mut cluster = Cluster::builder().set("HERMOD_MAX_ATTEMPTS", 1).start().await;
+    let body = json!({"model": "demo/slow-2s", "prompt": "deadly"});
+    let submission = cluster.api.submission(body.to_string()).header("x-bf-async-job-result-ttl", "1");
+    let job = cluster.api.send(submission).await.json()["id"].as_str().unwrap().to_owned();
+    cluster.called("slow-2s", 1).await;
+    cluster.workers[0].signal(Signal::KILL);
+    cluster.add_worker();
+    assert_eq!(cluster.ended(&job).await["error"]["error"]["code"], "job_attempts_exhausted");
+    // Its record may expire: the letter has all that is needed.
+    eventually("the record has expired", Duration::from_secs(5), async || {
+        (cluster.api.poll(&job).await.status == 404).then_some(())
+    })
+    .await;
+    let (_, list) = queue(&cluster, &["dead", "list"]).await;
+    assert!(list.contains(&job) && list.contains("job_attempts_exhausted"), "{list}");
+    let (_, letter) = queue(&cluster, &["dead", "show", &job]).await;
+    assert!(letter.contains("deadly") && letter.contains("started"), "{letter}");
+
+    let (code, text) = queue(&cluster, &["dead", "requeue", &job]).await;
+    assert_eq!((code, text), (Some(0), format!("{job}  queued again\n")));
+    assert_eq!(cluster.ended(&job).await["status"], "completed");
+    assert_eq!(queue(&cluster, &["dead", "list"]).await.1, "no dead letters\n");
+    let (code, text) = queue(&cluster, &["dead", "requeue", &job]).await;
+    assert!(code == Some(1) && text.contains("not among the dead letters"), "{text}");
+}
+
+#[tokio::test]
+async fn what_disagrees_is_found_and_mended() {
+    let mut cluster = Cluster::builder().workers(0).start().await;
+    let kept = cluster.api.submit(json!({"model": "demo/echo", "prompt": "kept"})).await;
+    let orphan = cluster.api.submit(json!({"model": "demo/echo", "prompt": "orphan"})).await;
+    let gone = cluster.api.submit(json!({"model": "demo/echo", "prompt": "gone"})).await;
+    assert_eq!(queue(&cluster, &["check"]).await.0, Some(0));
+    let mut redis = cluster.connect();
+    let entry: String = redis.hget(format!("{{hermod:0}}:job:{orphan}"), "entry").unwrap();
+    let _: u64 = redis.xdel(QUEUE, &[entry]).unwrap();
+    let _: u64 = redis.del(format!("{{hermod:0}}:job:{gone}")).unwrap();
+
+    let (code, text) = queue(&cluster, &["check"]).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("2 records, 2 entries") && text.contains("1 jobs that wait or run without"),
+        "{text}"
+    );
+    assert!(text.contains("1 entries whose job is gone"), "{text}");
+    let (code, text) = queue(&cluster, &["check", "--repair"]).await;
+    assert!(code == Some(0) && text.contains("queued again") && text.contains("removed"), "{text}");
+    assert_eq!(queue(&cluster, &["check"]).await.0, Some(0));
+    cluster.add_worker();
+    for job in [kept, orphan] {
+        assert_eq!(cluster.ended(&job).await["status"], "completed");
+    }
+    cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_worker_mends_what_disagrees_when_it_starts() {
+    let mut cluster = Cluster::builder().workers(0).start().await;
+    let orphan = cluster.api.submit(json!({"model": "demo/echo", "prompt": "orphan"})).await;
+    let mut redis = cluster.connect();
+    let _: u64 = redis.del(QUEUE).unwrap();
+    cluster.add_worker();
+    assert_eq!(cluster.ended(&orphan).await["status"], "completed");
+    assert_eq!(cluster.logs.with_message("records and entries disagreed; mended").len(), 1);
+    cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_evicts_is_refused_unless_accepted() {
+    let cluster = Cluster::builder().workers(0).start().await;
+    let mut redis = cluster.connect();
+    redis::cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg("allkeys-lru").exec(&mut redis).unwrap();
+    for program in ["hermod-api", "hermod-worker"] {
+        let (mut process, logs) = cluster.spawn(program, &[]);
+        let status = process.wait(Duration::from_secs(10)).unwrap();
+        let said = logs.all().join("\n");
+        assert!(!status.success() && said.contains("maxmemory-policy allkeys-lru"), "{program}: {said}");
+    }
+    let (mut process, logs) = cluster.spawn("hermod-worker", &[("HERMOD_ACCEPT_EVICTION", "true")]);
+    eventually("it warns", Duration::from_secs(10), async || {
+        (!logs.with_message("Redis throws accepted jobs away when it is full").is_empty()).then_some(())
+    })
+    .await;
+    assert!(process.try_wait().unwrap().is_none());
+
+    redis::cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg("noeviction").exec(&mut redis).unwrap();
+    redis::cmd("CONFIG").arg("SET").arg("appendonly").arg("no").exec(&mut redis).unwrap();
+    let (_process, logs) = cluster.spawn("hermod-worker", &[]);
+    eventually("it warns", Duration::from_secs(10), async || {
+        logs.all().iter().any(|line| line.contains("keeps no append-only file")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bodies_in_memory_are_bounded() {
+    let cluster = Cluster::builder()
+        .set("HERMOD_MAX_BODY_BYTES", 1 << 20)
+        .set("HERMOD_MAX_MEMORY_BYTES", 1 << 20)
+        .start()
+        .await;
+    // One that has sent nearly all of a large body holds the room.
+    let mut stalled = std::net::TcpStream::connect(cluster.api.url.trim_start_matches("http://")).unwrap();
+    let head =
+        format!("POST /v1/async/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 1 << 20);
+    std::io::Write::write_all(&mut stalled, head.as_bytes()).unwrap();
+    std::io::Write::write_all(&mut stalled, &vec![b'x'; (1 << 20) - 1]).unwrap();
+    let body = json!({"model": "demo/echo", "prompt": "x".repeat(100_000)}).to_string();
+    eventually("there is no room", Duration::from_secs(20), async || {
+        let answer = cluster.api.post(body.clone()).await;
+        (answer.status == 429).then(|| answer.error(429))
+    })
+    .await;
+    drop(stalled);
+    eventually("there is room", Duration::from_secs(20), async || {
+        (cluster.api.post(body.clone()).await.status == 202).then_some(())
+    })
+    .await;
+}
