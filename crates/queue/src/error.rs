@@ -52,20 +52,32 @@ impl QueueError {
 
 impl From<RedisError> for QueueError {
     fn from(error: RedisError) -> Self {
-        match error.code().unwrap_or_default() {
+        let text = error.to_string();
+        let (kind, is_lost) = (error.kind(), error.is_io_error() || error.is_unrecoverable_error());
+        let code = match error.code() {
+            Some(code) => code.to_owned(),
+            // A pipeline's: its commands fail for one reason.
+            None => {
+                let first = error
+                    .into_server_errors()
+                    .and_then(|errors| errors.first().map(|(_, error)| error.clone()));
+                first.map(|error| error.code().to_owned()).unwrap_or_default()
+            }
+        };
+        match code.as_str() {
             "LOADING" => Self::Loading,
             "BUSY" => Self::Busy,
             "OOM" => Self::OutOfMemory,
             "MISCONF" => Self::CannotPersist,
             "READONLY" => Self::ReadOnly,
-            "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN" => Self::Degraded(error.to_string()),
-            "NOAUTH" | "WRONGPASS" | "NOPERM" => Self::Denied(error.to_string()),
+            "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN" => Self::Degraded(text),
+            "NOAUTH" | "WRONGPASS" | "NOPERM" => Self::Denied(text),
             "NOGROUP" => Self::NoGroup,
-            "" if error.kind() == ErrorKind::AuthenticationFailed => Self::Denied(error.to_string()),
-            "" if error.is_io_error() || error.is_unrecoverable_error() => {
-                Self::Unreachable(error.to_string())
-            }
-            _ => Self::Unexpected(error.to_string()),
+            // What a long command gets from a server that still waits for a password; it has no code of its own.
+            _ if text.contains("unauthenticated multibulk length") => Self::Denied(text),
+            "" if kind == ErrorKind::AuthenticationFailed => Self::Denied(text),
+            "" if is_lost => Self::Unreachable(text),
+            _ => Self::Unexpected(text),
         }
     }
 }
