@@ -10,7 +10,9 @@ pub fn binary(name: &str) -> PathBuf {
 
 fn build() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).expect("tests run in target/<profile>/deps").to_owned();
+    // Tests run in target/<profile>/deps, programs beside it.
+    let folder = test.parent().unwrap();
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap() } else { folder }.to_owned();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--workspace", "--bins"]);
     if folder.ends_with("release") {

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -11,7 +12,7 @@ use redis::{Commands, Connection};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Api, LEASE, Logs, binary, eventually, redis_binary};
+use crate::{Api, LEASE, Logs, Proxy, binary, eventually, redis_binary};
 
 /// How long what is not being broken may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +24,8 @@ pub struct Cluster {
     pub api: Api,
     /// The API processes.
     pub fronts: Vec<Process>,
+    /// Where they are, in the same order.
+    pub apis: Arc<RwLock<Vec<Api>>>,
     /// The workers.
     pub workers: Vec<Process>,
     /// Each worker's own port, as a place to ask.
@@ -31,6 +34,7 @@ pub struct Cluster {
     pub redis: Option<RedisServer>,
     /// What all of the processes have written.
     pub logs: Logs,
+    proxy: Option<Proxy>,
     calls: Calls,
     demo: ServerHandle,
     builder: Builder,
@@ -45,6 +49,7 @@ pub struct Builder {
     config: Value,
     environment: HashMap<&'static str, String>,
     redis_options: Vec<&'static str>,
+    proxied: bool,
 }
 
 impl Default for Builder {
@@ -62,6 +67,7 @@ impl Default for Builder {
             config: json!({}),
             environment: environment.into(),
             redis_options: vec!["--appendonly", "yes", "--appendfsync", "always"],
+            proxied: false,
         }
     }
 }
@@ -102,6 +108,13 @@ impl Builder {
         self
     }
 
+    /// Puts a cutting proxy between its processes and Redis.
+    #[must_use]
+    pub fn proxied(mut self) -> Self {
+        self.proxied = true;
+        self
+    }
+
     /// Starts all of it.
     pub async fn start(self) -> Cluster {
         let folder = tempfile::tempdir().unwrap();
@@ -133,6 +146,8 @@ impl Builder {
         let mut cluster = Cluster {
             api: Api::new(String::new()),
             fronts: Vec::new(),
+            apis: Arc::default(),
+            proxy: None,
             workers: Vec::new(),
             worker_ports: Vec::new(),
             redis: None,
@@ -143,6 +158,9 @@ impl Builder {
             folder,
         };
         cluster.start_redis();
+        if cluster.builder.proxied {
+            cluster.proxy = Some(Proxy::start(cluster.redis_socket()).await);
+        }
         for _ in 0..cluster.builder.fronts {
             cluster.add_front();
         }
@@ -179,7 +197,23 @@ impl Cluster {
 
     /// `REDIS_URL` of its processes.
     pub fn redis_url(&self) -> String {
-        format!("unix://{}/redis/redis.sock", std::fs::canonicalize(self.folder.path()).unwrap().display())
+        self.proxy
+            .as_ref()
+            .map_or_else(|| self.direct_redis_url(), |proxy| format!("redis://{}", proxy.address))
+    }
+
+    /// The same past the proxy, should there be one.
+    pub fn direct_redis_url(&self) -> String {
+        format!("unix://{}", self.redis_socket().display())
+    }
+
+    fn redis_socket(&self) -> PathBuf {
+        std::fs::canonicalize(self.folder.path()).unwrap().join("redis/redis.sock")
+    }
+
+    /// The proxy in front of Redis.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("a cluster that was built with proxied()")
     }
 
     /// The path of its config.json.
@@ -220,7 +254,20 @@ impl Cluster {
             self.api = api.clone();
         }
         self.fronts.push(process);
+        self.apis.write().unwrap().push(api.clone());
         api
+    }
+
+    /// Kills an API process.
+    pub fn kill_front(&mut self, index: usize) {
+        drop(self.fronts.remove(index));
+        self.apis.write().unwrap().remove(index);
+    }
+
+    /// Takes a worker out of the cluster; dropped, it is killed.
+    pub fn take_worker(&mut self, index: usize) -> Process {
+        self.worker_ports.remove(index);
+        self.workers.remove(index)
     }
 
     /// Starts one more worker.
@@ -262,7 +309,7 @@ impl Cluster {
 
     /// A connection to its Redis.
     pub fn connect(&self) -> Connection {
-        redis::Client::open(self.redis_url()).unwrap().get_connection().unwrap()
+        redis::Client::open(self.direct_redis_url()).unwrap().get_connection().unwrap()
     }
 
     /// The value of a metric of the worker at `index`, all labels summed.

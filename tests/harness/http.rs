@@ -64,12 +64,25 @@ impl Api {
 
     /// Sends a request, and reads the answer.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let response = request.send().await.unwrap();
-        Answer {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// The same, where there may be no answer.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
+        let response = request.send().await?;
+        Ok(Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
-            text: response.text().await.unwrap(),
-        }
+            text: response.text().await?,
+        })
+    }
+
+    /// A poll that is still to be sent.
+    pub fn request_poll(&self, id: &str) -> RequestBuilder {
+        self.request(Method::GET, &format!("/v1/async/completions/{id}"))
     }
 
     /// `GET path`
@@ -96,7 +109,7 @@ impl Api {
 
     /// Polls once.
     pub async fn poll(&self, id: &str) -> Answer {
-        self.get(&format!("/v1/async/completions/{id}")).await
+        self.send(self.request_poll(id)).await
     }
 
     /// Polls until the job has ended, and fails if it does not within `limit`.

@@ -13,6 +13,7 @@ mod binaries;
 mod cluster;
 mod http;
 mod logs;
+mod proxy;
 mod wait;
 
 pub use binaries::{binary, redis_binary};
@@ -21,6 +22,7 @@ pub use hermod::demo::ReceivedCall;
 pub use hermod::process::{Process, Signal};
 pub use http::{Answer, Api};
 pub use logs::Logs;
+pub use proxy::Proxy;
 pub use wait::eventually;
 
 use std::time::Duration;
