@@ -54,6 +54,12 @@ async fn oom_refuses_jobs_and_keeps_the_result_of_a_running_one() {
     refused_because(&cluster, "out of memory").await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(cluster.api.poll(&running).await.json()["status"], "processing", "nothing is half written");
+    let changes = |message| cluster.logs.with_message(message).len();
+    assert_eq!(
+        (changes("Redis is away"), changes("Redis is back")),
+        (2, 0),
+        "a line a process, however many failures"
+    );
     command(&mut redis, "CONFIG SET maxmemory 0");
     assert_eq!(cluster.ended(&running).await["status"], "completed");
     assert_eq!(cluster.calls_of("slow-1s"), 1, "the paid result is not lost");

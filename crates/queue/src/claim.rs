@@ -82,7 +82,7 @@ impl Claimer {
             self.blocking = None;
             self.client_id.store(0, Ordering::Relaxed);
         }
-        self.store.health().note(&outcome);
+        self.store.health().note(&outcome, false);
         let reply: Option<StreamReadReply> = outcome?;
         self.entries(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|stream| stream.ids)).await
     }

@@ -39,6 +39,11 @@ pub enum QueueError {
 }
 
 impl QueueError {
+    /// Whether Redis still answers what does not write.
+    pub(crate) const fn refuses_writes(&self) -> bool {
+        matches!(self, Self::OutOfMemory | Self::CannotPersist | Self::ReadOnly | Self::Degraded(_))
+    }
+
     /// Whether the connection that gave it is of no further use.
     pub(crate) const fn ends_connection(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::ReadOnly | Self::Denied(_))

@@ -14,20 +14,19 @@ impl Health {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes the outcome of a call.
-    pub(crate) fn note<T>(&self, outcome: &Result<T, QueueError>) {
-        let fault = outcome.as_ref().err();
-        let is_down = self.0.read().unwrap_or_else(PoisonError::into_inner).is_some();
-        // A missing group says that Redis is there; who asked for it makes it again.
-        let fault = fault.filter(|error| !matches!(error, QueueError::NoGroup));
-        match (is_down, fault) {
-            (false, None) => {}
-            (true, None) => {
+    /// Notes the outcome of a call, and whether it was one that writes: a Redis that refuses writes still answers
+    /// the others, which does not make it well.
+    pub(crate) fn note<T>(&self, outcome: &Result<T, QueueError>, wrote: bool) {
+        let before = self.fault();
+        match outcome {
+            Ok(_) if before.as_ref().is_some_and(|fault| wrote || !fault.refuses_writes()) => {
                 if self.set(None).is_some() {
                     tracing::info!("Redis is back");
                 }
             }
-            (_, Some(error)) => {
+            // A missing group, or an answer that we did not expect, is still an answer.
+            Ok(_) | Err(QueueError::NoGroup | QueueError::Unexpected(_)) => {}
+            Err(error) => {
                 if self.set(Some(error.clone())).is_none() {
                     tracing::error!(%error, "Redis is away");
                 }

@@ -32,8 +32,18 @@ impl Store {
     /// # Errors
     /// If the address cannot be used, such as a TLS setting that the build lacks.
     pub fn new(url: &RedisUrl) -> Result<Self, QueueError> {
+        Self::to(Client::open(url.info())?, Health::default())
+    }
+
+    /// The same Redis over connections of its own, which live on the runtime that uses them.
+    pub(crate) fn apart(&self) -> Result<Self, QueueError> {
+        Self::to(self.client.clone(), self.health.clone())
+    }
+
+    fn to(client: Client, health: Health) -> Result<Self, QueueError> {
         let config = connection_config().set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let pool = Pool::builder(Manager::new_with_config(url.info(), config)?)
+        let manager = Manager::new_with_config(client.get_connection_info().clone(), config)?;
+        let pool = Pool::builder(manager)
             .max_size(POOL_SIZE)
             .wait_timeout(Some(CONNECT_TIMEOUT))
             .create_timeout(Some(CONNECT_TIMEOUT))
@@ -41,7 +51,7 @@ impl Store {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| QueueError::Unexpected(error.to_string()))?;
-        Ok(Self { pool, client: Client::open(url.info())?, health: Health::default() })
+        Ok(Self { pool, client, health })
     }
 
     /// What this process knows of Redis's health.
@@ -106,7 +116,7 @@ impl Lane {
         if had_connection && outcome.as_ref().is_err_and(QueueError::is_worth_reconnecting) {
             outcome = self.attempt(call).await;
         }
-        self.store.health.note(&outcome);
+        self.store.health.note(&outcome, matches!(call, Call::Script(_)));
         if matches!(outcome, Err(QueueError::Unreachable(_))) {
             self.closed_until = Some(Instant::now() + jittered(self.backoff));
             self.backoff = (self.backoff * 2).min(BACKOFF_MAX);

@@ -138,14 +138,14 @@ impl WorkerQueue {
     ///
     /// # Errors
     /// If the address of Redis cannot be used.
-    pub fn leases(&self, url: &crate::RedisUrl) -> Result<Leases, QueueError> {
+    pub fn leases(&self) -> Result<Leases, QueueError> {
         let inner = &self.0;
         Ok(Leases {
             worker: inner.worker.clone(),
             keys: inner.keys.clone(),
             lease: inner.lease,
             renew: Scripts::new().renew,
-            lane: Store::new(url)?.lane(),
+            lane: inner.store.apart()?.lane(),
         })
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hermod_queue::{Held, Leases, QueueError};
 use hermod_types::JobId;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Everything that this worker holds, and until when. Cheap to clone.
 #[derive(Clone, Default)]
@@ -101,15 +101,17 @@ impl Drop for LeaseGuard {
 }
 
 /// Renews all of `book` each third of `lease` until `stop`. It runs on a thread and a runtime of its own, so
-/// that a busy worker cannot starve it; `leases` is made there.
+/// that a busy worker cannot starve it; `leases` is made there. `alarm` is dropped when it ends.
 pub(crate) fn keep(
     book: LeaseBook,
     lease: Duration,
     stop: CancellationToken,
+    alarm: DropGuard,
     leases: impl FnOnce() -> Result<Leases, QueueError> + Send + 'static,
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("leases".to_owned()).spawn(move || {
+        let _alarm = alarm;
         runtime.block_on(async move {
             match leases() {
                 Ok(leases) => {

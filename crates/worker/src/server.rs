@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hermod_providers::Providers;
-use hermod_queue::{Admin, Held, RedisUrl, Store, Tolerance, Unblock, WorkerName, WorkerQueue};
+use hermod_queue::{Admin, Held, Store, Tolerance, Unblock, WorkerName, WorkerQueue};
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::config::VirtualKey;
 use tokio::sync::{Semaphore, watch};
@@ -30,11 +30,9 @@ pub struct Work {
     pub providers: Providers,
     /// The virtual keys that jobs may have been submitted with.
     pub virtual_keys: Vec<VirtualKey>,
-    /// Where Redis is.
-    pub redis_url: RedisUrl,
-    /// Its connections to it.
+    /// Its connections to Redis.
     pub store: Store,
-    /// What is accepted of it.
+    /// What is accepted of that Redis.
     pub tolerance: Tolerance,
     /// Its metrics.
     pub metrics: Metrics,
@@ -106,8 +104,10 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
 
     let queue = WorkerQueue::spawn(&work.store, work.name.clone(), work.lease, &tasks);
     let book = LeaseBook::default();
-    let (renewals, url) = (queue.clone(), work.redis_url.clone());
-    let leases = lease::keep(book.clone(), work.lease, stop.clone(), move || renewals.leases(&url))?;
+    let renewals = queue.clone();
+    // A worker whose leases or whose intake have ended, for whatever reason, is none: it drains.
+    let alarm = || shutdown.drain.clone().drop_guard();
+    let leases = lease::keep(book.clone(), work.lease, stop.clone(), alarm(), move || renewals.leases())?;
 
     let (grace, concurrency, work_store) = (work.grace, work.concurrency, work.store.clone());
     let bench = Arc::new(Bench { work, queue: queue.clone(), handed_back: Mutex::default() });
@@ -125,7 +125,11 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
         jobs: jobs.clone(),
         hand_back: hand_back.clone(),
     };
-    let intake = tasks.spawn(intake.run(shutdown.drain.clone()));
+    let (ends, drain) = (alarm(), shutdown.drain.clone());
+    let intake = tasks.spawn(async move {
+        intake.run(drain).await;
+        drop(ends);
+    });
     tracing::info!(%address, concurrency, "working");
 
     shutdown.drain.cancelled().await;
@@ -133,7 +137,9 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
     if let Err(error) = unblock.run().await {
         tracing::debug!(%error, "the claim ends by itself");
     }
-    drop(intake.await);
+    if intake.await.is_err() {
+        tracing::error!("the intake has panicked");
+    }
     jobs.close();
     let mut drained = tokio::select! {
         () = jobs.wait() => Drained::Ended,

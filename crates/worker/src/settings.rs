@@ -57,7 +57,6 @@ impl Settings {
             name: WorkerName::new(host.trim(), std::process::id()),
             providers: Providers::new(&config)?,
             virtual_keys: config.virtual_keys,
-            redis_url: self.redis.redis_url.clone(),
             store: Store::new(&self.redis.redis_url)?,
             tolerance: self.redis.tolerance(),
             metrics: Metrics::install()?,
