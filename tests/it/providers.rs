@@ -110,3 +110,32 @@ async fn aliases_models_and_keys_come_from_the_configuration() {
     let job = cluster.run(json!({"model": "keyed/flaky-0", "prompt": "x"})).await;
     assert_eq!(job["error"]["error"]["code"], "upstream_credentials_exhausted");
 }
+
+#[tokio::test]
+async fn a_wait_that_no_clock_can_count_is_passed_over() {
+    let cluster = Cluster::builder().config(config()).start().await;
+    for (model, index) in
+        [("retry-after-18446744073709551615", 1), ("retry-after-86400", 1), ("retry-after--1", 1)]
+    {
+        let job = cluster
+            .run(json!({"model": format!("demo/{model}"), "prompt": "x", "fallbacks": ["demo/echo"]}))
+            .await;
+        assert_eq!(job["result"]["extra_fields"]["fallback_index"], index, "{model}: {job}");
+    }
+    assert!(!cluster.logs.all().join("\n").contains("panicked"));
+}
+
+#[tokio::test]
+async fn a_limit_on_calls_makes_jobs_wait_and_not_fail() {
+    let mut settings = config();
+    settings["providers"]["demo"]["concurrency_and_buffer_size"] = json!({"concurrency": 1});
+    let cluster = Cluster::builder().config(settings).start().await;
+    let mut jobs = Vec::new();
+    for _ in 0..5 {
+        jobs.push(cluster.api.submit(json!({"model": "demo/slow-500ms", "prompt": "x"})).await);
+    }
+    for job in jobs {
+        assert_eq!(cluster.ended(&job).await["status"], "completed", "each within its own second");
+    }
+    assert_eq!(cluster.calls().len(), 5);
+}

@@ -131,9 +131,50 @@ async fn redis_may_be_killed_while_jobs_wait_and_run() {
     }
     assert_eq!(cluster.calls().len(), 6, "nothing was paid for twice");
     for message in ["Redis is away", "Redis is back"] {
-        let lines = cluster.logs.with_message(message).len();
-        assert_eq!(lines, 2, "one line a change of state and process: {message}");
+        let lines = cluster.logs.with_message(message);
+        assert_eq!(lines.len(), 2, "one line a change of state and process: {lines:#?}");
     }
+    cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn an_outage_longer_than_the_lease_costs_no_result_that_is_there() {
+    let mut cluster = Cluster::builder().workers(2).start().await;
+    let mut jobs = Vec::new();
+    for _ in 0..10 {
+        jobs.push(cluster.api.submit(json!({"model": "demo/slow-1s", "prompt": "x"})).await);
+    }
+    cluster.called("slow-1s", 10).await;
+    cluster.redis.as_mut().unwrap().process.signal(Signal::KILL);
+    cluster.redis = None;
+    tokio::time::sleep(LEASE * 2).await;
+    cluster.start_redis();
+    for job in &jobs {
+        assert_eq!(cluster.ended(job).await["status"], "completed");
+    }
+    assert_eq!(cluster.calls().len(), 10, "their results waited for Redis");
+    cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_not_the_others_matter() {
+    let mut cluster = Cluster::builder().workers(0).start().await;
+    let mut jobs = Vec::new();
+    for _ in 0..6 {
+        jobs.push(cluster.api.submit(json!({"model": "demo/echo", "prompt": "x"})).await);
+    }
+    let mut redis = cluster.connect();
+    let key = |job: &str| format!("{{hermod:0}}:job:{job}");
+    let _: () = redis.hset(key(&jobs[1]), "status", "processing").unwrap();
+    let _: () = redis.set(key(&jobs[2]), "not a hash").unwrap();
+    let _: () = redis.hset(key(&jobs[3]), "request", "garbage").unwrap();
+    cluster.add_worker();
+    for (index, job) in jobs.iter().enumerate().filter(|(index, _)| *index != 2) {
+        let ended = cluster.ended(job).await;
+        assert_eq!(ended["status"] == "completed", index != 3, "{ended}");
+    }
+    cluster.api.poll(&jobs[2]).await.error(500);
+    let _: () = redis.del(key(&jobs[2])).unwrap();
     cluster.assert_drained().await;
 }
 

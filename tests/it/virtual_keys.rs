@@ -107,6 +107,7 @@ async fn no_secret_reaches_an_answer_a_log_or_a_metric() {
     let api = &cluster.api;
     api.send(api.submission(GOOD).header("x-bf-vk", "sk-bf-team")).await;
     api.send(api.submission(GOOD).header("x-bf-vk", "sk-bf-unknown")).await;
+    assert!(!job.to_string().contains("secret-header"), "{job}");
     let headers = &cluster.calls()[0].headers;
     assert!(headers.contains(&("authorization".to_owned(), "Bearer sk-provider-secret".to_owned())));
     assert!(headers.contains(&("x-team".to_owned(), "secret-header".to_owned())));
@@ -121,4 +122,29 @@ async fn no_secret_reaches_an_answer_a_log_or_a_metric() {
     for secret in ["sk-provider-secret", "secret-header", "sk-bf-team", "sk-bf-unknown"] {
         assert!(!everything.contains(secret), "{secret} leaked");
     }
+}
+
+#[tokio::test]
+async fn a_key_that_is_gone_when_its_job_runs_opens_nothing() {
+    let mut cluster = Cluster::builder().config(config(false)).workers(0).start().await;
+    let accepted = cluster.api.send(cluster.api.submission(GOOD).header("x-bf-vk", "sk-bf-team")).await;
+    let id = accepted.json()["id"].as_str().unwrap().to_owned();
+    // The worker's configuration has lost what the key may use.
+    let path = cluster.config_path();
+    let text = std::fs::read_to_string(&path)
+        .unwrap()
+        .replace(r#""allowed_models":["echo"]"#, r#""allowed_models":[]"#);
+    std::fs::write(&path, text).unwrap();
+    cluster.add_worker();
+    let ended = hermod_tests::eventually("it has ended", std::time::Duration::from_secs(10), async || {
+        let poll = cluster.api.request_poll(&id).header("x-bf-vk", "sk-bf-team");
+        let answer = cluster.api.send(poll).await;
+        (answer.status == 200).then(|| answer.json())
+    })
+    .await;
+    assert_eq!(
+        (&ended["status_code"], &ended["error"]["error"]["code"]),
+        (&json!(403), &json!("target_not_allowed"))
+    );
+    assert!(cluster.calls().is_empty());
 }

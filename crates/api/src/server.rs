@@ -45,6 +45,7 @@ pub async fn serve(front: Front, listener: TcpListener, shutdown: Shutdown) -> a
     let address = listener.local_addr()?;
     let tasks = TaskTracker::new();
     let watch = tasks.spawn_local(watch_redis(store.clone(), tolerance, shutdown.clone()));
+    tasks.spawn_local(metrics.clone().keep_small(shutdown.now.clone()));
     let (config, metrics_data) = (web::Data::new(config), web::Data::new(metrics));
     let store_data = web::Data::new(store.clone());
     let limits = web::Data::new(BodyLimits::new(max_body_bytes, max_memory_bytes));

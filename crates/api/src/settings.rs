@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use hermod_queue::{QueueSettings, Store};
 use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdown};
 use tokio_util::task::TaskTracker;
@@ -27,7 +27,7 @@ pub struct Settings {
     #[arg(long, env = "HERMOD_MAX_MEMORY_BYTES", default_value_t = 256 << 20, value_name = "BYTES")]
     max_memory_bytes: usize,
     /// Time that open requests have after SIGTERM.
-    #[arg(long, env = "HERMOD_GRACE_SECONDS", default_value_t = 30, value_name = "SECONDS")]
+    #[arg(long, env = "HERMOD_GRACE_SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(..=86_400), value_name = "SECONDS")]
     grace_seconds: u64,
     #[command(flatten)]
     log: LogSettings,

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use clap::Args;
+use clap::{Args, value_parser};
 use hermod_service::Shutdown;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
@@ -45,7 +45,7 @@ pub struct Settings {
     #[arg(long, env = "HERMOD_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
     /// Time that running jobs have after Ctrl-C; then they wait for the next start.
-    #[arg(long, env = "HERMOD_GRACE_SECONDS", default_value_t = 30, value_name = "SECONDS")]
+    #[arg(long, env = "HERMOD_GRACE_SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(..=86_400), value_name = "SECONDS")]
     grace_seconds: u64,
 }
 
@@ -79,7 +79,7 @@ impl Settings {
         let server = redis_server::find(say)?;
         let redis_conf = self.data_dir.join("redis.conf");
         fs::write(&redis_conf, REDIS_CONF)?;
-        let redis =
+        let mut redis =
             RedisServer::start(&server, &self.data_dir.join("redis"), Some(&redis_conf), &[], redis_log)?;
         let demo = Demo::default().serve(demo_listener)?;
         let demo_handle = demo.handle();
@@ -99,7 +99,7 @@ impl Settings {
                     &config,
                 )?);
             }
-            let ended = self.watch(&mut front, &mut workers, demo_address, &redis, shutdown).await;
+            let ended = self.watch(&mut front, &mut workers, demo_address, &mut redis, shutdown).await;
             say("stopping: jobs that run are ended first; Ctrl-C again to hand them back at once");
             self.stop(&mut front, &mut workers, shutdown).await;
             ended
@@ -171,13 +171,14 @@ impl Settings {
         front: &mut Process,
         workers: &mut [Process],
         demo: SocketAddr,
-        redis: &RedisServer,
+        redis: &mut RedisServer,
         shutdown: &Shutdown,
     ) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_TIMEOUT;
         let mut announced = false;
         while !shutdown.drain.is_cancelled() {
-            for process in std::iter::once(&mut *front).chain(workers.iter_mut()) {
+            let own = [&mut *front, &mut redis.process].into_iter();
+            for process in own.chain(workers.iter_mut()) {
                 if let Some(status) = process.try_wait()? {
                     bail!("{} ended by itself ({status}); its last lines are above", process.name());
                 }

@@ -4,7 +4,7 @@ use hermod_types::{CompletionExtra, ErrorCode, ErrorDetail, RawObject, compose_c
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
-use crate::keys::KeyPool;
+use crate::secrets::Secrets;
 use crate::verdict::{self, Hints};
 use crate::{CallError, openai};
 
@@ -24,16 +24,16 @@ impl Completion {
 }
 
 /// Reads an answer to its end and tells what it is.
-pub(crate) async fn read(response: Response, keys: &KeyPool) -> Result<Completion, CallError> {
+pub(crate) async fn read(response: Response, secrets: &Secrets) -> Result<Completion, CallError> {
     let (status, headers) = (response.status(), response.headers().clone());
     let body = read_body(response).await?;
     let text = String::from_utf8(body);
     if !status.is_success() {
         let text = text.unwrap_or_default();
-        return Err(refusal(status, &headers, &text, keys));
+        return Err(refusal(status, &headers, &text, secrets));
     }
     let text = text.map_err(|_| not_a_completion("its answer is not UTF-8"))?;
-    check(&text, keys)?;
+    check(&text, secrets)?;
     Ok(Completion(text))
 }
 
@@ -53,7 +53,7 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, CallError> {
 }
 
 /// A 200 is a completion only if it says so: an `error` in it, or no `choices`, is a failure.
-fn check(text: &str, keys: &KeyPool) -> Result<(), CallError> {
+fn check(text: &str, secrets: &Secrets) -> Result<(), CallError> {
     let Ok(object) = serde_json::from_str::<RawObject<'_>>(text) else {
         return Err(not_a_completion("its answer is not a JSON object"));
     };
@@ -61,7 +61,7 @@ fn check(text: &str, keys: &KeyPool) -> Result<(), CallError> {
     if member("error").is_some_and(|error| error != "null") {
         let mut error = not_a_completion("it answered 200 with an error");
         if let Some(detail) = openai::error(text) {
-            error.detail = masked(detail, keys);
+            error.detail = secrets.mask(detail);
         }
         return Err(error);
     }
@@ -88,7 +88,7 @@ pub(crate) fn unreachable(error: reqwest::Error) -> CallError {
     CallError::ours(code, message)
 }
 
-fn refusal(status: StatusCode, headers: &HeaderMap, text: &str, keys: &KeyPool) -> CallError {
+fn refusal(status: StatusCode, headers: &HeaderMap, text: &str, secrets: &Secrets) -> CallError {
     let detail = openai::error(text).unwrap_or_else(|| ErrorDetail {
         message: format!("the provider answered {status}"),
         ..ErrorDetail::default()
@@ -99,17 +99,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, text: &str, keys: &KeyPool) 
         never: headers.get("x-should-retry").is_some_and(|value| value.as_bytes() == b"false"),
     };
     let verdict = verdict::of_status(status.as_u16(), &hints);
-    CallError::theirs(status.as_u16(), masked(detail, keys), verdict)
-}
-
-fn masked(detail: ErrorDetail, keys: &KeyPool) -> ErrorDetail {
-    let mask = |text: Option<String>| text.map(|text| keys.mask(&text));
-    ErrorDetail {
-        message: keys.mask(&detail.message),
-        kind: mask(detail.kind),
-        code: mask(detail.code),
-        param: mask(detail.param),
-    }
+    CallError::theirs(status.as_u16(), secrets.mask(detail), verdict)
 }
 
 /// `Retry-After` in seconds.
@@ -120,10 +110,12 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use hermod_types::config::ProviderConfig;
+
     use super::*;
 
     fn checked(text: &str) -> Result<(), String> {
-        check(text, &KeyPool::new(&[])).map_err(|error| error.detail.message)
+        check(text, &Secrets::of(&ProviderConfig::new("openai"))).map_err(|error| error.detail.message)
     }
 
     #[test]

@@ -19,6 +19,11 @@ pub struct CallError {
 }
 
 impl CallError {
+    /// A target that the job's owner may not use: the configuration has changed since it was submitted.
+    pub fn not_allowed(target: &Target) -> Self {
+        Self::ours(ErrorCode::TargetNotAllowed, format!("the virtual key does not allow {target}"))
+    }
+
     /// A failure that no answer of the provider describes.
     pub(crate) fn ours(code: ErrorCode, message: impl Into<String>) -> Self {
         let body = ErrorBody::new(code, message);

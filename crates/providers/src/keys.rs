@@ -1,5 +1,5 @@
 use hermod_types::config::{Models, ProviderKey};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 /// A provider's keys.
 #[derive(Debug)]
@@ -20,11 +20,6 @@ pub(crate) struct Chosen<'a> {
     pub(crate) value: &'a SecretString,
     pub(crate) model: &'a str,
 }
-
-/// What stands in place of a secret.
-const MASK: &str = "****";
-/// A shorter secret would mask ordinary words.
-const SHORTEST_MASKED: usize = 4;
 
 impl KeyPool {
     pub(crate) fn new(keys: &[ProviderKey]) -> Self {
@@ -59,13 +54,6 @@ impl KeyPool {
         let key = key.or(candidates.last())?;
         Some(Chosen { value: &key.value, model: key.alias(model).unwrap_or(model) })
     }
-
-    /// `text` without any of the keys, should the provider have repeated one.
-    pub(crate) fn mask(&self, text: &str) -> String {
-        let secrets = self.0.iter().map(|key| key.value.expose_secret());
-        let secrets = secrets.filter(|secret| secret.len() >= SHORTEST_MASKED);
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
-    }
 }
 
 impl Key {
@@ -76,6 +64,8 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn key(name: &str, models: Models, weight: f64) -> ProviderKey {
@@ -113,11 +103,5 @@ mod tests {
         }
         assert_eq!(counts[2], 0);
         assert!((2700..3300).contains(&counts[0]), "{counts:?}");
-    }
-
-    #[test]
-    fn a_repeated_key_is_masked() {
-        let pool = KeyPool::new(&[key("live", Models::All, 1.0)]);
-        assert_eq!(pool.mask("Incorrect API key: sk-live."), "Incorrect API key: ****.");
     }
 }

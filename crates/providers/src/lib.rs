@@ -8,6 +8,7 @@ mod error;
 mod keys;
 mod openai;
 mod provider;
+mod secrets;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -37,8 +38,10 @@ pub struct Call<'a> {
     pub body: &'a str,
     /// The keys that may be used for it, by name.
     pub keys: &'a Models,
-    /// The longest that it may take.
+    /// The longest that it may take, once the provider has a slot for it.
     pub timeout: Duration,
+    /// The longest that it may wait for that slot.
+    pub patience: Duration,
 }
 
 impl Providers {
@@ -64,6 +67,7 @@ impl Providers {
             let message = format!("provider {} is not configured in this worker", call.target.provider());
             return Err(CallError::ours(ErrorCode::ProviderNotConfigured, message));
         };
+        let _slot = provider.slot(call.patience).await?;
         let started = Instant::now();
         let answered = tokio::time::timeout(call.timeout, provider.complete(&call)).await;
         let completion = match answered {

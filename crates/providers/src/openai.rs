@@ -25,16 +25,14 @@ pub(crate) fn request(model: &str, body: &str) -> String {
     format!("{{\"model\":{model}{comma}{members}")
 }
 
-/// What an error message may be cut to: nobody reads more, and a page of HTML is none.
-const LONGEST_MESSAGE: usize = 2000;
-
 /// Reads the error out of an answer's body, in the forms in which providers write it.
 pub(crate) fn error(body: &str) -> Option<ErrorDetail> {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
         error: Option<&'a RawValue>,
-        message: Option<String>,
+        #[serde(borrow)]
+        message: Option<&'a RawValue>,
         #[serde(borrow)]
         detail: Option<&'a RawValue>,
     }
@@ -42,9 +40,8 @@ pub(crate) fn error(body: &str) -> Option<ErrorDetail> {
     let error = body.error.filter(|error| error.get() != "null");
     error.and_then(error_member).or_else(|| {
         // FastAPI's form, as vLLM and others have it: a string, or a list of what is wrong.
-        let detail = body.detail.map(text_of);
-        let message = body.message.or(detail)?;
-        Some(ErrorDetail { message: cut(&message), ..ErrorDetail::default() })
+        let message = body.message.or(body.detail).map(text_of)?;
+        Some(ErrorDetail { message, ..ErrorDetail::default() })
     })
 }
 
@@ -62,12 +59,12 @@ fn error_member(error: &RawValue) -> Option<ErrorDetail> {
         param: Option<&'a RawValue>,
     }
     if !error.get().starts_with('{') {
-        return Some(ErrorDetail { message: cut(&text_of(error)), ..ErrorDetail::default() });
+        return Some(ErrorDetail { message: text_of(error), ..ErrorDetail::default() });
     }
     let error: Error<'_> = serde_json::from_str(error.get()).ok()?;
     let text = |value: Option<&RawValue>| value.filter(|value| value.get() != "null").map(text_of);
     Some(ErrorDetail {
-        message: cut(&text(error.message).unwrap_or_else(|| "the provider gave no message".to_owned())),
+        message: text(error.message).unwrap_or_else(|| "the provider gave no message".to_owned()),
         kind: text(error.kind),
         code: text(error.code),
         param: text(error.param),
@@ -77,11 +74,6 @@ fn error_member(error: &RawValue) -> Option<ErrorDetail> {
 /// A JSON string's text, or any other value as it is written: a numeric code becomes a string.
 fn text_of(value: &RawValue) -> String {
     serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
-}
-
-/// At most [`LONGEST_MESSAGE`] characters of it.
-pub(crate) fn cut(message: &str) -> String {
-    message.chars().take(LONGEST_MESSAGE).collect()
 }
 
 #[cfg(test)]
@@ -111,6 +103,7 @@ mod tests {
         for (body, message) in [
             (r#"{"error":"model not found"}"#, "model not found"),
             (r#"{"object":"error","message":"bad"}"#, "bad"),
+            (r#"{"error":"first","message":5}"#, "first"),
             (r#"{"detail":"Not Found"}"#, "Not Found"),
             (r#"{"detail":[{"loc":["body"]}]}"#, r#"[{"loc":["body"]}]"#),
             (r#"{"error":{"code":"x"}}"#, "the provider gave no message"),

@@ -6,10 +6,12 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use secrecy::ExposeSecret;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::answer::{self, Completion};
 use crate::keys::KeyPool;
+use crate::secrets::Secrets;
 use crate::{Call, CallError, openai};
 
 /// The longest that a connection to a provider may take to come up.
@@ -51,6 +53,7 @@ pub(crate) struct Provider {
     url: Url,
     headers: HeaderMap,
     keys: KeyPool,
+    secrets: Secrets,
     retry: RetryPolicy,
     slots: Semaphore,
 }
@@ -89,6 +92,7 @@ impl Provider {
             url,
             headers,
             keys: KeyPool::new(&config.keys),
+            secrets: Secrets::of(config),
             retry: RetryPolicy {
                 max_retries: config.max_retries,
                 request_timeout: config.request_timeout,
@@ -105,10 +109,19 @@ impl Provider {
         &self.retry
     }
 
-    /// Makes the call, once a slot is free.
+    /// Waits until fewer calls than allowed are under way.
+    pub(crate) async fn slot(&self, patience: Duration) -> Result<SemaphorePermit<'_>, CallError> {
+        match timeout(patience, self.slots.acquire()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(_)) | Err(_) => {
+                let message = "too many calls to this provider were under way for all of the job's time";
+                Err(CallError::ours(ErrorCode::UpstreamTimeout, message))
+            }
+        }
+    }
+
+    /// Makes the call.
     pub(crate) async fn complete(&self, call: &Call<'_>) -> Result<Completion, CallError> {
-        let closed = |_| CallError::ours(ErrorCode::UpstreamUnreachable, "the worker is shutting down");
-        let _slot = self.slots.acquire().await.map_err(closed)?;
         let mut headers = self.headers.clone();
         let mut model = call.target.model();
         if !self.keys.is_empty() {
@@ -126,7 +139,7 @@ impl Provider {
         let request =
             self.client.post(self.url.clone()).headers(headers).body(openai::request(model, call.body));
         let response = request.send().await.map_err(answer::unreachable)?;
-        answer::read(response, &self.keys).await
+        answer::read(response, &self.secrets).await
     }
 }
 

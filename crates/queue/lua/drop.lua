@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- drop: removes an entry whose job is gone or has ended.
 -- KEYS  1 queue   2 job
 -- ARGV  1 group   2 entry

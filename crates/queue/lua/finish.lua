@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- finish: the holder of the fence ends its job; anyone else changes nothing.
 -- KEYS  1 queue   2 dead   3.. one job each
 -- ARGV  1 group   2 worker   3 limit of dead letters
@@ -12,7 +13,7 @@ for i = 1, #KEYS - 2 do
   local job, at = KEYS[i + 2], 7 * i - 4
   local entry, fence, status, code = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local outcome, ttl_ms, reason = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
-  local is = redis.call('HMGET', job, 'status', 'fence', 'worker')
+  local is = redis.pcall('HMGET', job, 'status', 'fence', 'worker')
   if not is[1] then
     finished[i] = -1
   elseif is[2] ~= fence then
@@ -31,7 +32,8 @@ for i = 1, #KEYS - 2 do
     end
     redis.call('HSET', job, 'status', status, 'code', code, 'outcome', outcome,
       'completed', now, 'expires', now + ttl_ms)
-    redis.call('HDEL', job, 'request', 'entry', 'worker', 'started', 'lease', 'handbacks', 'history', 'progress')
+    redis.call('HDEL', job, 'request', 'entry', 'worker', 'started', 'lease', 'token', 'handbacks',
+      'history', 'progress')
     redis.call('PEXPIRE', job, ttl_ms)
     entries[#entries + 1] = entry
     finished[i] = 1

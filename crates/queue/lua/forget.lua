@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- forget: removes a consumer that holds nothing; one that holds something stays, or its jobs would be lost.
 -- KEYS  1 queue
 -- ARGV  1 group   2 consumer

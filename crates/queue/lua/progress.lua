@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- progress: the holder of the fence notes how far its job has come; anyone else changes nothing.
 -- KEYS  1 job
 -- ARGV  1 worker   2 fence   3 progress

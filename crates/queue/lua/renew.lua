@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- renew: extends this worker's lease on each job that it still holds.
 -- KEYS  1 queue   2.. one job each
 -- ARGV  1 group   2 worker   3 lease_ms
@@ -10,7 +11,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local renewed = {}
 for i = 1, #KEYS - 1 do
   local job, entry, fence = KEYS[i + 1], ARGV[2 * i + 2], ARGV[2 * i + 3]
-  local is = redis.call('HMGET', job, 'status', 'fence', 'worker')
+  local is = redis.pcall('HMGET', job, 'status', 'fence', 'worker')
   if is[1] == 'processing' and is[2] == fence and is[3] == worker then
     redis.call('HSET', job, 'lease', now + lease_ms)
     -- Resets the idle time without counting a delivery; FORCE also mends a group that was lost.

@@ -57,7 +57,7 @@ pub enum Revived {
 impl Admin {
     /// Acts on the queue in `store`.
     pub fn new(store: &Store) -> Self {
-        Self { lane: store.lane(), keys: Keys::new(Shard::default()), scripts: Scripts::new() }
+        Self { lane: store.errand(), keys: Keys::new(Shard::default()), scripts: Scripts::new() }
     }
 
     /// How many jobs are in which state.

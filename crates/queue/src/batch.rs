@@ -73,6 +73,9 @@ async fn run<B: Batch>(mut batch: B, mut receiver: mpsc::Receiver<(B::Item, Answ
         }) else {
             return;
         };
+        if first.1.is_closed() {
+            continue;
+        }
         // Those who are about to ask do so first: on a busy thread this makes batches of what one wake-up
         // brought.
         tokio::task::yield_now().await;
@@ -86,8 +89,11 @@ async fn run<B: Batch>(mut batch: B, mut receiver: mpsc::Receiver<(B::Item, Answ
                 left_over = Some((item, answer));
                 break;
             }
-            items.push(item);
-            answers.push(answer);
+            // Who no longer waits has been told that it failed: it must not happen now.
+            if !answer.is_closed() {
+                items.push(item);
+                answers.push(answer);
+            }
         }
         match batch.call(&items).await {
             Ok(replies) if replies.len() == answers.len() => {

@@ -8,7 +8,7 @@ use redis::streams::{StreamAutoClaimReply, StreamId, StreamReadReply};
 use redis::{Cmd, FromRedisValue, Pipeline};
 
 use crate::keys::{GROUP, Keys};
-use crate::store::{Call, Lane};
+use crate::store::{Call, LONGEST_BLOCK, Lane};
 use crate::{QueueError, Store, WorkerName};
 
 /// Where XAUTOCLAIM starts, and where it says that it has seen all.
@@ -65,7 +65,7 @@ impl Claimer {
         }
     }
 
-    /// Claims up to `slots` new entries, and waits up to `block` for the first. Nothing is lost when the
+    /// Claims up to `slots` new entries, and waits up to `block`, at most 3 s, for the first. Nothing is lost when the
     /// wait is cut short through [`Unblock`].
     ///
     /// # Errors
@@ -73,31 +73,37 @@ impl Claimer {
     pub async fn claim(&mut self, slots: usize, block: Duration) -> Result<Vec<Entry>, QueueError> {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(GROUP).arg(self.worker.as_str()).arg("COUNT").arg(slots);
-        command.arg("BLOCK").arg(block.as_millis().max(1).to_string());
+        command.arg("BLOCK").arg(block.min(LONGEST_BLOCK).as_millis().max(1).to_string());
         command.arg("STREAMS").arg(&self.keys.queue).arg(">");
-        let outcome = self.read(&command, block).await;
-        if outcome.as_ref().is_err_and(QueueError::ends_connection) {
-            // The server keeps the read blocked and would give the next entry to nobody, so the connection
-            // is dropped whole.
-            self.blocking = None;
-            self.client_id.store(0, Ordering::Relaxed);
+        let had_connection = self.blocking.is_some();
+        let mut outcome = self.read(&command).await;
+        if had_connection && outcome.as_ref().is_err_and(QueueError::ends_connection) {
+            // It may have broken long ago, while there was no slot to claim for.
+            outcome = self.read(&command).await;
         }
         self.store.health().note(&outcome, false);
         let reply: Option<StreamReadReply> = outcome?;
         self.entries(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|stream| stream.ids)).await
     }
 
-    async fn read<T: FromRedisValue>(&mut self, command: &Cmd, block: Duration) -> Result<T, QueueError> {
+    async fn read<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, QueueError> {
         let connection = match &mut self.blocking {
             Some(connection) => connection,
             none => {
-                let mut connection = self.store.blocking(block).await?;
+                let mut connection = self.store.blocking().await?;
                 let client_id = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await?;
                 self.client_id.store(client_id, Ordering::Relaxed);
                 none.insert(connection)
             }
         };
-        Ok(command.query_async(connection).await?)
+        let outcome = command.query_async(connection).await.map_err(QueueError::from);
+        if outcome.as_ref().is_err_and(QueueError::ends_connection) {
+            // The server keeps the read blocked and would give the next entry to nobody, so the connection
+            // is dropped whole.
+            self.blocking = None;
+            self.client_id.store(0, Ordering::Relaxed);
+        }
+        outcome
     }
 
     /// Claims up to `slots` entries whose worker has not renewed them for a lease: it is gone, or has
@@ -167,6 +173,6 @@ impl Unblock {
         }
         let mut command = redis::cmd("CLIENT");
         command.arg("UNBLOCK").arg(client_id);
-        self.store.lane().run::<()>(Call::Command(&command)).await
+        self.store.errand().run::<()>(Call::Command(&command)).await
     }
 }

@@ -1,4 +1,4 @@
-use deadpool_redis::PoolError;
+use deadpool_redis::{PoolError, TimeoutType};
 use redis::{ErrorKind, RedisError};
 
 /// Why Redis did not do what it was asked, by name: each is handled in its own way.
@@ -91,6 +91,9 @@ impl From<PoolError> for QueueError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => error.into(),
+            PoolError::Timeout(TimeoutType::Wait) => {
+                Self::Unexpected("all connections are in use".to_owned())
+            }
             PoolError::Timeout(_) => Self::Unreachable("no connection in time".to_owned()),
             PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
                 Self::Unexpected(error.to_string())

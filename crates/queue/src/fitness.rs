@@ -47,7 +47,7 @@ impl Fitness {
     /// # Errors
     /// If it does not answer.
     pub async fn of(store: &Store) -> Result<Self, QueueError> {
-        let mut lane = store.lane();
+        let mut lane = store.errand();
         let mut text = String::new();
         for section in ["server", "memory", "persistence"] {
             text += &lane.run::<String>(Call::Command(redis::cmd("INFO").arg(section))).await?;

@@ -17,7 +17,7 @@
 //! | `request` | waits, runs | a header line in JSON (targets, time to live), then the client's body |
 //! | `owner` | always | id of the virtual key that it was submitted with; absent for none |
 //! | `fence` | ran | how often it was started; a write must show the newest |
-//! | `worker`, `started`, `lease` | runs | who holds it, since when, and until when (ms, Redis's clock) |
+//! | `worker`, `started`, `lease`, `token` | runs | who holds it, since when and until when (ms, Redis's clock), and by which call |
 //! | `handbacks` | was handed back | starts that do not count as attempts |
 //! | `history` | lost a worker | a line for each start that came to nothing: worker, started |
 //! | `progress` | ran | the worker's own note of how far the chain of targets has come |

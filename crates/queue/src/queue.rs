@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hermod_types::{JobId, Shard};
-use redis::{Pipeline, ScriptInvocation};
+use redis::{Pipeline, RedisResult, ScriptInvocation};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -79,7 +79,7 @@ impl Queue {
     /// # Errors
     /// If Redis does not answer, or the record is not one of ours.
     pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
-        JobRecord::read(id, self.finds.ask(id).await?)
+        JobRecord::read(id, self.finds.ask(id).await??)
     }
 
     /// How many jobs are in which state.
@@ -87,7 +87,7 @@ impl Queue {
     /// # Errors
     /// If Redis does not answer.
     pub async fn stats(&self) -> Result<Stats, QueueError> {
-        Stats::read(&mut self.store.lane(), &Keys::new(self.shard)).await
+        Stats::read(&mut self.store.errand(), &Keys::new(self.shard)).await
     }
 
     /// The connections that it uses.
@@ -141,15 +141,17 @@ struct Finds {
 
 impl Batch for Finds {
     type Item = JobId;
-    type Reply = Fields;
+    type Reply = RedisResult<Fields>;
 
     fn bytes(_: &JobId) -> usize {
         // Of the question; how large the answers are is not known before.
         64
     }
 
-    async fn call(&mut self, ids: &[JobId]) -> Result<Vec<Fields>, QueueError> {
+    async fn call(&mut self, ids: &[JobId]) -> Result<Vec<RedisResult<Fields>>, QueueError> {
         let mut pipeline = Pipeline::with_capacity(ids.len());
+        // One damaged record is not the others' matter.
+        pipeline.ignore_errors();
         for id in ids {
             pipeline.cmd("HMGET").arg(keys::job(*id)).arg(&JobRecord::FIELDS);
         }

@@ -12,11 +12,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest that an answer may take. The redis crate's own default of 500 ms is short for a server
 /// that fsyncs each write.
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest that a read may block.
+pub(crate) const LONGEST_BLOCK: Duration = Duration::from_secs(3);
 /// After a failure, a lane fails at once for this long, doubling up to the longest.
 const BACKOFF_INITIAL: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// Connections of one process: one for each lane and a few for its operator's commands.
-const POOL_SIZE: usize = 32;
+/// Connections for errands; every lane has one of its own besides.
+const POOL_SIZE: usize = 8;
 
 /// Connections to one Redis. Cheap to clone.
 #[derive(Clone)]
@@ -64,25 +66,36 @@ impl Store {
     /// # Errors
     /// What is wrong with it.
     pub async fn ping(&self) -> Result<(), QueueError> {
-        self.lane().run(Call::Command(&redis::cmd("PING"))).await
+        self.errand().run(Call::Command(&redis::cmd("PING"))).await
     }
 
-    /// A connection from the pool, for an operator's command.
-    pub(crate) async fn connection(&self) -> Result<Connection, QueueError> {
-        Ok(self.pool.get().await?)
-    }
-
-    /// A connection of its own, for one reader that blocks for up to `block`.
-    pub(crate) async fn blocking(&self, block: Duration) -> Result<MultiplexedConnection, QueueError> {
+    /// A connection of its own, for one reader that blocks for up to [`LONGEST_BLOCK`].
+    pub(crate) async fn blocking(&self) -> Result<MultiplexedConnection, QueueError> {
         // Without this, the client would give up after 500 ms while the server keeps the read blocked
         // and gives the next entry to nobody.
-        let config = connection_config().set_response_timeout(Some(block + RESPONSE_TIMEOUT));
+        let config = connection_config().set_response_timeout(Some(LONGEST_BLOCK + RESPONSE_TIMEOUT));
         Ok(self.client.get_multiplexed_async_connection_with_config(&config).await?)
     }
 
-    /// A new lane.
+    /// A new lane, with a connection of its own for as long as it lives.
     pub(crate) fn lane(&self) -> Lane {
-        Lane { store: self.clone(), connection: None, closed_until: None, backoff: BACKOFF_INITIAL }
+        Lane {
+            store: self.clone(),
+            is_errand: false,
+            link: None,
+            closed_until: None,
+            backoff: BACKOFF_INITIAL,
+        }
+    }
+
+    /// A lane for a call or two, over a connection of the pool.
+    pub(crate) fn errand(&self) -> Lane {
+        Lane { is_errand: true, ..self.lane() }
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection, QueueError> {
+        let config = connection_config().set_response_timeout(Some(RESPONSE_TIMEOUT));
+        Ok(self.client.get_multiplexed_async_connection_with_config(&config).await?)
     }
 }
 
@@ -90,11 +103,17 @@ fn connection_config() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT))
 }
 
-/// One caller's connection. It is checked out of the pool once and kept, as deadpool pings at each
-/// check-out, and replaced when it breaks.
+/// A connection: a lane's own, or one of the pool, which pings it at each check-out.
+enum Link {
+    Own(MultiplexedConnection),
+    Pooled(Connection),
+}
+
+/// One caller's connection, replaced when it breaks.
 pub(crate) struct Lane {
     store: Store,
-    connection: Option<Connection>,
+    is_errand: bool,
+    link: Option<Link>,
     closed_until: Option<Instant>,
     backoff: Duration,
 }
@@ -111,7 +130,7 @@ impl Lane {
         {
             return Err(fault);
         }
-        let had_connection = self.connection.is_some();
+        let had_connection = self.link.is_some();
         let mut outcome = self.attempt(call).await;
         if had_connection && outcome.as_ref().is_err_and(QueueError::is_worth_reconnecting) {
             outcome = self.attempt(call).await;
@@ -128,14 +147,22 @@ impl Lane {
     }
 
     async fn attempt<T: FromRedisValue>(&mut self, call: Call<'_>) -> Result<T, QueueError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.store.connection().await?,
+        let mut link = match self.link.take() {
+            Some(link) => link,
+            None if self.is_errand => Link::Pooled(self.store.pool.get().await?),
+            None => Link::Own(self.store.connect().await?),
         };
-        let outcome = call.send(&mut connection).await.map_err(QueueError::from);
-        match &outcome {
-            Err(error) if error.ends_connection() => drop(Connection::take(connection)),
-            Ok(_) | Err(_) => self.connection = Some(connection),
+        let connection = match &mut link {
+            Link::Own(connection) => connection,
+            Link::Pooled(connection) => &mut **connection,
+        };
+        let outcome = call.send(connection).await.map_err(QueueError::from);
+        match (&outcome, link) {
+            (Err(error), Link::Pooled(connection)) if error.ends_connection() => {
+                drop(Connection::take(connection));
+            }
+            (Err(error), Link::Own(_)) if error.ends_connection() => {}
+            (_, link) => self.link = Some(link),
         }
         outcome
     }

@@ -158,6 +158,7 @@ impl WorkerQueue {
         let inner = &self.0;
         let mut script = inner.scripts.start.prepare_invoke();
         script.key(&inner.keys.queue).arg(GROUP).arg(inner.worker.as_str()).arg(millis(inner.lease));
+        script.arg(fastrand::u64(..));
         for entry in entries {
             script.key(keys::job(entry.id)).arg(&entry.entry);
         }

@@ -29,8 +29,9 @@ impl LogSettings {
     /// # Errors
     /// For a filter that is none, or if logging has been started before.
     pub fn init(&self) -> anyhow::Result<()> {
-        // actix's own lines on its start tell an operator nothing; a filter that names them still shows them.
-        let filter = EnvFilter::try_new(format!("actix_server=warn,{}", self.log))
+        // actix's own lines on its start, and on each stranger that does not speak HTTP, tell an operator nothing; a
+        // filter that names them still shows them.
+        let filter = EnvFilter::try_new(format!("actix_server=warn,actix_http=off,{}", self.log))
             .map_err(|error| anyhow::anyhow!("HERMOD_LOG: expected a filter such as info: {error}"))?;
         let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         let outcome = match self.log_format {

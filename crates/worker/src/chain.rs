@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use hermod_providers::{Call, CallError, Providers, Verdict};
 use hermod_queue::{Held, NewJob, WorkerQueue};
 use hermod_types::config::{Models, VirtualKey};
@@ -6,11 +8,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::progress::Progress;
 
+/// A longer wait for one target is not worth it while there is another to try.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
 /// What a job's chain of targets needs.
 pub(crate) struct Chain<'a> {
     pub(crate) providers: &'a Providers,
-    /// The virtual key that the job was submitted with.
-    pub(crate) key: Option<&'a VirtualKey>,
+    /// The virtual keys, one of which the job may have been submitted with.
+    pub(crate) virtual_keys: &'a [VirtualKey],
     pub(crate) job: &'a NewJob,
     /// Where progress is noted, and what shows that the job is ours.
     pub(crate) queue: &'a WorkerQueue,
@@ -53,10 +58,7 @@ impl Chain<'_> {
 
     /// Calls one target until it answers, its retries are used up, or its share of the time is over.
     async fn try_target(&self, index: usize, target: &Target) -> Result<String, CallError> {
-        let keys = self
-            .key
-            .and_then(|key| key.grant(target.provider()))
-            .map_or(&Models::All, |grant| &grant.key_ids);
+        let keys = self.keys(target)?;
         // A hung target leaves time for those behind it.
         let targets_left = u32::try_from(self.job.targets.len() - index).unwrap_or(u32::MAX);
         let until = Instant::now() + self.deadline.saturating_duration_since(Instant::now()) / targets_left;
@@ -65,7 +67,8 @@ impl Chain<'_> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let timeout = policy.map_or(left, |policy| policy.request_timeout.min(left));
-            let call = Call { target, fallback_index: index, body: &self.job.body, keys, timeout };
+            let call =
+                Call { target, fallback_index: index, body: &self.job.body, keys, timeout, patience: left };
             let outcome = self.providers.call(call).await;
             let label = if outcome.is_ok() { "success" } else { "error" };
             metrics::counter!("hermod_provider_calls_total", "provider" => target.provider().to_owned(), "outcome" => label)
@@ -77,11 +80,20 @@ impl Chain<'_> {
             let Verdict::Retry { after } = error.verdict else { return Err(error) };
             let Some(policy) = policy.filter(|policy| retry < policy.max_retries) else { return Err(error) };
             let wait = policy.backoff(retry, after);
-            if Instant::now() + wait >= until {
+            let is_last = targets_left == 1;
+            if wait >= until.saturating_duration_since(Instant::now()) || (wait > LONGEST_WAIT && !is_last) {
                 return Err(error);
             }
             sleep(wait).await;
             retry += 1;
         }
+    }
+
+    /// The provider's keys that the job's owner may use: all where it has none.
+    fn keys(&self, target: &Target) -> Result<&Models, CallError> {
+        let Some(owner) = &self.job.owner else { return Ok(&Models::All) };
+        let key = self.virtual_keys.iter().find(|key| key.id == *owner && key.active);
+        let grant = key.filter(|key| key.allows(target)).and_then(|key| key.grant(target.provider()));
+        grant.map(|grant| &grant.key_ids).ok_or_else(|| CallError::not_allowed(target))
     }
 }

@@ -16,6 +16,9 @@ const BATCH: usize = 64;
 /// How often entries of workers that are gone are looked for, give or take half: far below the 5 s after
 /// its lease in which a job must run again.
 const RECLAIM_INTERVAL: Duration = Duration::from_secs(2);
+/// How long after a failure of Redis nothing is reclaimed: leases ended meanwhile, and whoever has a result that is paid
+/// for is to write it first.
+const AFTER_OUTAGE: Duration = Duration::from_secs(4);
 /// The wait after a failure of Redis, doubled up to the longest.
 const BACKOFF_INITIAL: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
@@ -48,6 +51,7 @@ impl Intake {
                 Ok(()) => backoff = BACKOFF_INITIAL,
                 Err(error) => {
                     tracing::debug!(%error, "no jobs claimed");
+                    next_reclaim = Instant::now() + AFTER_OUTAGE;
                     let mended =
                         matches!(error, QueueError::NoGroup) && self.claimer.ensure_group().await.is_ok();
                     if !mended {
@@ -89,8 +93,8 @@ impl Intake {
             metrics::counter!("hermod_jobs_started_total").increment(1);
             let lease = self.book.hold(started.held.clone(), since, self.bench.work.lease);
             let running = job::run(Arc::clone(&self.bench), started, lease, self.hand_back.clone());
+            metrics::gauge!("hermod_jobs_running").increment(1);
             self.jobs.spawn(async move {
-                metrics::gauge!("hermod_jobs_running").increment(1);
                 running.await;
                 metrics::gauge!("hermod_jobs_running").decrement(1);
                 drop(slot);

@@ -1,5 +1,7 @@
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use hermod_queue::{Ended, NewJob, Started};
 use hermod_types::{ErrorBody, ErrorCode, JobStatus, Ttl};
 use tokio::time::Instant;
@@ -20,8 +22,9 @@ pub(crate) async fn run(
     hand_back: CancellationToken,
 ) {
     let begun = Instant::now();
+    let executed = AssertUnwindSafe(execute(&bench, &started, begun)).catch_unwind();
     let ended = tokio::select! {
-        ended = execute(&bench, &started, begun) => ended,
+        executed = executed => executed.unwrap_or_else(|_| Some(after_panic(&started))),
         () = lease.lost() => None,
         () = hand_back.cancelled() => {
             bench.hand_back(lease.held().clone());
@@ -30,10 +33,18 @@ pub(crate) async fn run(
     };
     let Some(ended) = ended else { return };
     let (status, code) = (ended.status, ended.code);
+    lease.settling();
     settle(&bench, ended).await;
     let elapsed = begun.elapsed();
     tracing::debug!(job = %lease.held().id, status = status.as_str(), code, duration_ms = elapsed.as_millis(), "job ended");
     metrics::histogram!("hermod_job_duration_seconds").record(elapsed);
+}
+
+/// A fault of ours must not cost the same again and again: the job ends, and is kept for whoever mends it.
+fn after_panic(started: &Started) -> Ended {
+    let error = ErrorBody::new(ErrorCode::Internal, "the worker failed while it ran the job");
+    let ttl = started.job.as_ref().map_or(Ttl::MAX, |job| job.ttl);
+    end(started, ttl, Err(Box::new(error)), Some(ErrorCode::Internal.as_str()))
 }
 
 /// Finds out how the job ends; none if it is another's by now.
@@ -45,10 +56,9 @@ async fn execute(bench: &Bench, started: &Started, begun: Instant) -> Option<End
     if let Some((error, reason)) = give_up(bench, started, job) {
         return Some(end(started, job.ttl, Err(Box::new(error)), Some(reason)));
     }
-    let owner = job.owner.as_deref();
     let chain = Chain {
         providers: &bench.work.providers,
-        key: owner.and_then(|owner| bench.work.virtual_keys.iter().find(|key| key.id == owner)),
+        virtual_keys: &bench.work.virtual_keys,
         job,
         queue: &bench.queue,
         held: &started.held,

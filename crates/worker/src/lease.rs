@@ -16,6 +16,8 @@ struct Lease {
     /// Until when nobody else may take it, by our clock: counted from when its renewal was sent.
     until: Instant,
     lost: CancellationToken,
+    /// Its result is there, and only has to be written.
+    settling: bool,
 }
 
 /// A job's place in the book: dropped when the job is settled.
@@ -30,16 +32,16 @@ impl LeaseBook {
     /// lost without noticing, is told so.
     pub(crate) fn hold(&self, held: Held, since: Instant, lease: Duration) -> LeaseGuard {
         let lost = CancellationToken::new();
-        let entry = Lease { held: held.clone(), until: since + lease, lost: lost.clone() };
+        let entry = Lease { held: held.clone(), until: since + lease, lost: lost.clone(), settling: false };
         if let Some(older) = self.lock().insert(held.id, entry) {
             older.lost.cancel();
         }
         LeaseGuard { book: self.clone(), held, lost }
     }
 
-    /// Whether this job runs here, and is not lost.
+    /// Whether this job must not be started here: it runs here and is not lost, or its result waits for Redis.
     pub(crate) fn holds(&self, id: JobId) -> bool {
-        self.lock().get(&id).is_some_and(|lease| !lease.lost.is_cancelled())
+        self.lock().get(&id).is_some_and(|lease| lease.settling || !lease.lost.is_cancelled())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Lease>> {
@@ -83,6 +85,13 @@ impl LeaseGuard {
     /// What every write must show.
     pub(crate) fn held(&self) -> &Held {
         &self.held
+    }
+
+    /// Notes that the result is there. A lease that ends now does not abort anything.
+    pub(crate) fn settling(&self) {
+        if let Some(lease) = self.book.lock().get_mut(&self.held.id).filter(|lease| lease.held == self.held) {
+            lease.settling = true;
+        }
     }
 
     /// Returns once the job is no longer this worker's.

@@ -19,6 +19,8 @@ use crate::probe;
 /// The longest that handing back, and writing the last ends, may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// How often a claim that waits is told to end, while the worker drains.
+const UNBLOCK_INTERVAL: Duration = Duration::from_millis(200);
 /// How often the operator's pause is looked for.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -100,6 +102,7 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
     let stop = CancellationToken::new();
     let watched = Shutdown { drain: shutdown.drain.clone(), now: stop.clone() };
     let watch = tasks.spawn(watch_redis(work.store.clone(), work.tolerance, watched));
+    tasks.spawn(work.metrics.clone().keep_small(stop.clone()));
     tasks.spawn(repair_at_start(work.store.clone(), stop.clone()));
 
     let queue = WorkerQueue::spawn(&work.store, work.name.clone(), work.lease, &tasks);
@@ -134,10 +137,17 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
 
     shutdown.drain.cancelled().await;
     tracing::info!(running = jobs.len(), grace_seconds = grace.as_secs(), "draining");
-    if let Err(error) = unblock.run().await {
-        tracing::debug!(%error, "the claim ends by itself");
-    }
-    if intake.await.is_err() {
+    // Again and again, as the read that is to end may be on its way only now.
+    let mut intake = intake;
+    let ended = loop {
+        if let Err(error) = unblock.run().await {
+            tracing::debug!(%error, "the claim ends by itself");
+        }
+        if let Ok(ended) = timeout(UNBLOCK_INTERVAL, &mut intake).await {
+            break ended;
+        }
+    };
+    if ended.is_err() {
         tracing::error!("the intake has panicked");
     }
     jobs.close();

@@ -1,13 +1,16 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use clap::Args;
+use clap::{Args, value_parser};
 use hermod_providers::Providers;
 use hermod_queue::{Store, WorkerName};
 use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdown};
 use tokio_util::task::TaskTracker;
 
 use crate::server::{Drained, Work, run};
+
+/// The longest time that can be set, in seconds: 30 days.
+const LONGEST: u64 = 30 * 24 * 3600;
 
 /// How a worker process is set up: flags, each with an environment variable.
 #[derive(Args, Clone, Debug)]
@@ -20,19 +23,19 @@ pub struct Settings {
     #[arg(long, env = "HERMOD_CONCURRENCY", default_value_t = 256, value_name = "JOBS")]
     concurrency: usize,
     /// Time without renewal after which a job is another worker's.
-    #[arg(long, env = "HERMOD_LEASE_SECONDS", default_value_t = 30, value_name = "SECONDS")]
+    #[arg(long, env = "HERMOD_LEASE_SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     lease_seconds: u64,
     /// Starts of one job before it is given up.
     #[arg(long, env = "HERMOD_MAX_ATTEMPTS", default_value_t = 5, value_name = "STARTS")]
     max_attempts: u64,
     /// The longest that a job may have waited; an older one fails.
-    #[arg(long, env = "HERMOD_MAX_WAIT_SECONDS", default_value_t = 24 * 3600, value_name = "SECONDS")]
+    #[arg(long, env = "HERMOD_MAX_WAIT_SECONDS", default_value_t = 24 * 3600, value_parser = value_parser!(u64).range(1..=LONGEST), value_name = "SECONDS")]
     max_wait_seconds: u64,
     /// The longest that one start of a job may run, with all its retries and fallbacks.
-    #[arg(long, env = "HERMOD_MAX_RUN_SECONDS", default_value_t = 3600, value_name = "SECONDS")]
+    #[arg(long, env = "HERMOD_MAX_RUN_SECONDS", default_value_t = 3600, value_parser = value_parser!(u64).range(1..=LONGEST), value_name = "SECONDS")]
     max_run_seconds: u64,
     /// Time that running jobs have after SIGTERM; then they are handed back.
-    #[arg(long, env = "HERMOD_GRACE_SECONDS", default_value_t = 30, value_name = "SECONDS")]
+    #[arg(long, env = "HERMOD_GRACE_SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(..=LONGEST), value_name = "SECONDS")]
     grace_seconds: u64,
     /// Where its health and metrics are.
     #[arg(long, env = "HERMOD_METRICS_LISTEN", default_value = "0.0.0.0:9091", value_name = "ADDRESS")]
@@ -49,7 +52,6 @@ impl Settings {
     pub fn run(self) -> anyhow::Result<Drained> {
         self.log.init()?;
         ensure!(self.concurrency > 0, "HERMOD_CONCURRENCY: expected at least 1");
-        ensure!(self.lease_seconds > 0, "HERMOD_LEASE_SECONDS: expected at least 1");
         ensure!(self.max_attempts > 0, "HERMOD_MAX_ATTEMPTS: expected at least 1");
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let config = self.config.load()?;

@@ -22,8 +22,10 @@ pub enum Behaviour {
     Html,
     /// `error-200`: an error, with 200.
     ErrorWith200,
-    /// `leak`: a 401 that repeats the key, as careless providers do.
+    /// `leak`: a 401 that repeats all headers with the key, as careless providers do.
     Leak,
+    /// `retry-after-20`: a 503 with this `Retry-After`.
+    RetryAfter,
     /// `broken`: breaks off in the middle of its answer.
     Broken,
 }
@@ -31,7 +33,7 @@ pub enum Behaviour {
 /// What an unknown model is told.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the model does not exist; try echo, slow-2s, slow-500ms, fail-503, flaky-30, empty, hang, drip, html, error-200 or broken"
+    "the model does not exist; try echo, slow-2s, slow-500ms, fail-503, flaky-30, retry-after-20, empty, hang, drip, html, error-200, leak or broken"
 )]
 pub struct UnknownModel;
 
@@ -48,6 +50,7 @@ impl FromStr for Behaviour {
             "html" => Some(Self::Html),
             "broken" => Some(Self::Broken),
             "leak" => Some(Self::Leak),
+            "retry" if value.starts_with("after-") => Some(Self::RetryAfter),
             "error" if value == "200" => Some(Self::ErrorWith200),
             "slow" => duration(value).map(Self::Slow),
             "fail" => value.parse().ok().filter(|status| (300..600).contains(status)).map(Self::Fail),

@@ -158,9 +158,18 @@ async fn complete(http: HttpRequest, body: String, demo: web::Data<Demo>) -> Htt
         }
         Behaviour::ErrorWith200 => HttpResponse::Ok().json(error("overloaded", "the model is overloaded")),
         Behaviour::Leak => {
-            let key =
-                http.headers().get("authorization").and_then(|key| key.to_str().ok()).unwrap_or_default();
-            failure(401, "invalid_api_key", &format!("Incorrect API key provided: {key}."))
+            let headers = http.headers().iter();
+            let headers =
+                headers.filter_map(|(name, value)| Some(format!("{name}: {}", value.to_str().ok()?)));
+            let headers: Vec<_> = headers.collect();
+            failure(401, "invalid_api_key", &format!("Incorrect API key provided: {}.", headers.join(", ")))
+        }
+        Behaviour::RetryAfter => {
+            let mut response = failure(503, "demo_failure", "come back later");
+            if let Some(Ok(value)) = request.model.strip_prefix("retry-after-").map(str::parse) {
+                response.headers_mut().insert(RETRY_AFTER, value);
+            }
+            response
         }
         Behaviour::Broken => {
             let parts =

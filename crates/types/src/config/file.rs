@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use secrecy::SecretString;
-use serde::Deserialize;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
 
 use super::{
     Config, ConfigError, Environment, Models, ProviderConfig, ProviderGrant, ProviderKey, VirtualKey,
@@ -14,8 +14,11 @@ use crate::Ttl;
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct File {
+    #[serde(deserialize_with = "or_default")]
     client: Client,
+    #[serde(deserialize_with = "or_default")]
     providers: BTreeMap<String, Provider>,
+    #[serde(deserialize_with = "or_default")]
     governance: Governance,
 }
 
@@ -29,8 +32,11 @@ struct Client {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Provider {
+    #[serde(deserialize_with = "or_default")]
     keys: Vec<Key>,
+    #[serde(deserialize_with = "or_default")]
     network_config: Network,
+    #[serde(deserialize_with = "or_default")]
     concurrency_and_buffer_size: Concurrency,
     custom_provider_config: Option<Custom>,
 }
@@ -48,11 +54,11 @@ struct Key {
     name: Option<String>,
     #[serde(default)]
     value: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     models: Vec<String>,
     #[serde(default = "one")]
     weight: f64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     aliases: BTreeMap<String, String>,
 }
 
@@ -64,6 +70,7 @@ struct Network {
     max_retries: Option<u32>,
     retry_backoff_initial: Option<u64>,
     retry_backoff_max: Option<u64>,
+    #[serde(deserialize_with = "or_default")]
     extra_headers: BTreeMap<String, String>,
 }
 
@@ -83,6 +90,7 @@ struct Custom {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Governance {
+    #[serde(deserialize_with = "or_default")]
     virtual_keys: Vec<Virtual>,
 }
 
@@ -115,6 +123,13 @@ const fn yes() -> bool {
     true
 }
 
+/// `null` is as good as absent.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 pub(super) fn read(text: &str, environment: Environment<'_>) -> Result<Config, ConfigError> {
     let mut ignored = Vec::new();
     let mut json = serde_json::Deserializer::from_str(text);
@@ -140,7 +155,16 @@ pub(super) fn read(text: &str, environment: Environment<'_>) -> Result<Config, C
         config.providers.insert(name, provider);
     }
     for (index, key) in file.governance.virtual_keys.into_iter().enumerate() {
-        config.virtual_keys.push(read_virtual_key(index, key, &resolve)?);
+        let key = read_virtual_key(index, key, &resolve)?;
+        let value = key.value.expose_secret();
+        if config.virtual_keys.iter().any(|other| other.id == key.id || other.value.expose_secret() == value)
+        {
+            // Two with one id would see each other's jobs.
+            let path = format!("governance.virtual_keys[{index}]");
+            let message = "expected an id and a value that no other virtual key has".to_owned();
+            return Err(ConfigError::Shape { path, message });
+        }
+        config.virtual_keys.push(key);
     }
     config.ignored = summarise(ignored);
     Ok(config)
@@ -187,14 +211,18 @@ fn read_provider(name: &str, file: Provider, resolve: &Resolve<'_>) -> Result<Pr
 }
 
 fn read_virtual_key(index: usize, file: Virtual, resolve: &Resolve<'_>) -> Result<VirtualKey, ConfigError> {
-    let value = resolve.secret(&file.value, || format!("governance.virtual_keys[{index}].value"))?;
+    let path = |member: &str| format!("governance.virtual_keys[{index}].{member}");
+    let value = resolve.secret(&file.value, || path("value"))?;
+    if file.name.is_empty() {
+        return Err(ConfigError::Shape { path: path("name"), message: "expected a name".to_owned() });
+    }
     let grant = |grant: Grant| ProviderGrant {
         provider: grant.provider,
         models: grant.allowed_models.unwrap_or_default().into(),
         key_ids: grant.key_ids.map_or(Models::All, Models::from),
     };
     Ok(VirtualKey {
-        id: file.id.unwrap_or(file.name),
+        id: file.id.filter(|id| !id.is_empty()).unwrap_or(file.name),
         value,
         active: file.is_active,
         grants: file.provider_configs.unwrap_or_default().into_iter().map(grant).collect(),
@@ -234,7 +262,8 @@ fn without_values(error: &serde_json::Error) -> String {
 /// One entry for each distinct path, with list positions and the names of providers left out.
 fn summarise(paths: Vec<String>) -> Vec<String> {
     let general = |path: String| {
-        let mut parts: Vec<&str> = path.split('.').collect();
+        // The `?` is where a value may be null.
+        let mut parts: Vec<&str> = path.split('.').filter(|part| *part != "?").collect();
         if let ["providers", name, ..] = parts.as_mut_slice() {
             *name = "*";
         }
@@ -249,8 +278,6 @@ fn summarise(paths: Vec<String>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     fn environment(name: &str) -> Option<String> {
@@ -292,6 +319,29 @@ mod tests {
         assert!(!key.allows(&"openai/other".parse().unwrap()));
         assert!(!key.allows(&"my-vllm/any".parse().unwrap()), "absent allows nothing");
         assert!(config.virtual_key("sk-bf-2").is_none());
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        let text = r#"{"client":null,"governance":null,"providers":{"openai":{"keys":null,"network_config":null,
+            "concurrency_and_buffer_size":null,"custom_provider_config":null}}}"#;
+        assert!(Config::from_json(text, &environment).unwrap().providers["openai"].keys.is_empty());
+    }
+
+    #[test]
+    fn virtual_keys_are_told_apart() {
+        let key = |id: &str, value: &str| format!(r#"{{"id":"{id}","name":"n-{value}","value":"{value}"}}"#);
+        for (first, second) in
+            [(key("a", "sk-bf-1"), key("a", "sk-bf-2")), (key("a", "sk-bf-1"), key("b", "sk-bf-1"))]
+        {
+            let message = refused(&format!(r#"{{"governance":{{"virtual_keys":[{first},{second}]}}}}"#));
+            assert!(
+                message.starts_with("governance.virtual_keys[1]: expected an id and a value"),
+                "{message}"
+            );
+        }
+        let unnamed = format!(r#"{{"governance":{{"virtual_keys":[{}]}}}}"#, key("", "sk-bf-1"));
+        assert_eq!(Config::from_json(&unnamed, &environment).unwrap().virtual_keys[0].id, "n-sk-bf-1");
     }
 
     #[test]

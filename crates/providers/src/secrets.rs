@@ -1,0 +1,95 @@
+use hermod_types::ErrorDetail;
+use hermod_types::config::ProviderConfig;
+use secrecy::{ExposeSecret, SecretString};
+
+/// What stands in place of a secret.
+const MASK: &str = "****";
+/// A shorter secret would mask ordinary words.
+const SHORTEST_MASKED: usize = 4;
+/// What an error's message is cut to, in characters: nobody reads more, and a page of HTML is none.
+const LONGEST_MESSAGE: usize = 2000;
+/// The same for its type, code and param.
+const LONGEST_WORD: usize = 200;
+
+/// All that a provider is sent and must not reach a client, should the provider repeat it.
+#[derive(Debug)]
+pub(crate) struct Secrets(Vec<SecretString>);
+
+impl Secrets {
+    pub(crate) fn of(config: &ProviderConfig) -> Self {
+        let keys = config.keys.iter().map(|key| key.value.clone());
+        let headers = config.extra_headers.iter().map(|(_, value)| value.clone());
+        let mut secrets: Vec<_> =
+            keys.chain(headers).filter(|secret| secret.expose_secret().len() >= SHORTEST_MASKED).collect();
+        // One that begins with another must go first, or its end would stay.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
+        Self(secrets)
+    }
+
+    /// A provider's words without secrets, and of a length that can be kept.
+    pub(crate) fn mask(&self, detail: ErrorDetail) -> ErrorDetail {
+        let word = |text: Option<String>| text.map(|text| self.mask_text(text, LONGEST_WORD));
+        ErrorDetail {
+            message: self.mask_text(detail.message, LONGEST_MESSAGE),
+            kind: word(detail.kind),
+            code: word(detail.code),
+            param: word(detail.param),
+        }
+    }
+
+    /// Masks before it cuts: half a secret would not be found.
+    fn mask_text(&self, text: String, longest: usize) -> String {
+        let masked = self.0.iter().fold(text, |text, secret| text.replace(secret.expose_secret(), MASK));
+        masked.chars().take(longest).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(values: &[&str]) -> Secrets {
+        let mut config = ProviderConfig::new("openai");
+        config.extra_headers =
+            values.iter().map(|value| ("x".to_owned(), SecretString::from(*value))).collect();
+        Secrets::of(&config)
+    }
+
+    fn masked(secrets: &Secrets, message: &str) -> String {
+        secrets.mask(ErrorDetail { message: message.to_owned(), ..ErrorDetail::default() }).message
+    }
+
+    #[test]
+    fn a_repeated_secret_is_masked() {
+        assert_eq!(masked(&secrets(&["sk-live"]), "Incorrect key: sk-live."), "Incorrect key: ****.");
+        assert_eq!(
+            masked(&secrets(&["sk-1", "sk-1234"]), "sk-1234 sk-1"),
+            "**** ****",
+            "the longer one first"
+        );
+        assert_eq!(masked(&secrets(&["abc"]), "abc"), "abc", "too short to be one");
+    }
+
+    #[test]
+    fn a_secret_across_the_cut_is_masked_too() {
+        let message = format!("{}sk-secret", "x".repeat(LONGEST_MESSAGE - 4));
+        assert_eq!(
+            masked(&secrets(&["sk-secret"]), &message),
+            format!("{}****", "x".repeat(LONGEST_MESSAGE - 4))
+        );
+    }
+
+    #[test]
+    fn all_members_are_cut() {
+        let detail = ErrorDetail {
+            message: "m".repeat(9000),
+            kind: Some("k".repeat(9000)),
+            code: Some("c".repeat(9000)),
+            param: Some("p".repeat(9000)),
+        };
+        let cut = secrets(&[]).mask(detail);
+        let total =
+            cut.message.len() + cut.kind.unwrap().len() + cut.code.unwrap().len() + cut.param.unwrap().len();
+        assert_eq!(total, LONGEST_MESSAGE + 3 * LONGEST_WORD);
+    }
+}
