@@ -171,3 +171,39 @@ async fn bodies_in_memory_are_bounded() {
     })
     .await;
 }
+
+/// Resident memory of a process, in MiB.
+fn memory_mib(process: &hermod_tests::Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test]
+async fn memory_stays_flat_under_ten_times_the_load() {
+    // 40 jobs a second can be served; 50 clients submit as fast as they are answered.
+    let cluster =
+        Cluster::builder().set("HERMOD_CONCURRENCY", 2).set("HERMOD_QUEUE_LIMIT", 100).start().await;
+    let body = json!({"model": "demo/slow-50ms", "prompt": "x".repeat(200_000)}).to_string();
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (api, body) = (cluster.api.clone(), body.clone());
+        clients.spawn(async move {
+            let mut refused = 0;
+            for _ in 0..20 {
+                match api.post(body.clone()).await.status {
+                    202 => {}
+                    429 => refused += 1,
+                    status => panic!("{status}"),
+                }
+            }
+            refused
+        });
+    }
+    let refused: usize = clients.join_all().await.into_iter().sum();
+    assert!(refused > 500, "most of it is too much: {refused}");
+    let (api, worker) = (memory_mib(&cluster.fronts[0]), memory_mib(&cluster.workers[0]));
+    // All the bodies together are 200 MB; those that wait do so in Redis.
+    assert!(api < 100 && worker < 100, "API {api} MiB, worker {worker} MiB");
+    cluster.assert_drained().await;
+}

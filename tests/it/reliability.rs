@@ -273,6 +273,20 @@ async fn a_job_that_waited_too_long_fails_with_its_deadline() {
 }
 
 #[tokio::test]
+async fn a_job_that_runs_too_long_fails_with_its_deadline() {
+    let cluster = Cluster::builder().set("HERMOD_MAX_RUN_SECONDS", 2).start().await;
+    let ended = cluster.run(json!({"model": "demo/hang", "prompt": "x", "fallbacks": ["demo/drip"]})).await;
+    let error = &ended["error"];
+    assert_eq!(
+        (&ended["status_code"], &error["error"]["code"]),
+        (&json!(504), &json!("job_deadline_exceeded"))
+    );
+    assert_eq!(error["extra_fields"]["model_requested"], "hang");
+    assert_eq!(cluster.calls().len(), 2, "the second target had its share");
+    cluster.assert_drained().await;
+}
+
+#[tokio::test]
 async fn a_hung_primary_leaves_time_for_the_next_target() {
     let cluster = Cluster::builder().set("HERMOD_MAX_RUN_SECONDS", 4).start().await;
     let job = cluster.run(json!({"model": "demo/hang", "prompt": "x", "fallbacks": ["demo/echo"]})).await;

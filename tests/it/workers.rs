@@ -86,8 +86,16 @@ async fn a_second_signal_hands_back_at_once() {
 #[tokio::test]
 async fn an_idle_worker_leaves_at_once_and_takes_nothing_along() {
     let mut cluster = Cluster::builder().workers(2).start().await;
+    cluster.run(json!({"model": "demo/echo", "prompt": "x"})).await;
     cluster.workers[0].signal(Signal::TERM);
     assert_eq!(cluster.workers[0].wait(Duration::from_secs(5)).unwrap().code(), Some(0));
+    let group: redis::streams::StreamInfoConsumersReply = redis::cmd("XINFO")
+        .arg("CONSUMERS")
+        .arg("{hermod:0}:queue")
+        .arg("workers")
+        .query(&mut cluster.connect())
+        .unwrap();
+    assert!(group.consumers.len() <= 1, "it has left the group: {:?}", group.consumers);
     for _ in 0..5 {
         let job = cluster.run(json!({"model": "demo/echo", "prompt": "x"})).await;
         assert_eq!(job["status"], "completed");

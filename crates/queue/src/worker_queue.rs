@@ -200,6 +200,20 @@ impl WorkerQueue {
         });
         Ok(released.await?.into_iter().filter(|released| *released).count())
     }
+
+    /// Leaves the group, if nothing is held: a worker that starts again has another name.
+    ///
+    /// # Errors
+    /// If Redis does not answer; a later check removes the name.
+    pub async fn leave(&self) -> Result<(), QueueError> {
+        let inner = &self.0;
+        let mut script = inner.scripts.forget.prepare_invoke();
+        script.key(&inner.keys.queue).arg(GROUP).arg(inner.worker.as_str());
+        match inner.control.lock().await.run::<()>(Call::Script(&script)).await {
+            Err(QueueError::NoGroup) => Ok(()),
+            outcome => outcome,
+        }
+    }
 }
 
 /// Renews what a worker holds, over a connection that nothing else waits for.

@@ -65,7 +65,17 @@ async fn execute(bench: &Bench, started: &Started, begun: Instant) -> Option<End
         deadline: begun + bench.work.max_run,
     };
     let outcome = chain.run(Progress::parse(&started.progress)).await?;
-    Some(end(started, job.ttl, outcome, None))
+    match outcome {
+        Err(error) if begun.elapsed() >= bench.work.max_run => {
+            let limit = bench.work.max_run.as_secs();
+            let message =
+                format!("the job ran longer than {limit} s; its model said: {}", error.error.message);
+            let mut late = ErrorBody::new(ErrorCode::JobDeadlineExceeded, message);
+            late.extra_fields = error.extra_fields;
+            Some(end(started, job.ttl, Err(Box::new(late)), Some(ErrorCode::JobDeadlineExceeded.as_str())))
+        }
+        outcome => Some(end(started, job.ttl, outcome, None)),
+    }
 }
 
 /// Why this job is not run once more, if it is not.

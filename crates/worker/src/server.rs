@@ -8,6 +8,7 @@ use hermod_queue::{Admin, Held, Store, Tolerance, Unblock, WorkerName, WorkerQue
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::config::VirtualKey;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -137,19 +138,7 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
 
     shutdown.drain.cancelled().await;
     tracing::info!(running = jobs.len(), grace_seconds = grace.as_secs(), "draining");
-    // Again and again, as the read that is to end may be on its way only now.
-    let mut intake = intake;
-    let ended = loop {
-        if let Err(error) = unblock.run().await {
-            tracing::debug!(%error, "the claim ends by itself");
-        }
-        if let Ok(ended) = timeout(UNBLOCK_INTERVAL, &mut intake).await {
-            break ended;
-        }
-    };
-    if ended.is_err() {
-        tracing::error!("the intake has panicked");
-    }
+    end_intake(intake, &unblock).await;
     jobs.close();
     let mut drained = tokio::select! {
         () = jobs.wait() => Drained::Ended,
@@ -164,14 +153,8 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
     if handed_back.is_empty() && jobs.is_empty() {
         drained = Drained::Ended;
     }
-    if !handed_back.is_empty() {
-        match timeout(LAST_WORDS, queue.release(&handed_back)).await {
-            Ok(Ok(jobs)) => tracing::info!(jobs, "handed back"),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "not handed back; others will reclaim them after the lease");
-            }
-            Err(_) => tracing::warn!("not handed back in time; others will reclaim them after the lease"),
-        }
+    if timeout(LAST_WORDS, leave(&queue, &handed_back)).await.is_err() {
+        tracing::warn!("not handed back in time; others will reclaim them after the lease");
     }
     stop.cancel();
     probes_handle.stop(true).await;
@@ -183,6 +166,35 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
     tracing::info!(?drained, "stopped");
     watch.await??;
     Ok(drained)
+}
+
+/// Waits until nothing more is claimed. The claim that waits is told to end again and again, as it may be on its way
+/// to Redis only now.
+async fn end_intake(mut intake: JoinHandle<()>, unblock: &Unblock) {
+    loop {
+        if let Err(error) = unblock.run().await {
+            tracing::debug!(%error, "the claim ends by itself");
+        }
+        if let Ok(ended) = timeout(UNBLOCK_INTERVAL, &mut intake).await {
+            if ended.is_err() {
+                tracing::error!("the intake has panicked");
+            }
+            return;
+        }
+    }
+}
+
+/// Hands back what still runs, and leaves the group unless others have yet to reclaim something.
+async fn leave(queue: &WorkerQueue, held: &[Held]) {
+    if !held.is_empty() {
+        match queue.release(held).await {
+            Ok(jobs) => tracing::info!(jobs, "handed back"),
+            Err(error) => tracing::warn!(%error, "not handed back; others will reclaim them after the lease"),
+        }
+    }
+    if let Err(error) = queue.leave().await {
+        tracing::debug!(%error, "still a consumer of the group; a later check removes it");
+    }
 }
 
 /// Mends what disagrees between records and entries, once Redis is there. It finds something only where
