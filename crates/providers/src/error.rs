@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use hermod_types::{ErrorBody, ErrorCode, ErrorDetail, Target};
 
 use crate::Verdict;
@@ -38,14 +36,6 @@ impl CallError {
     /// What the provider says when it answers with an error.
     pub(crate) fn theirs(status: u16, detail: ErrorDetail, verdict: Verdict) -> Self {
         Self { code: ErrorCode::UpstreamError, status, detail, verdict }
-    }
-
-    /// What the provider asked to wait.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self.verdict {
-            Verdict::Retry { after } => after,
-            Verdict::NextTarget | Verdict::Fail => None,
-        }
     }
 
     /// The `error` of a job that failed with it.

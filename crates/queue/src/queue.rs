@@ -89,11 +89,6 @@ impl Queue {
     pub async fn stats(&self) -> Result<Stats, QueueError> {
         Stats::read(&mut self.store.errand(), &Keys::new(self.shard)).await
     }
-
-    /// The connections that it uses.
-    pub fn store(&self) -> &Store {
-        &self.store
-    }
 }
 
 struct Submits {
