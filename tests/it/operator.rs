@@ -22,14 +22,17 @@ async fn queue(cluster: &Cluster, args: &[&str]) -> (Option<i32>, String) {
 async fn stats_show_the_queue_and_its_workers() {
     let cluster = Cluster::builder().set("HERMOD_CONCURRENCY", 1).start().await;
     let empty = Cluster::builder().workers(0).start().await;
-    assert_eq!(queue(&empty, &["stats"]).await, (Some(0), "waiting  0\nrunning  0\ndead     0\n".to_owned()));
+    assert_eq!(
+        queue(&empty, &["stats"]).await,
+        (Some(0), "waiting  0\nsleeping 0\nrunning  0\ndead     0\n".to_owned())
+    );
     for _ in 0..3 {
         cluster.api.submit(json!({"model": "demo/hang", "prompt": "x"})).await;
     }
     cluster.called("hang", 1).await;
     let (code, text) = queue(&cluster, &["stats"]).await;
     assert_eq!(code, Some(0));
-    assert!(text.starts_with("waiting  2\nrunning  1\ndead     0\n"), "{text}");
+    assert!(text.starts_with("waiting  2\nsleeping 0\nrunning  1\ndead     0\n"), "{text}");
     assert!(text.contains("WORKER") && text.contains(" 1  "), "{text}");
 }
 

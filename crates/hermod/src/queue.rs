@@ -97,8 +97,10 @@ impl Settings {
 
 async fn stats(admin: &mut Admin) -> anyhow::Result<String> {
     let stats = admin.stats().await?;
-    let mut text =
-        format!("waiting  {}\nrunning  {}\ndead     {}\n", stats.waiting, stats.running, stats.dead);
+    let mut text = format!(
+        "waiting  {}\nsleeping {}\nrunning  {}\ndead     {}\n",
+        stats.waiting, stats.sleeping, stats.running, stats.dead
+    );
     if stats.paused {
         text.push_str("paused: no worker claims anything; `hermod queue resume` ends it\n");
     }

@@ -1,18 +1,19 @@
 -- submit: writes each job's record and its entry in the queue, or neither.
 -- Safe to send again: a job whose record exists is taken once.
--- KEYS  1 queue   2.. one job each
+-- KEYS  1 queue   2 later   3.. one job each
 -- ARGV  1 group   2 limit of waiting jobs, 0 for none   3 until when its clients wait, in ms, 0 for unknown
 --       then for each job: id, request, owner ('' for none)
 -- ->    the time in ms, then for each job: 1 accepted   0 refused, the queue is full
 --                                          -1 refused, it came too late: its client has been told so
-local queue, group, limit, latest = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local queue, later, group, limit, latest = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local jobs = #KEYS - 1
+local jobs = #KEYS - 2
 
 local room = math.huge
 if limit > 0 then
-  local waiting = redis.call('XLEN', queue)
+  -- A job that sleeps waits, too.
+  local waiting = redis.call('XLEN', queue) + redis.call('ZCARD', later)
   if waiting + jobs > limit then
     -- What is delivered and not yet ended is in the stream too, but does not wait.
     local pending = redis.pcall('XPENDING', queue, group)
@@ -23,7 +24,7 @@ end
 
 local taken = {now}
 for i = 1, jobs do
-  local job = KEYS[i + 1]
+  local job = KEYS[i + 2]
   local id, request, owner = ARGV[3 * i + 1], ARGV[3 * i + 2], ARGV[3 * i + 3]
   if redis.call('EXISTS', job) == 1 then
     taken[i + 1] = 1

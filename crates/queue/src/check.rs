@@ -61,8 +61,7 @@ async fn records(admin: &mut Admin, repair: bool, findings: &mut Findings) -> Re
             // The look and the mending are one script, so a job that has ended meanwhile is let be.
             findings.records_without_entry += if repair {
                 let mut script = admin.scripts.requeue.prepare_invoke();
-                let id = job.rsplit(':').next().unwrap_or_default();
-                script.key(&admin.keys.queue).key(&job).arg(id);
+                script.key(&admin.keys.queue).key(&admin.keys.later).key(&job).arg(id_of(&job));
                 admin.lane.run::<usize>(Call::Script(&script)).await?
             } else {
                 1
@@ -83,7 +82,16 @@ async fn without_entry(admin: &mut Admin, jobs: Vec<String>) -> Result<Vec<Strin
     }
     let states: Vec<(Option<String>, Option<String>)> = read(admin, &pipeline).await?;
     let alive = jobs.into_iter().zip(states).filter(|(_, (status, _))| is_alive(status.as_deref()));
-    let (with, mut without): (Vec<_>, Vec<_>) = alive.partition(|(_, (_, entry))| entry.is_some());
+    let (with, without): (Vec<_>, Vec<_>) = alive.partition(|(_, (_, entry))| entry.is_some());
+
+    // A job that sleeps has none.
+    let mut pipeline = Pipeline::with_capacity(without.len());
+    for (job, _) in &without {
+        pipeline.cmd("ZSCORE").arg(&admin.keys.later).arg(id_of(job));
+    }
+    let asleep: Vec<Option<f64>> = read(admin, &pipeline).await?;
+    let awake = without.into_iter().zip(asleep).filter(|(_, until)| until.is_none());
+    let mut without: Vec<_> = awake.map(|(job, _)| job).collect();
 
     let mut pipeline = Pipeline::with_capacity(with.len());
     for (_, (_, entry)) in &with {
@@ -123,6 +131,11 @@ async fn entries(admin: &mut Admin, repair: bool, findings: &mut Findings) -> Re
             };
         }
     }
+}
+
+/// The id in a record's key.
+fn id_of(job: &str) -> &str {
+    job.rsplit(':').next().unwrap_or_default()
 }
 
 fn is_alive(status: Option<&str>) -> bool {

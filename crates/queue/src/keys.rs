@@ -12,6 +12,10 @@ pub(crate) struct Keys {
     pub(crate) queue: String,
     /// The stream of jobs given up on.
     pub(crate) dead: String,
+    /// The sorted set of jobs that sleep, by when they are to be queued again.
+    pub(crate) later: String,
+    /// The hash of what nobody is to try for a while; one for all shards.
+    pub(crate) cooldowns: String,
     /// Exists while workers are to claim nothing.
     pub(crate) paused: String,
     /// Exists for a while after a check, so that workers that start together do not all make one.
@@ -26,6 +30,8 @@ impl Keys {
         Self {
             queue: key("queue"),
             dead: key("dead"),
+            later: key("later"),
+            cooldowns: "hermod:cooldowns".to_owned(),
             paused: key("paused"),
             checked: key("checked"),
             jobs: key("job:*"),

@@ -5,20 +5,22 @@
 //! | `{hermod:S}:queue` | stream, one consumer group | an entry is a job's id and nothing else; acknowledged *and* deleted when the job ends |
 //! | `{hermod:S}:job:<id>` | hash | the record, below; Redis itself expires it after its job has ended |
 //! | `{hermod:S}:dead` | stream, capped | jobs given up on, with what is needed to queue them again |
+//! | `{hermod:S}:later` | sorted set by time (ms) | jobs that sleep until a retry time; they have no entry meanwhile |
 //! | `{hermod:S}:paused` | string | exists while workers are to claim nothing |
 //! | `{hermod:S}:checked` | string, expires | exists for a while after a check of records against entries |
+//! | `hermod:cooldowns` | hash | what nobody is to try for a while, and until when |
 //!
 //! S is the shard: all keys of a job share one hash tag, and the id says which. A record holds
 //!
 //! | field | while the job | |
 //! |---|---|---|
 //! | `status` | always | `pending`, `processing`, `completed`, `failed` |
-//! | `entry` | waits, runs | its entry in the queue |
+//! | `entry` | waits, runs, but not while it sleeps | its entry in the queue |
 //! | `request` | waits, runs | a header line in JSON (targets, time to live), then the client's body |
 //! | `owner` | always | id of the virtual key that it was submitted with; absent for none |
 //! | `fence` | ran | how often it was started; a write must show the newest |
 //! | `worker`, `started`, `lease`, `token` | runs | who holds it, since when and until when (ms, Redis's clock), and by which call |
-//! | `handbacks` | was handed back | starts that do not count as attempts |
+//! | `handbacks` | was handed back, or slept | starts that do not count as attempts |
 //! | `history` | lost a worker | a line for each start that came to nothing: worker, started |
 //! | `progress` | ran | the worker's own note of how far the chain of targets has come |
 //! | `code`, `outcome`, `completed`, `expires` | has ended | HTTP status, result or error, and times (ms) |
@@ -31,10 +33,12 @@ mod admin;
 mod batch;
 mod check;
 mod claim;
+mod cooldown;
 mod error;
 mod fitness;
 mod health;
 mod keys;
+mod later;
 mod queue;
 mod record;
 mod script;
@@ -46,9 +50,11 @@ mod worker_queue;
 pub use admin::{Admin, DeadLetter, Revived, WorkerState};
 pub use check::Findings;
 pub use claim::{Claimer, Entry, Unblock};
+pub use cooldown::{Cooldown, CooldownBoard};
 pub use error::QueueError;
 pub use fitness::{Fitness, Tolerance, Unfit};
 pub use health::Health;
+pub use later::Sleepers;
 pub use queue::{Queue, QueueSettings, Submission};
 pub use record::{JobRecord, NewJob};
 pub use stats::Stats;

@@ -113,7 +113,7 @@ impl Batch for Submits {
         // A Redis that hung and comes back finds our command in its buffer, after the client was told that the
         // job is not accepted. It must not run then.
         let latest = self.clock.map_or(0, |(redis, ours)| redis + millis(ours.elapsed() + RESPONSE_TIMEOUT));
-        script.key(&self.keys.queue).arg(GROUP).arg(self.limit).arg(latest);
+        script.key(&self.keys.queue).key(&self.keys.later).arg(GROUP).arg(self.limit).arg(latest);
         for job in jobs {
             script.key(keys::job(job.id)).arg(job.id.to_string()).arg(job.request());
             script.arg(job.owner.as_deref().unwrap_or_default());

@@ -10,6 +10,8 @@ use crate::store::{Call, Lane};
 pub struct Stats {
     /// Accepted, and not yet given to a worker.
     pub waiting: u64,
+    /// Asleep until a retry time.
+    pub sleeping: u64,
     /// Given to a worker, and not yet ended.
     pub running: u64,
     /// Given up on, and kept for the operator.
@@ -20,9 +22,11 @@ pub struct Stats {
 
 impl Stats {
     pub(crate) async fn read(lane: &mut Lane, keys: &Keys) -> Result<Self, QueueError> {
-        let mut pipeline = Pipeline::with_capacity(3);
-        pipeline.cmd("XLEN").arg(&keys.queue).cmd("XLEN").arg(&keys.dead).cmd("EXISTS").arg(&keys.paused);
-        let (entries, dead, paused): (u64, u64, bool) = lane.run(Call::Pipeline(&pipeline)).await?;
+        let mut pipeline = Pipeline::with_capacity(4);
+        pipeline.cmd("XLEN").arg(&keys.queue).cmd("ZCARD").arg(&keys.later);
+        pipeline.cmd("XLEN").arg(&keys.dead).cmd("EXISTS").arg(&keys.paused);
+        let (entries, sleeping, dead, paused): (u64, u64, u64, bool) =
+            lane.run(Call::Pipeline(&pipeline)).await?;
         let mut command = redis::cmd("XPENDING");
         command.arg(&keys.queue).arg(GROUP);
         // What is delivered and not yet ended is in the stream too; `lag` would be nil after an XDEL.
@@ -32,6 +36,6 @@ impl Stats {
             Err(QueueError::NoGroup) => 0,
             Err(error) => return Err(error),
         };
-        Ok(Self { waiting: entries.saturating_sub(running), running, dead, paused })
+        Ok(Self { waiting: entries.saturating_sub(running), sleeping, running, dead, paused })
     }
 }

@@ -187,6 +187,21 @@ impl WorkerQueue {
         self.0.finishes.ask(ended).await
     }
 
+    /// Puts a job to sleep: after `sleep` it is queued again, and whoever starts it goes on from `progress`. False if
+    /// it is another's by now. Safe to repeat.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn park(&self, held: &Held, sleep: Duration, progress: &str) -> Result<bool, QueueError> {
+        let inner = &self.0;
+        let mut script: ScriptInvocation<'_> = inner.scripts.park.prepare_invoke();
+        script.key(&inner.keys.queue).key(&inner.keys.later).key(keys::job(held.id));
+        script.arg(GROUP).arg(inner.worker.as_str()).arg(&held.entry).arg(held.fence);
+        script.arg(held.id.to_string()).arg(millis(sleep)).arg(progress);
+        let parked: i8 = inner.control.lock().await.run(Call::Script(&script)).await?;
+        Ok(parked > 0)
+    }
+
     /// Hands jobs back, to be run by another worker at once and without counting an attempt. Returns how
     /// many were still this worker's.
     ///

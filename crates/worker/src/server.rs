@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hermod_providers::Providers;
-use hermod_queue::{Admin, Held, Store, Tolerance, Unblock, WorkerName, WorkerQueue};
+use hermod_queue::{Admin, Held, Sleepers, Store, Tolerance, Unblock, WorkerName, WorkerQueue};
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::config::VirtualKey;
 use tokio::sync::{Semaphore, watch};
@@ -22,7 +22,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How often a claim that waits is told to end, while the worker drains.
 const UNBLOCK_INTERVAL: Duration = Duration::from_millis(200);
-/// How often the operator's pause is looked for.
+/// How often the operator's pause, and jobs whose sleep is over, are looked for.
 const TICK: Duration = Duration::from_secs(1);
 
 /// What a worker works with.
@@ -113,12 +113,13 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
     let alarm = || shutdown.drain.clone().drop_guard();
     let leases = lease::keep(book.clone(), work.lease, stop.clone(), alarm(), move || renewals.leases())?;
 
-    let (grace, concurrency, work_store) = (work.grace, work.concurrency, work.store.clone());
+    let (grace, concurrency, queue_store) = (work.grace, work.concurrency, work.store.clone());
     let bench = Arc::new(Bench { work, queue: queue.clone(), handed_back: Mutex::default() });
     let claimer = queue.claimer();
     let unblock = claimer.unblock();
     let (pause, paused) = watch::channel(false);
-    tasks.spawn(watch_pause(work_store, pause, claimer.unblock(), stop.clone()));
+    tasks.spawn(watch_pause(queue_store.clone(), pause, claimer.unblock(), stop.clone()));
+    tasks.spawn(wake_sleepers(Sleepers::new(&queue_store), stop.clone()));
     let hand_back = CancellationToken::new();
     let intake = Intake {
         bench: Arc::clone(&bench),
@@ -214,6 +215,17 @@ async fn repair_at_start(store: Store, stop: CancellationToken) {
         }
         if stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_none() {
             return;
+        }
+    }
+}
+
+/// Queues the jobs whose sleep is over.
+async fn wake_sleepers(mut sleepers: Sleepers, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+        match sleepers.wake().await {
+            Ok(0) => {}
+            Ok(jobs) => tracing::debug!(jobs, "woken"),
+            Err(error) => tracing::debug!(%error, "no jobs woken"),
         }
     }
 }
