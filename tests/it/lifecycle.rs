@@ -165,11 +165,15 @@ async fn targets_are_tried_in_order() {
 #[tokio::test]
 async fn when_all_targets_fail_the_client_is_told_what_the_primary_said() {
     let cluster = Cluster::start().await;
-    let job = cluster
+    let mut job = cluster
         .run(
             json!({"model": "demo/fail-418", "prompt": "x", "fallbacks": ["demo/fail-503", "demo/fail-500"]}),
         )
         .await;
+    let attempts = job["error"]["extra_fields"].as_object_mut().unwrap().remove("attempts").unwrap();
+    let tried: Vec<_> =
+        attempts.as_array().unwrap().iter().map(|attempt| (&attempt["target"], &attempt["status"])).collect();
+    assert_eq!(json!(tried), json!([["demo/fail-418", 418], ["demo/fail-503", 503], ["demo/fail-500", 500]]));
     assert_eq!((&job["status"], &job["status_code"]), (&json!("failed"), &json!(418)));
     assert!(job.get("result").is_none());
     assert_eq!(

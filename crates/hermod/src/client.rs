@@ -10,6 +10,7 @@ use hermod_types::JobId;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::attempts;
 use crate::spinner::spin;
 
 /// The longest that one request may take.
@@ -62,6 +63,9 @@ pub struct Get {
     /// Wait for the end, and print the text.
     #[arg(long, short)]
     wait: bool,
+    /// Print what was tried, a line each: targets, keys, errors, times.
+    #[arg(long, short)]
+    attempts: bool,
     /// The job.
     id: JobId,
 }
@@ -115,6 +119,12 @@ impl Get {
     /// If there is no such job, or the API does not answer.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let id = self.id.to_string();
+        if self.attempts {
+            let job =
+                if self.wait { ended(&self.server, &id).await? } else { self.server.poll(&id).await?.1 };
+            print(attempts::table(&job)?.trim_end())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         if self.wait {
             return wait(&self.server, &id).await;
         }
@@ -171,7 +181,8 @@ fn poll_after(response: &Response) -> Duration {
     Duration::from_millis(header.and_then(|millis| millis.parse().ok()).unwrap_or(POLL_MS))
 }
 
-async fn wait(server: &Server, id: &str) -> anyhow::Result<ExitCode> {
+/// Polls until the job has ended.
+async fn ended(server: &Server, id: &str) -> anyhow::Result<Value> {
     let ended = async {
         loop {
             let (wait, job) = server.poll(id).await?;
@@ -181,7 +192,12 @@ async fn wait(server: &Server, id: &str) -> anyhow::Result<ExitCode> {
             tokio::time::sleep(wait).await;
         }
     };
-    let job = spin(&format!("job {id}"), ended).await?;
+    spin(&format!("job {id}"), ended).await
+}
+
+/// Waits for the end, and prints the text.
+async fn wait(server: &Server, id: &str) -> anyhow::Result<ExitCode> {
+    let job = ended(server, id).await?;
     if job["status"] == "failed" {
         let error = &job["error"]["error"];
         bail!(

@@ -10,6 +10,7 @@
 //! | [`pip`] | Python packages, one of which is a Redis server |
 //! | [`process`] | processes that are gone when their owner is |
 
+mod attempts;
 pub mod client;
 pub mod demo;
 pub mod pip;

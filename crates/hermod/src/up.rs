@@ -133,7 +133,11 @@ impl Settings {
                     "retry_backoff_initial": 200,
                     "default_request_timeout_in_seconds": 60,
                 },
-                "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
+                "keys": [
+                    {"name": "first", "value": "first", "weight": 1},
+                    {"name": "second", "value": "second", "weight": 1},
+                ],
+                "custom_provider_config": {"base_provider_type": "openai"},
             })
         });
         fs::create_dir_all(&self.data_dir)

@@ -1,11 +1,12 @@
-use std::time::Duration;
+use std::time::SystemTime;
 
 use hermod_types::{CompletionExtra, ErrorCode, ErrorDetail, RawObject, compose_completion};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
+use crate::retry_after::retry_after;
 use crate::secrets::Secrets;
-use crate::verdict::{self, Hints};
+use crate::verdict::{self, Seen};
 use crate::{CallError, openai};
 
 /// The largest answer that is read: a worker's memory is bounded whatever a provider sends.
@@ -13,13 +14,14 @@ const MAX_ANSWER_BYTES: usize = 32 << 20;
 
 /// A provider's completion: valid, and as it came.
 #[derive(Debug)]
-pub(crate) struct Completion(String);
+pub struct Completion(String);
 
 impl Completion {
     /// With our `extra_fields`: the result of a job.
-    pub(crate) fn compose(&self, extra: &CompletionExtra<'_>) -> Result<String, CallError> {
-        let object = serde_json::from_str(&self.0).map_err(|_| not_a_completion("its answer is not JSON"))?;
-        Ok(compose_completion(&object, extra))
+    pub fn compose(&self, extra: &CompletionExtra<'_>) -> String {
+        // It has been read before, as it came in.
+        serde_json::from_str(&self.0)
+            .map_or_else(|_| self.0.clone(), |object| compose_completion(&object, extra))
     }
 }
 
@@ -33,7 +35,7 @@ pub(crate) async fn read(response: Response, secrets: &Secrets) -> Result<Comple
         return Err(refusal(status, &headers, &text, secrets));
     }
     let text = text.map_err(|_| not_a_completion("its answer is not UTF-8"))?;
-    check(&text, secrets)?;
+    check(&text, &headers, secrets)?;
     Ok(Completion(text))
 }
 
@@ -53,17 +55,22 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, CallError> {
 }
 
 /// A 200 is a completion only if it says so: an `error` in it, or no `choices`, is a failure.
-fn check(text: &str, secrets: &Secrets) -> Result<(), CallError> {
+fn check(text: &str, headers: &HeaderMap, secrets: &Secrets) -> Result<(), CallError> {
     let Ok(object) = serde_json::from_str::<RawObject<'_>>(text) else {
         return Err(not_a_completion("its answer is not a JSON object"));
     };
     let member = |wanted| object.members().find(|(name, _)| *name == wanted).map(|(_, value)| value.get());
     if member("error").is_some_and(|error| error != "null") {
-        let mut error = not_a_completion("it answered 200 with an error");
-        if let Some(detail) = openai::error(text) {
-            error.detail = secrets.mask(detail);
+        let Some(detail) = openai::error(text) else {
+            return Err(not_a_completion("it answered 200 with an error"));
+        };
+        // OpenRouter's way: the code is the status that it would have been.
+        let status = detail.code.as_deref().and_then(|code| code.parse().ok());
+        if let Some(status) = status.filter(|status| (400..600).contains(status)) {
+            return Err(judge(status, headers, detail, secrets));
         }
-        return Err(error);
+        let detail = Box::new(secrets.mask(detail));
+        return Err(CallError { detail, ..not_a_completion("it answered 200 with an error") });
     }
     if !member("choices").is_some_and(|choices| choices.starts_with('[')) {
         return Err(not_a_completion("its answer has no choices"));
@@ -78,6 +85,7 @@ fn not_a_completion(what: &str) -> CallError {
 /// A call that ended without an answer. The text leaves out the URL, which may hold a secret.
 pub(crate) fn unreachable(error: reqwest::Error) -> CallError {
     let code = if error.is_timeout() { ErrorCode::UpstreamTimeout } else { ErrorCode::UpstreamUnreachable };
+    let never_sent = error.is_connect();
     let error = error.without_url();
     let mut message = format!("the provider could not be reached: {error}");
     let mut source = std::error::Error::source(&error);
@@ -85,7 +93,8 @@ pub(crate) fn unreachable(error: reqwest::Error) -> CallError {
         message = format!("{message}: {cause}");
         source = cause.source();
     }
-    CallError::ours(code, message)
+    let error = CallError::ours(code, message);
+    CallError { may_be_billed: !never_sent, ..error }
 }
 
 fn refusal(status: StatusCode, headers: &HeaderMap, text: &str, secrets: &Secrets) -> CallError {
@@ -93,19 +102,27 @@ fn refusal(status: StatusCode, headers: &HeaderMap, text: &str, secrets: &Secret
         message: format!("the provider answered {status}"),
         ..ErrorDetail::default()
     });
-    let hints = Hints {
-        words: [detail.code.as_deref(), detail.kind.as_deref()],
-        retry_after: retry_after(headers),
-        never: headers.get("x-should-retry").is_some_and(|value| value.as_bytes() == b"false"),
-    };
-    let verdict = verdict::of_status(status.as_u16(), &hints);
-    CallError::theirs(status.as_u16(), secrets.mask(detail), verdict)
+    judge(status.as_u16(), headers, detail, secrets)
 }
 
-/// `Retry-After` in seconds.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+/// What an error means that the provider itself has answered.
+fn judge(status: u16, headers: &HeaderMap, detail: ErrorDetail, secrets: &Secrets) -> CallError {
+    let seen = Seen {
+        status,
+        words: [detail.code.as_deref(), detail.kind.as_deref()],
+        message: &detail.message,
+        after: retry_after(headers, SystemTime::now()),
+        never: headers.get("x-should-retry").is_some_and(|value| value.as_bytes() == b"false"),
+    };
+    let (verdict, blames_target) = verdict::of_answer(&seen);
+    CallError {
+        code: ErrorCode::UpstreamError,
+        status,
+        verdict,
+        blames_target,
+        may_be_billed: false,
+        detail: Box::new(secrets.mask(detail)),
+    }
 }
 
 #[cfg(test)]
@@ -115,7 +132,8 @@ mod tests {
     use super::*;
 
     fn checked(text: &str) -> Result<(), String> {
-        check(text, &Secrets::of(&ProviderConfig::new("openai"))).map_err(|error| error.detail.message)
+        check(text, &HeaderMap::new(), &Secrets::of(&ProviderConfig::new("openai")))
+            .map_err(|error| error.detail.message.clone())
     }
 
     #[test]
@@ -134,5 +152,13 @@ mod tests {
         ] {
             assert!(checked(text).unwrap_err().contains(what), "{text}");
         }
+        let paced = r#"{"error":{"message":"slow down","code":429}}"#;
+        let error =
+            check(paced, &HeaderMap::new(), &Secrets::of(&ProviderConfig::new("openai"))).unwrap_err();
+        assert_eq!(
+            (error.status, error.answered()),
+            (429, Some(429)),
+            "a code that is a status counts as one"
+        );
     }
 }

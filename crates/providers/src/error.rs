@@ -11,9 +11,13 @@ pub struct CallError {
     /// The HTTP status that stands for it: the provider's where it answered with an error.
     pub status: u16,
     /// What the client is told.
-    pub detail: ErrorDetail,
+    pub detail: Box<ErrorDetail>,
     /// What to do next.
     pub verdict: Verdict,
+    /// Whether the target or its key is at fault, rather than this request.
+    pub blames_target: bool,
+    /// Whether it may have cost money: the provider had the request, and no error was its answer.
+    pub may_be_billed: bool,
 }
 
 impl CallError {
@@ -22,27 +26,47 @@ impl CallError {
         Self::ours(ErrorCode::TargetNotAllowed, format!("the virtual key does not allow {target}"))
     }
 
+    /// No key of the provider is left for this job; `last` is what the provider said to the last one, if it was asked.
+    pub fn no_key_left(target: &Target, last: Option<&Self>) -> Self {
+        let provider = target.provider();
+        let message = match last {
+            Some(last) => format!(
+                "every key of {provider} was refused; to the last one it answered {}: {}",
+                last.status, last.detail.message
+            ),
+            None => format!("no key of {provider} may serve the model {}", target.model()),
+        };
+        Self::ours(ErrorCode::UpstreamCredentialsExhausted, message)
+    }
+
     /// A failure that no answer of the provider describes.
     pub(crate) fn ours(code: ErrorCode, message: impl Into<String>) -> Self {
         let body = ErrorBody::new(code, message);
-        let may_pass = matches!(
+        let happens_there = matches!(
             code,
             ErrorCode::UpstreamUnreachable | ErrorCode::UpstreamTimeout | ErrorCode::UpstreamInvalidResponse
         );
-        let verdict = if may_pass { Verdict::Retry { after: None } } else { Verdict::NextTarget };
-        Self { code, status: body.status_code, detail: body.error, verdict }
+        let retry = Verdict::Retry { after: None, another_key: false };
+        Self {
+            code,
+            status: body.status_code,
+            detail: Box::new(body.error),
+            verdict: if happens_there { retry } else { Verdict::NextTarget },
+            blames_target: happens_there,
+            may_be_billed: happens_there,
+        }
     }
 
-    /// What the provider says when it answers with an error.
-    pub(crate) fn theirs(status: u16, detail: ErrorDetail, verdict: Verdict) -> Self {
-        Self { code: ErrorCode::UpstreamError, status, detail, verdict }
+    /// The HTTP status of the provider's answer, if that was an error.
+    pub fn answered(&self) -> Option<u16> {
+        (self.code == ErrorCode::UpstreamError).then_some(self.status)
     }
 
     /// The `error` of a job that failed with it.
     pub fn to_body(&self, target: &Target) -> ErrorBody {
         let mut body = ErrorBody::new(self.code, "").about(target);
         body.status_code = self.status;
-        body.error = self.detail.clone();
+        body.error = ErrorDetail::clone(&self.detail);
         body
     }
 }

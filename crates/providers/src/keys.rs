@@ -1,31 +1,28 @@
 use hermod_types::config::{Models, ProviderKey};
 use secrecy::SecretString;
 
-/// A provider's keys.
+/// A provider's keys. One without keys has one that is none, so that nobody needs to tell them apart.
 #[derive(Debug)]
 pub(crate) struct KeyPool(Vec<Key>);
 
+/// One key of a provider.
 #[derive(Debug)]
-struct Key {
-    name: String,
-    value: SecretString,
+pub struct Key {
+    name: Option<String>,
+    value: Option<SecretString>,
     models: Models,
     weight: f64,
     aliases: Vec<(String, String)>,
 }
 
-/// A key, and what it calls the model.
-#[derive(Debug)]
-pub(crate) struct Chosen<'a> {
-    pub(crate) value: &'a SecretString,
-    pub(crate) model: &'a str,
-}
-
 impl KeyPool {
     pub(crate) fn new(keys: &[ProviderKey]) -> Self {
+        if keys.is_empty() {
+            return Self(vec![Key::none()]);
+        }
         let key = |key: &ProviderKey| Key {
-            name: key.name.clone(),
-            value: key.value.clone(),
+            name: Some(key.name.clone()),
+            value: Some(key.value.clone()),
             models: key.models.clone(),
             weight: key.weight,
             aliases: key.aliases.iter().map(|(from, to)| (from.clone(), to.clone())).collect(),
@@ -33,39 +30,57 @@ impl KeyPool {
         Self(keys.iter().map(key).collect())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// One of the keys that serve `model` and are in `allowed`, by weight.
-    pub(crate) fn choose<'a>(&'a self, model: &'a str, allowed: &Models) -> Option<Chosen<'a>> {
+    /// The keys that serve `model` and are in `allowed`. One of weight 0 serves nothing.
+    pub(crate) fn serving<'a>(&'a self, model: &str, allowed: &Models) -> Vec<&'a Key> {
         let serves = |key: &&Key| {
             key.weight > 0.0
-                && allowed.contains(&key.name)
+                && key.name().is_none_or(|name| allowed.contains(name))
                 && (key.models.contains(model) || key.alias(model).is_some())
         };
-        let candidates: Vec<&Key> = self.0.iter().filter(serves).collect();
-        let total: f64 = candidates.iter().map(|key| key.weight).sum();
-        let mut at = fastrand::f64() * total;
-        let key = candidates.iter().find(|key| {
-            at -= key.weight;
-            at < 0.0
-        });
-        let key = key.or(candidates.last())?;
-        Some(Chosen { value: &key.value, model: key.alias(model).unwrap_or(model) })
+        self.0.iter().filter(serves).collect()
     }
 }
 
 impl Key {
+    /// For a provider that needs none.
+    const fn none() -> Self {
+        Self { name: None, value: None, models: Models::All, weight: 1.0, aliases: Vec::new() }
+    }
+
+    /// What logs and journals call it; none for a provider without keys.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    pub(crate) const fn value(&self) -> Option<&SecretString> {
+        self.value.as_ref()
+    }
+
+    /// What this key's account calls `model`.
+    pub(crate) fn model<'a>(&'a self, model: &'a str) -> &'a str {
+        self.alias(model).unwrap_or(model)
+    }
+
     fn alias(&self, model: &str) -> Option<&str> {
         self.aliases.iter().find(|(from, _)| from == model).map(|(_, to)| to.as_str())
     }
 }
 
+/// One of `keys`, by weight; none if there is none.
+pub fn choose<'a>(keys: &[&'a Key]) -> Option<&'a Key> {
+    if let [only] = keys {
+        return Some(only);
+    }
+    let mut at = fastrand::f64() * keys.iter().map(|key| key.weight).sum::<f64>();
+    let chosen = keys.iter().find(|key| {
+        at -= key.weight;
+        at < 0.0
+    });
+    chosen.or(keys.last()).copied()
+}
+
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     fn key(name: &str, models: Models, weight: f64) -> ProviderKey {
@@ -73,17 +88,19 @@ mod tests {
         ProviderKey { name: name.to_owned(), value: format!("sk-{name}").into(), models, weight, aliases }
     }
 
-    fn chosen(pool: &KeyPool, model: &str, allowed: &Models) -> Option<String> {
-        pool.choose(model, allowed).map(|chosen| format!("{} {}", chosen.value.expose_secret(), chosen.model))
+    fn serving(pool: &KeyPool, model: &str, allowed: &Models) -> Vec<String> {
+        let keys = pool.serving(model, allowed);
+        keys.iter().map(|key| format!("{} {}", key.name().unwrap_or("-"), key.model(model))).collect()
     }
 
     #[test]
     fn a_key_serves_its_models_and_aliases_only() {
         let pool = KeyPool::new(&[key("one", Models::Only(vec!["gpt-4".into()]), 1.0)]);
-        assert_eq!(chosen(&pool, "gpt-4", &Models::All).as_deref(), Some("sk-one gpt-4"));
-        assert_eq!(chosen(&pool, "fast", &Models::All).as_deref(), Some("sk-one gpt-3.5"));
-        assert_eq!(chosen(&pool, "other", &Models::All), None);
-        assert_eq!(chosen(&pool, "gpt-4", &Models::Only(vec!["two".into()])), None);
+        assert_eq!(serving(&pool, "gpt-4", &Models::All), ["one gpt-4"]);
+        assert_eq!(serving(&pool, "fast", &Models::All), ["one gpt-3.5"]);
+        assert!(serving(&pool, "other", &Models::All).is_empty());
+        assert!(serving(&pool, "gpt-4", &Models::Only(vec!["two".into()])).is_empty());
+        assert_eq!(serving(&KeyPool::new(&[]), "any", &Models::Only(Vec::new())), ["- any"], "it needs none");
     }
 
     #[test]
@@ -93,15 +110,15 @@ mod tests {
             key("two", Models::All, 1.0),
             key("off", Models::All, 0.0),
         ]);
-        let mut counts = [0; 3];
+        let keys = pool.serving("m", &Models::All);
+        let mut ones = 0;
         for _ in 0..4000 {
-            match chosen(&pool, "m", &Models::All).unwrap().as_str() {
-                "sk-one m" => counts[0] += 1,
-                "sk-two m" => counts[1] += 1,
-                _ => counts[2] += 1,
+            match choose(&keys).and_then(Key::name) {
+                Some("one") => ones += 1,
+                name => assert_eq!(name, Some("two")),
             }
         }
-        assert_eq!(counts[2], 0);
-        assert!((2700..3300).contains(&counts[0]), "{counts:?}");
+        assert!((2700..3300).contains(&ones), "{ones}");
+        assert!(choose(&[]).is_none());
     }
 }

@@ -8,16 +8,21 @@ mod error;
 mod keys;
 mod openai;
 mod provider;
+mod retry_after;
 mod secrets;
 mod verdict;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hermod_types::config::Models;
-use hermod_types::{CompletionExtra, Config, ErrorCode, Target};
+use hermod_types::{Config, ErrorCode, Target};
 
+use tokio::sync::SemaphorePermit;
+
+pub use answer::Completion;
 pub use error::CallError;
+pub use keys::{Key, choose};
 pub use provider::{InvalidProvider, RetryPolicy};
 pub use verdict::Verdict;
 
@@ -27,21 +32,21 @@ use provider::Provider;
 #[derive(Debug)]
 pub struct Providers(BTreeMap<String, Provider>);
 
+/// One of the calls that a provider may have under way at once.
+#[derive(Debug)]
+pub struct Slot<'a>(#[expect(dead_code, reason = "held until it is dropped")] SemaphorePermit<'a>);
+
 /// One call to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// Where it goes.
     pub target: &'a Target,
-    /// Its place in the chain: 0 for the primary.
-    pub fallback_index: usize,
     /// The client's body, less the model: a JSON object.
     pub body: &'a str,
-    /// The keys that may be used for it, by name.
-    pub keys: &'a Models,
-    /// The longest that it may take, once the provider has a slot for it.
+    /// The key to use, of those that [`Providers::keys`] gave.
+    pub key: &'a Key,
+    /// The longest that it may take.
     pub timeout: Duration,
-    /// The longest that it may wait for that slot.
-    pub patience: Duration,
 }
 
 impl Providers {
@@ -58,27 +63,43 @@ impl Providers {
         Ok(Self(providers))
     }
 
-    /// Makes one call. Returns the result of a job: the provider's completion with our `extra_fields`.
+    /// The keys that may be used for `target`, of those in `allowed`; never empty.
+    ///
+    /// # Errors
+    /// If the provider is not configured, or no key of it serves the model.
+    pub fn keys<'a>(&'a self, target: &Target, allowed: &Models) -> Result<Vec<&'a Key>, CallError> {
+        let keys = self.provider(target)?.keys(target.model(), allowed);
+        if keys.is_empty() { Err(CallError::no_key_left(target, None)) } else { Ok(keys) }
+    }
+
+    /// Waits for up to `patience` until fewer calls of the provider are under way than its `concurrency` allows.
+    ///
+    /// # Errors
+    /// If that did not come in time.
+    pub async fn slot(&self, target: &Target, patience: Duration) -> Result<Slot<'_>, CallError> {
+        Ok(Slot(self.provider(target)?.slot(patience).await?))
+    }
+
+    /// Makes one call, which fills `_slot` until it is over.
     ///
     /// # Errors
     /// Whatever is not a completion, classified.
-    pub async fn call(&self, call: Call<'_>) -> Result<String, CallError> {
-        let Some(provider) = self.0.get(call.target.provider()) else {
-            let message = format!("provider {} is not configured in this worker", call.target.provider());
-            return Err(CallError::ours(ErrorCode::ProviderNotConfigured, message));
-        };
-        let _slot = provider.slot(call.patience).await?;
-        let started = Instant::now();
-        let answered = tokio::time::timeout(call.timeout, provider.complete(&call)).await;
-        let completion = match answered {
-            Ok(answered) => answered?,
+    pub async fn call(&self, call: Call<'_>, _slot: Slot<'_>) -> Result<Completion, CallError> {
+        let provider = self.provider(call.target)?;
+        match tokio::time::timeout(call.timeout, provider.complete(&call)).await {
+            Ok(answered) => answered,
             Err(_) => {
                 let message = format!("no answer within {} ms", call.timeout.as_millis());
-                return Err(CallError::ours(ErrorCode::UpstreamTimeout, message));
+                Err(CallError::ours(ErrorCode::UpstreamTimeout, message))
             }
-        };
-        let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        completion.compose(&CompletionExtra::new(call.target, latency_ms, call.fallback_index))
+        }
+    }
+
+    fn provider(&self, target: &Target) -> Result<&Provider, CallError> {
+        self.0.get(target.provider()).ok_or_else(|| {
+            let message = format!("provider {} is not configured in this worker", target.provider());
+            CallError::ours(ErrorCode::ProviderNotConfigured, message)
+        })
     }
 
     /// How calls to this provider are retried; none for one that is not configured.

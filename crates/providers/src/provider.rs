@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use hermod_types::ErrorCode;
-use hermod_types::config::ProviderConfig;
+use hermod_types::config::{Models, ProviderConfig};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::answer::{self, Completion};
-use crate::keys::KeyPool;
+use crate::keys::{Key, KeyPool};
 use crate::secrets::Secrets;
 use crate::{Call, CallError, openai};
 
@@ -42,7 +42,8 @@ impl RetryPolicy {
     pub fn backoff(&self, retry: u32, asked: Option<Duration>) -> Duration {
         let doubled = self.initial.saturating_mul(2_u32.saturating_pow(retry));
         let wait = doubled.min(self.max).mul_f64(0.8 + 0.4 * fastrand::f64());
-        asked.map_or(wait, |asked| wait.max(asked))
+        // All that were told the same do not come back together.
+        asked.map_or(wait, |asked| wait.max(asked.mul_f64(1.0 + 0.2 * fastrand::f64())))
     }
 }
 
@@ -109,13 +110,19 @@ impl Provider {
         &self.retry
     }
 
+    /// The keys that may serve `model`.
+    pub(crate) fn keys(&self, model: &str, allowed: &Models) -> Vec<&Key> {
+        self.keys.serving(model, allowed)
+    }
+
     /// Waits until fewer calls than allowed are under way.
     pub(crate) async fn slot(&self, patience: Duration) -> Result<SemaphorePermit<'_>, CallError> {
         match timeout(patience, self.slots.acquire()).await {
             Ok(Ok(slot)) => Ok(slot),
             Ok(Err(_)) | Err(_) => {
                 let message = "too many calls to this provider were under way for all of the job's time";
-                Err(CallError::ours(ErrorCode::UpstreamTimeout, message))
+                let error = CallError::ours(ErrorCode::UpstreamTimeout, message);
+                Err(CallError { may_be_billed: false, ..error })
             }
         }
     }
@@ -123,18 +130,12 @@ impl Provider {
     /// Makes the call.
     pub(crate) async fn complete(&self, call: &Call<'_>) -> Result<Completion, CallError> {
         let mut headers = self.headers.clone();
-        let mut model = call.target.model();
-        if !self.keys.is_empty() {
-            let no_key = || {
-                let message = "no key of the provider may serve this model";
-                CallError::ours(ErrorCode::UpstreamCredentialsExhausted, message)
-            };
-            let key = self.keys.choose(model, call.keys).ok_or_else(no_key)?;
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.value.expose_secret()))
-                .map_err(|_| no_key())?;
+        let model = call.key.model(call.target.model());
+        if let Some(key) = call.key.value() {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()))
+                .map_err(|_| CallError::no_key_left(call.target, None))?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
-            model = key.model;
         }
         let request =
             self.client.post(self.url.clone()).headers(headers).body(openai::request(model, call.body));
@@ -160,6 +161,7 @@ mod tests {
             assert!((millis * 8 / 10..=millis * 12 / 10).contains(&wait), "{retry}: {wait}");
         }
         let asked = Duration::from_secs(30);
-        assert_eq!(policy.backoff(0, Some(asked)), asked);
+        let wait = policy.backoff(0, Some(asked));
+        assert!((asked..asked.mul_f64(1.21)).contains(&wait), "{wait:?}");
     }
 }

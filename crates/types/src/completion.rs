@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use crate::{REQUEST_TYPE, RawObject, Target};
+use crate::{Journal, REQUEST_TYPE, RawObject, Target};
 
 /// What we add to a provider's completion as `extra_fields`.
 #[derive(Clone, Debug, Serialize)]
@@ -10,17 +10,21 @@ pub struct CompletionExtra<'a> {
     model_requested: &'a str,
     latency: u64,
     fallback_index: usize,
+    #[serde(skip_serializing_if = "Journal::is_empty")]
+    attempts: &'a Journal,
 }
 
 impl<'a> CompletionExtra<'a> {
-    /// `target` answered after `latency_ms`; it is the `fallback_index`-th of the chain, 0 the primary.
-    pub fn new(target: &'a Target, latency_ms: u64, fallback_index: usize) -> Self {
+    /// `target` answered after `latency_ms`; it is the `fallback_index`-th of the chain, 0 the primary. `attempts` are
+    /// all that were made for the job.
+    pub fn new(target: &'a Target, latency_ms: u64, fallback_index: usize, attempts: &'a Journal) -> Self {
         Self {
             request_type: REQUEST_TYPE,
             provider: target.provider(),
             model_requested: target.model(),
             latency: latency_ms,
             fallback_index,
+            attempts,
         }
     }
 }
@@ -51,7 +55,7 @@ mod tests {
         let object = serde_json::from_str(upstream).unwrap();
         let target = "openai/gpt".parse().unwrap();
         assert_eq!(
-            compose_completion(&object, &CompletionExtra::new(&target, 412, 1)),
+            compose_completion(&object, &CompletionExtra::new(&target, 412, 1, &Journal::default())),
             r#"{"id":"cmpl-1","n":1.50,"choices":[ ],"extra_fields":{"request_type":"text_completion","provider":"openai","model_requested":"gpt","latency":412,"fallback_index":1}}"#
         );
     }

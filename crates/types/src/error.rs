@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{REQUEST_TYPE, Target};
+use crate::{Journal, REQUEST_TYPE, Target};
 
 /// Everything that we ourselves can call wrong, in one table: its `code` on the wire, its HTTP status, and
 /// whether it is this service's fault. What a provider calls wrong keeps the provider's own words.
@@ -142,6 +142,9 @@ pub struct ErrorExtra {
     pub model_requested: Option<String>,
     /// Always [`REQUEST_TYPE`].
     pub request_type: String,
+    /// What was tried, for a job that was run.
+    #[serde(default, skip_serializing_if = "Journal::is_empty")]
+    pub attempts: Journal,
 }
 
 impl ErrorBody {
@@ -162,6 +165,7 @@ impl ErrorBody {
                 provider: None,
                 model_requested: None,
                 request_type: REQUEST_TYPE.to_owned(),
+                attempts: Journal::default(),
             },
         }
     }

@@ -4,6 +4,7 @@
 //! Nothing here does I/O, and a value that exists is valid: a [`Target`] has a provider and a model, a
 //! [`Ttl`] is positive, a [`JobId`] is a UUID.
 
+mod attempt;
 mod completion;
 pub mod config;
 mod error;
@@ -16,6 +17,7 @@ mod target;
 mod timestamp;
 mod ttl;
 
+pub use attempt::{Attempt, Journal};
 pub use completion::{CompletionExtra, compose_completion};
 pub use config::Config;
 pub use error::{ErrorBody, ErrorCode, ErrorDetail, ErrorExtra};

@@ -1,8 +1,9 @@
+use std::borrow::Cow;
 use std::fmt;
 
-use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 /// RFC 3339 in UTC with milliseconds, as in `2026-02-19T08:10:17.831Z`.
 const FORMAT: &[BorrowedFormatItem<'_>] =
@@ -19,6 +20,12 @@ impl Timestamp {
     /// This many milliseconds after the Unix epoch, at most the end of the year 9999.
     pub const fn from_millis(millis: u64) -> Self {
         Self(if millis < MAX_MILLIS { millis } else { MAX_MILLIS })
+    }
+
+    /// This moment, by this machine's clock.
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Milliseconds since the Unix epoch.
@@ -41,9 +48,26 @@ impl serde::Serialize for Timestamp {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        let at = PrimitiveDateTime::parse(&text, FORMAT).map_err(serde::de::Error::custom)?;
+        let millis = at.assume_utc().unix_timestamp_nanos() / 1_000_000;
+        Ok(Self::from_millis(u64::try_from(millis).unwrap_or(0)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_what_it_shows() {
+        let at = Timestamp::from_millis(1_771_488_617_831);
+        let text = serde_json::to_string(&at).unwrap();
+        assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), at);
+        assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
+    }
 
     #[test]
     fn shows_milliseconds_in_utc() {

@@ -1,96 +1,128 @@
-use std::time::Duration;
-
-use hermod_providers::{Call, CallError, Providers, Verdict};
+use hermod_providers::{CallError, Providers, Verdict};
 use hermod_queue::{Held, NewJob, WorkerQueue};
 use hermod_types::config::{Models, VirtualKey};
 use hermod_types::{ErrorBody, ErrorCode, Target};
 use tokio::time::{Instant, sleep};
 
+use crate::cooldown::Cooldowns;
 use crate::progress::Progress;
-
-/// A longer wait for one target is not worth it while there is another to try.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+use crate::target::{Tried, Turn};
 
 /// What a job's chain of targets needs.
 pub(crate) struct Chain<'a> {
     pub(crate) providers: &'a Providers,
+    pub(crate) cooldowns: &'a Cooldowns,
     /// The virtual keys, one of which the job may have been submitted with.
     pub(crate) virtual_keys: &'a [VirtualKey],
     pub(crate) job: &'a NewJob,
     /// Where progress is noted, and what shows that the job is ours.
     pub(crate) queue: &'a WorkerQueue,
     pub(crate) held: &'a Held,
+    /// When this start began.
+    pub(crate) begun: Instant,
     /// When the job's time is over, with all retries and fallbacks.
     pub(crate) deadline: Instant,
 }
 
-/// How a chain ended, when the job is still ours.
-pub(crate) type ChainEnd = Result<String, Box<ErrorBody>>;
+/// How a chain ended.
+pub(crate) enum ChainEnd {
+    /// With the job's result, or its error.
+    Ended(Result<String, Box<ErrorBody>>),
+    /// It sleeps until a retry time, and is nobody's meanwhile.
+    Asleep,
+    /// The job is another's by now.
+    Lost,
+}
 
 impl Chain<'_> {
-    /// Tries the targets in order from where `progress` says, and notes it before each fallback. None if the
-    /// job turns out to be another's by now.
-    pub(crate) async fn run(&self, mut progress: Progress) -> Option<ChainEnd> {
-        while let Some(target) = self.job.targets.get(progress.next) {
-            let error = match self.try_target(progress.next, target).await {
-                Ok(result) => return Some(Ok(result)),
-                Err(error) => error,
+    /// Tries the targets in order from where `progress` says, and notes it before each fallback. Those that cool down
+    /// are passed over, and tried at the end.
+    pub(crate) async fn run(&self, mut progress: Progress) -> ChainEnd {
+        while let Some((index, target)) = self.next(&progress) {
+            let is_last_resort = progress.next >= self.job.targets.len();
+            // A hung target leaves time for those behind it.
+            let targets_left =
+                self.job.targets.len().saturating_sub(progress.next) + progress.passed_over.len();
+            let share = self.deadline.saturating_duration_since(Instant::now())
+                / u32::try_from(targets_left.max(1)).unwrap_or(u32::MAX);
+            let turn = Turn {
+                chain: self,
+                target,
+                index,
+                progress: &mut progress,
+                until: Instant::now() + share,
+                is_last: targets_left <= 1,
+                is_last_resort,
             };
-            tracing::debug!(job = %self.job.id, %target, status = error.status, %error, "target failed");
-            // The client asked for the primary, so it is told what that one said.
-            progress.primary_error.get_or_insert_with(|| error.to_body(target));
-            if error.verdict == Verdict::Fail {
-                break;
-            }
-            progress.next += 1;
-            if self.job.targets.len() > progress.next {
-                match self.queue.note_progress(self.held, &progress.to_json()).await {
-                    Ok(true) => {}
-                    Ok(false) => return None,
-                    // It only saves a repetition: the chain goes on.
-                    Err(error) => tracing::debug!(job = %self.job.id, %error, "progress not noted"),
+            match turn.run().await {
+                Tried::Answered(result) => return ChainEnd::Ended(Ok(result)),
+                Tried::CoolsDown => progress.passed_over.push(index),
+                Tried::Sleep(wait) => {
+                    let spent = progress.spent() + self.begun.elapsed() + wait;
+                    let noted = Progress {
+                        spent_ms: u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
+                        ..progress.clone()
+                    };
+                    match self.queue.park(self.held, wait, &noted.to_json()).await {
+                        Ok(true) => return ChainEnd::Asleep,
+                        Ok(false) => return ChainEnd::Lost,
+                        Err(error) => {
+                            tracing::debug!(job = %self.job.id, %error, "not put to sleep; it waits here");
+                            sleep(wait).await;
+                        }
+                    }
+                    continue;
+                }
+                Tried::Failed(error) => {
+                    tracing::debug!(job = %self.job.id, %target, status = error.status, %error, "target failed");
+                    // The client asked for the primary, so it is told what that one said.
+                    if index == 0 || progress.primary_error.is_none() {
+                        progress.primary_error = Some(error.to_body(target));
+                    }
+                    if error.verdict == Verdict::Fail {
+                        break;
+                    }
+                    if is_last_resort {
+                        progress.passed_over.remove(0);
+                    }
                 }
             }
+            progress.next = (progress.next + 1).min(self.job.targets.len());
+            progress.retries = 0;
+            if self.next(&progress).is_some() && !self.note(&progress).await {
+                return ChainEnd::Lost;
+            }
         }
-        let exhausted = || ErrorBody::new(ErrorCode::Internal, "the job's record names no target to try");
-        Some(Err(Box::new(progress.primary_error.unwrap_or_else(exhausted))))
+        let nothing = || ErrorBody::new(ErrorCode::Internal, "the job's record names no target to try");
+        let mut error = progress.primary_error.unwrap_or_else(nothing);
+        error.extra_fields.attempts = progress.attempts;
+        ChainEnd::Ended(Err(Box::new(error)))
     }
 
-    /// Calls one target until it answers, its retries are used up, or its share of the time is over.
-    async fn try_target(&self, index: usize, target: &Target) -> Result<String, CallError> {
-        let keys = self.keys(target)?;
-        // A hung target leaves time for those behind it.
-        let targets_left = u32::try_from(self.job.targets.len() - index).unwrap_or(u32::MAX);
-        let until = Instant::now() + self.deadline.saturating_duration_since(Instant::now()) / targets_left;
-        let policy = self.providers.retry_policy(target.provider());
-        let mut retry = 0;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let timeout = policy.map_or(left, |policy| policy.request_timeout.min(left));
-            let call =
-                Call { target, fallback_index: index, body: &self.job.body, keys, timeout, patience: left };
-            let outcome = self.providers.call(call).await;
-            let label = if outcome.is_ok() { "success" } else { "error" };
-            metrics::counter!("hermod_provider_calls_total", "provider" => target.provider().to_owned(), "outcome" => label)
-                .increment(1);
-            let error = match outcome {
-                Ok(result) => return Ok(result),
-                Err(error) => error,
-            };
-            let Verdict::Retry { after } = error.verdict else { return Err(error) };
-            let Some(policy) = policy.filter(|policy| retry < policy.max_retries) else { return Err(error) };
-            let wait = policy.backoff(retry, after);
-            let is_last = targets_left == 1;
-            if wait >= until.saturating_duration_since(Instant::now()) || (wait > LONGEST_WAIT && !is_last) {
-                return Err(error);
+    /// The target to try next, and its place.
+    fn next(&self, progress: &Progress) -> Option<(usize, &Target)> {
+        let index = if progress.next < self.job.targets.len() {
+            progress.next
+        } else {
+            *progress.passed_over.first()?
+        };
+        self.job.targets.get(index).map(|target| (index, target))
+    }
+
+    /// Notes how far the job has come. False if it is another's by now.
+    async fn note(&self, progress: &Progress) -> bool {
+        match self.queue.note_progress(self.held, &progress.to_json()).await {
+            Ok(ours) => ours,
+            // It only saves a repetition: the chain goes on.
+            Err(error) => {
+                tracing::debug!(job = %self.job.id, %error, "progress not noted");
+                true
             }
-            sleep(wait).await;
-            retry += 1;
         }
     }
 
     /// The provider's keys that the job's owner may use: all where it has none.
-    fn keys(&self, target: &Target) -> Result<&Models, CallError> {
+    pub(crate) fn allowed_keys(&self, target: &Target) -> Result<&Models, CallError> {
         let Some(owner) = &self.job.owner else { return Ok(&Models::All) };
         let key = self.virtual_keys.iter().find(|key| key.id == *owner && key.active);
         let grant = key.filter(|key| key.allows(target)).and_then(|key| key.grant(target.provider()));

@@ -47,7 +47,10 @@ fn after_panic(started: &Started) -> Ended {
     end(started, ttl, Err(Box::new(error)), Some(ErrorCode::Internal.as_str()))
 }
 
-/// Finds out how the job ends; none if it is another's by now.
+/// A job's result, or its error.
+type Outcome = Result<String, Box<ErrorBody>>;
+
+/// Finds out how the job ends; none if it is not this worker's to end: it sleeps, or is another's by now.
 async fn execute(bench: &Bench, started: &Started, begun: Instant) -> Option<Ended> {
     let Some(job) = &started.job else {
         let error = ErrorBody::new(ErrorCode::Internal, "the job's record holds no readable request");
@@ -56,17 +59,28 @@ async fn execute(bench: &Bench, started: &Started, begun: Instant) -> Option<End
     if let Some((error, reason)) = give_up(bench, started, job) {
         return Some(end(started, job.ttl, Err(Box::new(error)), Some(reason)));
     }
+    let progress = Progress::parse(&started.progress);
     let chain = Chain {
         providers: &bench.work.providers,
+        cooldowns: &bench.cooldowns,
         virtual_keys: &bench.work.virtual_keys,
         job,
         queue: &bench.queue,
         held: &started.held,
-        deadline: begun + bench.work.max_run,
+        begun,
+        deadline: begun + bench.work.max_run.saturating_sub(progress.spent()),
     };
-    let outcome = chain.run(Progress::parse(&started.progress)).await?;
+    let deadline = chain.deadline;
+    let outcome = match chain.run(progress).await {
+        ChainEnd::Ended(outcome) => outcome,
+        ChainEnd::Asleep => {
+            metrics::counter!("hermod_jobs_slept_total").increment(1);
+            return None;
+        }
+        ChainEnd::Lost => return None,
+    };
     match outcome {
-        Err(error) if begun.elapsed() >= bench.work.max_run => {
+        Err(error) if Instant::now() >= deadline => {
             let limit = bench.work.max_run.as_secs();
             let message =
                 format!("the job ran longer than {limit} s; its model said: {}", error.error.message);
@@ -104,7 +118,7 @@ fn give_up(bench: &Bench, started: &Started, job: &NewJob) -> Option<(ErrorBody,
     None
 }
 
-fn end(started: &Started, ttl: Ttl, outcome: ChainEnd, given_up: Option<&'static str>) -> Ended {
+fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static str>) -> Ended {
     let (status, code, outcome) = match outcome {
         Ok(result) => (JobStatus::Completed, 200, result),
         Err(error) => (JobStatus::Failed, error.status_code, error.to_json()),

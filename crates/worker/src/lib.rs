@@ -5,11 +5,14 @@
 //! | `intake` | claims as many jobs as there are free slots, new ones and those of workers that are gone |
 //! | `lease` | renews what is held, on a thread of its own, and says what was lost |
 //! | `job` | one job from start to end |
-//! | `chain` | its targets in order, each with its retries |
+//! | `chain` | its targets in order; noting how far it has come, and sleeping |
+//! | `target` | one target's turn: keys, retries, the journal |
+//! | `cooldown` | what is not worth trying for a while, shared with the other workers |
 //! | `settle` | writes the end, however long Redis is away |
 //! | `server` | puts these together; drains |
 
 mod chain;
+mod cooldown;
 mod intake;
 mod job;
 mod lease;
@@ -18,6 +21,7 @@ mod progress;
 mod server;
 mod settings;
 mod settle;
+mod target;
 
 pub use server::{Drained, Work, run};
 pub use settings::Settings;

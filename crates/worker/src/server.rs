@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cooldown::Cooldowns;
 use crate::intake::Intake;
 use crate::lease::{self, LeaseBook};
 use crate::probe;
@@ -79,6 +80,7 @@ impl Drained {
 pub(crate) struct Bench {
     pub(crate) work: Work,
     pub(crate) queue: WorkerQueue,
+    pub(crate) cooldowns: Cooldowns,
     handed_back: Mutex<Vec<Held>>,
 }
 
@@ -114,12 +116,14 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
     let leases = lease::keep(book.clone(), work.lease, stop.clone(), alarm(), move || renewals.leases())?;
 
     let (grace, concurrency, queue_store) = (work.grace, work.concurrency, work.store.clone());
-    let bench = Arc::new(Bench { work, queue: queue.clone(), handed_back: Mutex::default() });
+    let cooldowns = Cooldowns::new(&queue_store);
+    let bench = Arc::new(Bench { work, queue: queue.clone(), cooldowns, handed_back: Mutex::default() });
     let claimer = queue.claimer();
     let unblock = claimer.unblock();
     let (pause, paused) = watch::channel(false);
     tasks.spawn(watch_pause(queue_store.clone(), pause, claimer.unblock(), stop.clone()));
     tasks.spawn(wake_sleepers(Sleepers::new(&queue_store), stop.clone()));
+    tasks.spawn(learn_cooldowns(Arc::clone(&bench), stop.clone()));
     let hand_back = CancellationToken::new();
     let intake = Intake {
         bench: Arc::clone(&bench),
@@ -226,6 +230,15 @@ async fn wake_sleepers(mut sleepers: Sleepers, stop: CancellationToken) {
             Ok(0) => {}
             Ok(jobs) => tracing::debug!(jobs, "woken"),
             Err(error) => tracing::debug!(%error, "no jobs woken"),
+        }
+    }
+}
+
+/// Learns what other workers have found not worth trying.
+async fn learn_cooldowns(bench: Arc<Bench>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+        if let Err(error) = bench.cooldowns.refresh().await {
+            tracing::debug!(%error, "cooldowns not read");
         }
     }
 }

@@ -26,6 +26,10 @@ pub enum Behaviour {
     Leak,
     /// `retry-after-20`: a 503 with this `Retry-After`.
     RetryAfter,
+    /// `refuses-first`: a 401 to the key `first`, the prompt to all others.
+    Refuses,
+    /// `limits-first`: a 429 with `Retry-After: 30` to the key `first`, the prompt to all others.
+    Limits,
     /// `broken`: breaks off in the middle of its answer.
     Broken,
 }
@@ -33,7 +37,7 @@ pub enum Behaviour {
 /// What an unknown model is told.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the model does not exist; try echo, slow-2s, slow-500ms, fail-503, flaky-30, retry-after-20, empty, hang, drip, html, error-200, leak or broken"
+    "the model does not exist; try echo, slow-2s, slow-500ms, fail-503, flaky-30, retry-after-20, refuses-first, limits-first, empty, hang, drip, html, error-200, leak or broken"
 )]
 pub struct UnknownModel;
 
@@ -52,6 +56,8 @@ impl FromStr for Behaviour {
             "leak" => Some(Self::Leak),
             "retry" if value.starts_with("after-") => Some(Self::RetryAfter),
             "error" if value == "200" => Some(Self::ErrorWith200),
+            "refuses" if !value.is_empty() => Some(Self::Refuses),
+            "limits" if !value.is_empty() => Some(Self::Limits),
             "slow" => duration(value).map(Self::Slow),
             "fail" => value.parse().ok().filter(|status| (300..600).contains(status)).map(Self::Fail),
             "flaky" => value.parse().ok().filter(|percent| *percent <= 100).map(Self::Flaky),
@@ -81,6 +87,7 @@ mod tests {
             ("fail-503", Behaviour::Fail(503)),
             ("flaky-30", Behaviour::Flaky(30)),
             ("error-200", Behaviour::ErrorWith200),
+            ("refuses-first", Behaviour::Refuses),
         ] {
             assert_eq!(model.parse::<Behaviour>().unwrap(), behaviour);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
-use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use clap::Args;
 use futures_util::stream::{self, StreamExt};
@@ -120,9 +120,7 @@ async fn complete(http: HttpRequest, body: String, demo: web::Data<Demo>) -> Htt
         Err(error) => return failure(400, "invalid_request_error", &error.to_string()),
     };
     if let Some(calls) = &demo.calls {
-        let text = |value: &actix_web::http::header::HeaderValue| {
-            String::from_utf8_lossy(value.as_bytes()).into_owned()
-        };
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = http.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         calls.push(ReceivedCall { model: request.model.clone(), body, headers });
     }
@@ -164,6 +162,15 @@ async fn complete(http: HttpRequest, body: String, demo: web::Data<Demo>) -> Htt
             let headers: Vec<_> = headers.collect();
             failure(401, "invalid_api_key", &format!("Incorrect API key provided: {}.", headers.join(", ")))
         }
+        Behaviour::Refuses if is_the_key(&http, &request.model) => {
+            failure(401, "invalid_api_key", "this key is refused")
+        }
+        Behaviour::Limits if is_the_key(&http, &request.model) => {
+            let mut response = failure(429, "rate_limit_exceeded", "this key has made too many calls");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
+            response
+        }
+        Behaviour::Refuses | Behaviour::Limits => echo(),
         Behaviour::RetryAfter => {
             let mut response = failure(503, "demo_failure", "come back later");
             if let Some(Ok(value)) = request.model.strip_prefix("retry-after-").map(str::parse) {
@@ -177,6 +184,13 @@ async fn complete(http: HttpRequest, body: String, demo: web::Data<Demo>) -> Htt
             HttpResponse::Ok().content_type("application/json").streaming(stream::iter(parts))
         }
     }
+}
+
+/// Whether the call came with the key that the model's name ends with.
+fn is_the_key(http: &HttpRequest, model: &str) -> bool {
+    let key =
+        http.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    key.is_some() && key == model.split_once('-').map(|(_, key)| key)
 }
 
 fn drip(answer: String) -> HttpResponse {

@@ -1,0 +1,179 @@
+use std::time::Duration;
+
+use hermod_providers::{Call, CallError, Key, RetryPolicy, Verdict, choose};
+use hermod_types::{Attempt, CompletionExtra, ErrorCode, Target, Timestamp};
+use tokio::time::{Instant, sleep};
+
+use crate::chain::Chain;
+use crate::progress::Progress;
+
+/// A longer wait for one target is not worth it while there is another to try.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// A longer wait gives the worker's slot to another job.
+const LONGEST_HOLD: Duration = Duration::from_secs(5);
+
+/// One target's turn in a job's chain.
+pub(crate) struct Turn<'a> {
+    pub(crate) chain: &'a Chain<'a>,
+    pub(crate) target: &'a Target,
+    /// Its place in the chain: 0 for the primary.
+    pub(crate) index: usize,
+    pub(crate) progress: &'a mut Progress,
+    /// When its share of the job's time is over.
+    pub(crate) until: Instant,
+    /// Whether no other target is left.
+    pub(crate) is_last: bool,
+    /// Whether it is tried even if it cools down.
+    pub(crate) is_last_resort: bool,
+}
+
+/// How a turn ended.
+pub(crate) enum Tried {
+    /// With the job's result.
+    Answered(String),
+    /// With an error that is final for this target.
+    Failed(CallError),
+    /// The target cools down, and there are others.
+    CoolsDown,
+    /// It is to be tried again after so long.
+    Sleep(Duration),
+}
+
+impl Turn<'_> {
+    /// Calls the target until it answers, or its keys, its retries or its share of the time are used up.
+    pub(crate) async fn run(mut self) -> Tried {
+        let (target, providers) = (self.target, self.chain.providers);
+        let keys = self.chain.allowed_keys(target).and_then(|allowed| providers.keys(target, allowed));
+        let (keys, policy) = match (keys, providers.retry_policy(target.provider())) {
+            (Ok(keys), Some(policy)) => (keys, policy),
+            (Err(error), _) => return self.pass_over(error),
+            (Ok(_), None) => return self.pass_over(CallError::no_key_left(target, None)),
+        };
+        // Keys whose pace was too high a moment ago.
+        let mut paced: Vec<&str> = Vec::new();
+        let (mut refusal, mut last) = (None, None);
+        loop {
+            let left: Vec<&Key> =
+                keys.iter().copied().filter(|key| !self.progress.is_buried(target, key)).collect();
+            if left.is_empty() {
+                return Tried::Failed(CallError::no_key_left(target, refusal.as_ref()));
+            }
+            let Some(key) = self.choose(&left, &paced, last).await else { return Tried::CoolsDown };
+            last = Some(key);
+            let error = match self.call(key, policy).await {
+                Ok(result) => return Tried::Answered(result),
+                Err(error) => error,
+            };
+            match error.verdict {
+                Verdict::Retry { after, another_key } => {
+                    paced.extend(key.name().filter(|_| another_key));
+                    // Another key need not wait for what this one was told.
+                    let is_fresh =
+                        |key: &&Key| !is_in(&paced, key) && self.chain.cooldowns.is_open(target, key);
+                    let fresh = another_key && left.iter().any(is_fresh);
+                    match self.wait(policy, after.filter(|_| !fresh)) {
+                        Some(wait) if wait > LONGEST_HOLD => return Tried::Sleep(wait),
+                        Some(wait) => sleep(wait).await,
+                        None => return Tried::Failed(error),
+                    }
+                }
+                Verdict::NextKey => match key.name() {
+                    Some(name) => {
+                        self.progress.bury(target, name);
+                        refusal = Some(error);
+                    }
+                    None => return Tried::Failed(error),
+                },
+                Verdict::NextTarget | Verdict::Fail => return Tried::Failed(error),
+            }
+        }
+    }
+
+    /// The target cannot even be called.
+    fn pass_over(&mut self, error: CallError) -> Tried {
+        self.skip(None, error.code.as_str());
+        Tried::Failed(error)
+    }
+
+    fn skip(&mut self, key: Option<&str>, why: &str) {
+        self.progress.attempts.push(Attempt::skipped(self.target, key, why, Timestamp::now()));
+    }
+
+    /// One of the keys that do not cool down, and rather one that is not `paced`. The `last` one used may be used again:
+    /// its wait is over. None if all cool down, unless there is no other target.
+    async fn choose<'k>(&mut self, keys: &[&'k Key], paced: &[&str], last: Option<&Key>) -> Option<&'k Key> {
+        let mut open = Vec::with_capacity(keys.len());
+        for key in keys {
+            let was_last = last.is_some_and(|last| last.name() == key.name());
+            if self.is_last_resort || was_last || self.chain.cooldowns.allows(self.target, key).await {
+                open.push(*key);
+            } else if !is_in(paced, key) {
+                self.skip(key.name(), "cooldown");
+            }
+        }
+        let unpaced: Vec<&Key> = open.iter().copied().filter(|key| !is_in(paced, key)).collect();
+        let all = if self.is_last { choose(keys) } else { None };
+        choose(&unpaced).or_else(|| choose(&open)).or(all)
+    }
+
+    /// How long to wait before the next retry; none if there is to be none.
+    fn wait(&mut self, policy: &RetryPolicy, asked: Option<Duration>) -> Option<Duration> {
+        if self.progress.retries >= policy.max_retries {
+            return None;
+        }
+        let wait = policy.backoff(self.progress.retries, asked);
+        let is_too_long = wait >= self.until.saturating_duration_since(Instant::now());
+        if is_too_long || (wait > LONGEST_WAIT && !self.is_last) {
+            return None;
+        }
+        self.progress.retries += 1;
+        Some(wait)
+    }
+
+    /// Makes one call, and enters it in the journal.
+    async fn call(&mut self, key: &Key, policy: &RetryPolicy) -> Result<String, CallError> {
+        let (target, providers) = (self.target, self.chain.providers);
+        let left = || self.until.saturating_duration_since(Instant::now());
+        let slot = providers.slot(target, left()).await?;
+        let (started_at, started) = (Timestamp::now(), Instant::now());
+        let call =
+            Call { target, body: &self.chain.job.body, key, timeout: policy.request_timeout.min(left()) };
+        let outcome = providers.call(call, slot).await;
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let error = outcome.as_ref().err();
+        let label = if error.is_none() { "success" } else { "error" };
+        metrics::counter!("hermod_provider_calls_total", "provider" => target.provider().to_owned(), "outcome" => label)
+            .increment(1);
+        self.progress.attempts.push(Attempt {
+            target: target.to_string(),
+            key: key.name().map(str::to_owned),
+            status: error.map_or(Some(200), CallError::answered),
+            error_type: error.map(type_of),
+            started_at,
+            duration_ms,
+            skipped: None,
+            may_be_billed: error.is_some_and(|error| error.may_be_billed),
+        });
+        match outcome {
+            Ok(completion) => {
+                self.chain.cooldowns.succeeded(target, key).await;
+                let attempts = &self.progress.attempts;
+                Ok(completion.compose(&CompletionExtra::new(target, duration_ms, self.index, attempts)))
+            }
+            Err(error) => {
+                self.chain.cooldowns.failed(target, key, &error).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+fn is_in(names: &[&str], key: &Key) -> bool {
+    key.name().is_some_and(|name| names.contains(&name))
+}
+
+/// The provider's word for it where it has one.
+fn type_of(error: &CallError) -> String {
+    let theirs = error.detail.kind.clone().filter(|_| error.code == ErrorCode::UpstreamError);
+    theirs.unwrap_or_else(|| error.code.as_str().to_owned())
+}
