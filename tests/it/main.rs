@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test that cannot go on panics")]
 
+mod attempts;
 mod bad_input;
 mod command_line;
 mod errors;

@@ -16,7 +16,7 @@ pub(crate) struct Progress {
     pub(crate) passed_over: Vec<usize>,
     /// Retries of the target at hand that are used up.
     pub(crate) retries: u32,
-    /// Keys that a provider has refused, as (provider, key): not to be used for this job again.
+    /// Keys that were refused, as (provider or target, key): not to be used there for this job again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) buried: Vec<(String, String)>,
     /// The time that the job has had before this start, in milliseconds, its sleep included.
@@ -44,12 +44,15 @@ impl Progress {
         Duration::from_millis(self.spent_ms)
     }
 
-    /// Notes that the provider has refused this key.
-    pub(crate) fn bury(&mut self, target: &Target, key: &str) {
-        self.buried.push((target.provider().to_owned(), key.to_owned()));
+    /// Notes that the provider has refused this key with this HTTP status.
+    pub(crate) fn bury(&mut self, target: &Target, key: &str, status: u16) {
+        // A 403 may be about the model; the others are about the account.
+        let place = if status == 403 { target.to_string() } else { target.provider().to_owned() };
+        self.buried.push((place, key.to_owned()));
     }
 
     pub(crate) fn is_buried(&self, target: &Target, key: &Key) -> bool {
-        self.buried.iter().any(|(provider, name)| provider == target.provider() && key.name() == Some(name))
+        let is_here = |place: &str| place == target.provider() || place == target.to_string();
+        self.buried.iter().any(|(place, name)| key.name() == Some(name) && is_here(place))
     }
 }

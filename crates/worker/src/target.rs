@@ -79,7 +79,7 @@ impl Turn<'_> {
                 }
                 Verdict::NextKey => match key.name() {
                     Some(name) => {
-                        self.progress.bury(target, name);
+                        self.progress.bury(target, name, error.status);
                         refusal = Some(error);
                     }
                     None => return Tried::Failed(error),
@@ -102,18 +102,20 @@ impl Turn<'_> {
     /// One of the keys that do not cool down, and rather one that is not `paced`. The `last` one used may be used again:
     /// its wait is over. None if all cool down, unless there is no other target.
     async fn choose<'k>(&mut self, keys: &[&'k Key], paced: &[&str], last: Option<&Key>) -> Option<&'k Key> {
-        let mut open = Vec::with_capacity(keys.len());
+        let (mut open, mut closed) = (Vec::with_capacity(keys.len()), Vec::new());
         for key in keys {
             let was_last = last.is_some_and(|last| last.name() == key.name());
-            if self.is_last_resort || was_last || self.chain.cooldowns.allows(self.target, key).await {
-                open.push(*key);
-            } else if !is_in(paced, key) {
-                self.skip(key.name(), "cooldown");
-            }
+            let may = self.is_last_resort || was_last || self.chain.cooldowns.allows(self.target, key).await;
+            if may { open.push(*key) } else { closed.push(*key) }
+        }
+        if open.is_empty() && self.is_last {
+            return choose(keys);
+        }
+        for key in closed.iter().filter(|key| !is_in(paced, key)) {
+            self.skip(key.name(), "cooldown");
         }
         let unpaced: Vec<&Key> = open.iter().copied().filter(|key| !is_in(paced, key)).collect();
-        let all = if self.is_last { choose(keys) } else { None };
-        choose(&unpaced).or_else(|| choose(&open)).or(all)
+        choose(&unpaced).or_else(|| choose(&open))
     }
 
     /// How long to wait before the next retry; none if there is to be none.
