@@ -29,8 +29,12 @@ impl BodyLimits {
         if needed == 0 {
             return Ok(());
         }
-        let more = Arc::clone(&self.all).acquire_many_owned(u32::try_from(needed).unwrap_or(u32::MAX));
-        match timeout(ROOM_TIME, more).await {
+        let needed = u32::try_from(needed).unwrap_or(u32::MAX);
+        if let Ok(more) = Arc::clone(&self.all).try_acquire_many_owned(needed) {
+            room.merge(more);
+            return Ok(());
+        }
+        match timeout(ROOM_TIME, Arc::clone(&self.all).acquire_many_owned(needed)).await {
             Ok(Ok(more)) => room.merge(more),
             Ok(Err(_)) | Err(_) => return Err(ApiError::Overloaded),
         }

@@ -1,6 +1,8 @@
 //! What every request leaves behind: its id, a count, its duration.
 
-use std::time::Instant;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use actix_web::Error;
 use actix_web::body::MessageBody;
@@ -10,8 +12,11 @@ use actix_web::middleware::Next;
 use actix_web::{HttpResponse, web};
 use hermod_queue::Queue;
 use hermod_service::{Metrics, describe};
+use metrics::{Counter, Histogram};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Methods are the client's words, so only these are a label.
+const LABELLED_METHODS: [&str; 4] = ["GET", "POST", "HEAD", "OPTIONS"];
 /// A longer id is not echoed: it would stand in our logs.
 const LONGEST_REQUEST_ID: usize = 200;
 
@@ -48,16 +53,35 @@ pub(crate) async fn observe(
     }
     let elapsed = started.elapsed();
     tracing::debug!(%method, route, status = status.as_u16(), duration_us = elapsed.as_micros(), "request");
-    metrics::histogram!("hermod_http_request_duration_seconds", "route" => route.clone()).record(elapsed);
-    // Methods are the client's words, so only those that a route takes are a label.
-    let method = if method.is_safe() || method == actix_web::http::Method::POST {
-        method.to_string()
-    } else {
-        "other".to_owned()
-    };
-    metrics::counter!("hermod_http_requests_total", "route" => route, "method" => method, "status" => status.as_u16().to_string())
-        .increment(1);
+    let method = LABELLED_METHODS.iter().find(|labelled| **labelled == method.as_str());
+    count(Kind { route, method: method.unwrap_or(&"other"), status: status.as_u16() }, elapsed);
     Ok(response)
+}
+
+/// What requests are counted by.
+#[derive(PartialEq, Eq, Hash)]
+struct Kind {
+    route: String,
+    method: &'static str,
+    status: u16,
+}
+
+thread_local! {
+    /// The metrics of each kind: looking them up by their labels costs more than counting.
+    static METRICS: RefCell<HashMap<Kind, (Counter, Histogram)>> = RefCell::default();
+}
+
+fn count(kind: Kind, elapsed: Duration) {
+    METRICS.with_borrow_mut(|known| {
+        let (requests, durations) = known.entry(kind).or_insert_with_key(|Kind { route, method, status }| {
+            let durations = metrics::histogram!("hermod_http_request_duration_seconds", "route" => route.clone());
+            let status = status.to_string();
+            let requests = metrics::counter!("hermod_http_requests_total", "route" => route.clone(), "method" => *method, "status" => status);
+            (requests, durations)
+        });
+        requests.increment(1);
+        durations.record(elapsed);
+    });
 }
 
 /// `GET /metrics`: this process's, and the queue's as Redis has it now.

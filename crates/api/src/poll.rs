@@ -1,6 +1,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::header::{ContentType, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use hermod_queue::{JobRecord, Queue};
 use hermod_types::{Config, JobId};
@@ -25,13 +25,14 @@ pub(crate) async fn poll(
 
 fn reply(record: &JobRecord) -> HttpResponse {
     if record.status.is_ended() {
-        return HttpResponse::Ok().json(record.view());
+        return HttpResponse::Ok().content_type(ContentType::json()).body(record.to_json());
     }
     let wait_ms = poll_after_ms(record.id);
     HttpResponse::Accepted()
         .insert_header((RETRY_AFTER, wait_ms.div_ceil(1000)))
         .insert_header(("openai-poll-after-ms", wait_ms))
-        .json(record.view())
+        .content_type(ContentType::json())
+        .body(record.to_json())
 }
 
 /// When it is worth asking again: after a tenth of the time that the job has taken so far, between 0.2 s

@@ -13,7 +13,7 @@ for i = 1, #KEYS - 2 do
   local job, at = KEYS[i + 2], 7 * i - 4
   local entry, fence, status, code = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local outcome, ttl_ms, reason = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
-  local is = redis.pcall('HMGET', job, 'status', 'fence', 'worker')
+  local is = redis.pcall('HMGET', job, 'status', 'fence', 'worker', 'owner')
   if not is[1] then
     finished[i] = -1
   elseif is[2] ~= fence then
@@ -30,10 +30,11 @@ for i = 1, #KEYS - 2 do
       redis.call('XADD', dead, 'MAXLEN', '~', dead_limit, '*', 'id', id, 'reason', reason,
         'request', kept[1] or '', 'owner', kept[2] or '', 'history', kept[3] or '', 'fence', fence)
     end
-    redis.call('HSET', job, 'status', status, 'code', code, 'outcome', outcome,
+    -- A new record with what is left is cheaper than the removal of nine fields.
+    redis.call('DEL', job)
+    redis.call('HSET', job, 'status', status, 'fence', fence, 'code', code, 'outcome', outcome,
       'completed', now, 'expires', now + ttl_ms)
-    redis.call('HDEL', job, 'request', 'entry', 'worker', 'started', 'lease', 'token', 'handbacks',
-      'history', 'progress')
+    if is[4] then redis.call('HSET', job, 'owner', is[4]) end
     redis.call('PEXPIRE', job, ttl_ms)
     entries[#entries + 1] = entry
     finished[i] = 1

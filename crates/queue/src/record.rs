@@ -1,6 +1,5 @@
 use hermod_types::{JobId, JobStatus, JobView, Target, Timestamp, Ttl};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::QueueError;
 
@@ -67,7 +66,7 @@ pub struct JobRecord {
 #[derive(Debug)]
 struct EndedRecord {
     code: u16,
-    outcome: Box<RawValue>,
+    outcome: String,
     completed: Timestamp,
     expires: Timestamp,
 }
@@ -85,10 +84,11 @@ impl JobRecord {
         let unreadable = |field| QueueError::Unexpected(format!("job {id}: unreadable {field}"));
         let status: JobStatus = status.parse().map_err(|_| unreadable("status"))?;
         let ended = if status.is_ended() {
-            let outcome = outcome.ok_or_else(|| unreadable("outcome"))?;
+            // A worker has composed it: what it is in the answer is JSON, and need not be read again.
+            let outcome = outcome.filter(|outcome| outcome.starts_with('{') && outcome.ends_with('}'));
             Some(EndedRecord {
                 code: code.ok_or_else(|| unreadable("code"))?,
-                outcome: RawValue::from_string(outcome).map_err(|_| unreadable("outcome"))?,
+                outcome: outcome.ok_or_else(|| unreadable("outcome"))?,
                 completed: Timestamp::from_millis(completed.ok_or_else(|| unreadable("completed"))?),
                 expires: Timestamp::from_millis(expires.ok_or_else(|| unreadable("expires"))?),
             })
@@ -98,18 +98,16 @@ impl JobRecord {
         Ok(Some(Self { id, status, owner, ended }))
     }
 
-    /// What its client sees.
-    pub fn view(&self) -> JobView<'_> {
+    /// What its client sees, as JSON.
+    pub fn to_json(&self) -> String {
         let mut view = JobView::accepted(self.id);
         view.status = self.status;
         if let Some(ended) = &self.ended {
             view.completed_at = Some(ended.completed);
             view.expires_at = Some(ended.expires);
             view.status_code = Some(ended.code);
-            let outcome = Some(&*ended.outcome);
-            if self.status == JobStatus::Completed { view.result = outcome } else { view.error = outcome }
         }
-        view
+        view.to_json(self.ended.as_ref().map(|ended| ended.outcome.as_str()))
     }
 }
 

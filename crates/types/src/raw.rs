@@ -16,6 +16,15 @@ impl<'a> RawObject<'a> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 
+    /// A name that more than one member has.
+    pub(crate) fn given_twice(&self) -> Option<&str> {
+        let mut names: Vec<&str> = self.members().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names
+            .windows(2)
+            .find_map(|pair| if let [one, other] = pair { (one == other).then_some(*one) } else { None })
+    }
+
     /// Writes the members that `keep` keeps, each preceded by a comma unless it is the first in `out`'s
     /// object: `out` ends either with `{` or with another member.
     pub fn write_members(&self, out: &mut String, keep: impl Fn(&str) -> bool) {

@@ -1,5 +1,3 @@
-use std::collections::HashSet;
-
 use serde_json::value::RawValue;
 
 use crate::shape::{self, Prompt, Shape};
@@ -107,11 +105,10 @@ impl CompletionRequest {
 /// Refuses a member given twice, as readers differ on which one counts, and a known one of the wrong type.
 /// `null` is as good as absent.
 fn check_shapes(object: &RawObject<'_>) -> Result<(), InvalidRequest> {
-    let mut seen = HashSet::new();
+    if let Some(name) = object.given_twice() {
+        return Err(InvalidRequest::format(Some(name), format_args!("`{name}` is given twice")));
+    }
     for (name, value) in object.members() {
-        if !seen.insert(name) {
-            return Err(InvalidRequest::format(Some(name), format_args!("`{name}` is given twice")));
-        }
         let Some((_, shape)) = CHECKED.iter().find(|(checked, _)| *checked == name) else { continue };
         if value.get() != "null" && !shape.fits(value) {
             return Err(InvalidRequest::format(
