@@ -4,17 +4,19 @@ use hermod_types::{CompletionExtra, ErrorCode, ErrorDetail, RawObject, compose_c
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
+use crate::CallError;
+use crate::chat::Reply;
+use crate::dialect::Dialect;
 use crate::retry_after::retry_after;
 use crate::secrets::Secrets;
 use crate::verdict::{self, Seen};
-use crate::{CallError, openai};
 
 /// The largest answer that is read: a worker's memory is bounded whatever a provider sends.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
 
 /// A provider's completion: valid, and as it came.
 #[derive(Debug)]
-pub struct Completion(String);
+pub struct Completion(pub(crate) String);
 
 impl Completion {
     /// With our `extra_fields`: the result of a job.
@@ -25,18 +27,78 @@ impl Completion {
     }
 }
 
-/// Reads an answer to its end and tells what it is.
-pub(crate) async fn read(response: Response, secrets: &Secrets) -> Result<Completion, CallError> {
+/// What a provider has answered with a status of success.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    text: String,
+    headers: HeaderMap,
+}
+
+/// Reads an answer to its end. Who answers with an error is judged in the provider's own `dialect`.
+pub(crate) async fn read(
+    response: Response,
+    dialect: &Dialect,
+    secrets: &Secrets,
+) -> Result<Answer, CallError> {
     let (status, headers) = (response.status(), response.headers().clone());
     let body = read_body(response).await?;
     let text = String::from_utf8(body);
     if !status.is_success() {
         let text = text.unwrap_or_default();
-        return Err(refusal(status, &headers, &text, secrets));
+        return Err(refusal(status, &headers, dialect.error(&text), secrets));
     }
     let text = text.map_err(|_| not_a_completion("its answer is not UTF-8"))?;
-    check(&text, &headers, secrets)?;
-    Ok(Completion(text))
+    Ok(Answer { text, headers })
+}
+
+impl Answer {
+    /// As the completion that it must be in OpenAI's form: an `error` in it, or no `choices`, is a failure.
+    pub(crate) fn into_completion(
+        self,
+        dialect: &Dialect,
+        secrets: &Secrets,
+    ) -> Result<Completion, CallError> {
+        let object = self.object(dialect, secrets)?;
+        if !member(&object, "choices").is_some_and(|choices| choices.starts_with('[')) {
+            return Err(not_a_completion("its answer has no choices"));
+        }
+        Ok(Completion(self.text))
+    }
+
+    /// As the reply of a chat, which `read` reads.
+    pub(crate) fn reply(
+        &self,
+        read: impl FnOnce(&str) -> Result<Reply, String>,
+        dialect: &Dialect,
+        secrets: &Secrets,
+    ) -> Result<Reply, CallError> {
+        self.object(dialect, secrets)?;
+        read(&self.text).map_err(|what| not_a_completion(&what))
+    }
+
+    /// The object that it is, unless that says that there was an error.
+    fn object(&self, dialect: &Dialect, secrets: &Secrets) -> Result<RawObject<'_>, CallError> {
+        let Ok(object) = serde_json::from_str::<RawObject<'_>>(&self.text) else {
+            return Err(not_a_completion("its answer is not a JSON object"));
+        };
+        if member(&object, "error").is_none_or(|error| error == "null") {
+            return Ok(object);
+        }
+        let Some(detail) = dialect.error(&self.text) else {
+            return Err(not_a_completion("it answered 200 with an error"));
+        };
+        // OpenRouter's way: the code is the status that it would have been.
+        let status = detail.code.as_deref().and_then(|code| code.parse().ok());
+        if let Some(status) = status.filter(|status| (400..600).contains(status)) {
+            return Err(judge(status, &self.headers, detail, secrets));
+        }
+        let detail = Box::new(secrets.mask(detail));
+        Err(CallError { detail, ..not_a_completion("it answered 200 with an error") })
+    }
+}
+
+fn member<'a>(object: &RawObject<'a>, wanted: &str) -> Option<&'a str> {
+    object.members().find(|(name, _)| *name == wanted).map(|(_, value)| value.get())
 }
 
 async fn read_body(mut response: Response) -> Result<Vec<u8>, CallError> {
@@ -52,30 +114,6 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, CallError> {
             Err(error) => return Err(unreachable(error)),
         }
     }
-}
-
-/// A 200 is a completion only if it says so: an `error` in it, or no `choices`, is a failure.
-fn check(text: &str, headers: &HeaderMap, secrets: &Secrets) -> Result<(), CallError> {
-    let Ok(object) = serde_json::from_str::<RawObject<'_>>(text) else {
-        return Err(not_a_completion("its answer is not a JSON object"));
-    };
-    let member = |wanted| object.members().find(|(name, _)| *name == wanted).map(|(_, value)| value.get());
-    if member("error").is_some_and(|error| error != "null") {
-        let Some(detail) = openai::error(text) else {
-            return Err(not_a_completion("it answered 200 with an error"));
-        };
-        // OpenRouter's way: the code is the status that it would have been.
-        let status = detail.code.as_deref().and_then(|code| code.parse().ok());
-        if let Some(status) = status.filter(|status| (400..600).contains(status)) {
-            return Err(judge(status, headers, detail, secrets));
-        }
-        let detail = Box::new(secrets.mask(detail));
-        return Err(CallError { detail, ..not_a_completion("it answered 200 with an error") });
-    }
-    if !member("choices").is_some_and(|choices| choices.starts_with('[')) {
-        return Err(not_a_completion("its answer has no choices"));
-    }
-    Ok(())
 }
 
 fn not_a_completion(what: &str) -> CallError {
@@ -97,8 +135,13 @@ pub(crate) fn unreachable(error: reqwest::Error) -> CallError {
     CallError { may_be_billed: !never_sent, ..error }
 }
 
-fn refusal(status: StatusCode, headers: &HeaderMap, text: &str, secrets: &Secrets) -> CallError {
-    let detail = openai::error(text).unwrap_or_else(|| ErrorDetail {
+fn refusal(
+    status: StatusCode,
+    headers: &HeaderMap,
+    detail: Option<ErrorDetail>,
+    secrets: &Secrets,
+) -> CallError {
+    let detail = detail.unwrap_or_else(|| ErrorDetail {
         message: format!("the provider answered {status}"),
         ..ErrorDetail::default()
     });
@@ -127,13 +170,18 @@ fn judge(status: u16, headers: &HeaderMap, detail: ErrorDetail, secrets: &Secret
 
 #[cfg(test)]
 mod tests {
-    use hermod_types::config::ProviderConfig;
+    use hermod_types::config::{Kind, ProviderConfig};
 
     use super::*;
 
+    fn check(text: &str) -> Result<Completion, CallError> {
+        let answer = Answer { text: text.to_owned(), headers: HeaderMap::new() };
+        let secrets = Secrets::of(&ProviderConfig::new(Kind::OpenAi));
+        answer.into_completion(&Dialect::of(Kind::OpenAi), &secrets)
+    }
+
     fn checked(text: &str) -> Result<(), String> {
-        check(text, &HeaderMap::new(), &Secrets::of(&ProviderConfig::new("openai")))
-            .map_err(|error| error.detail.message.clone())
+        check(text).map(drop).map_err(|error| error.detail.message.clone())
     }
 
     #[test]
@@ -153,8 +201,7 @@ mod tests {
             assert!(checked(text).unwrap_err().contains(what), "{text}");
         }
         let paced = r#"{"error":{"message":"slow down","code":429}}"#;
-        let error =
-            check(paced, &HeaderMap::new(), &Secrets::of(&ProviderConfig::new("openai"))).unwrap_err();
+        let error = check(paced).unwrap_err();
         assert_eq!(
             (error.status, error.answered()),
             (429, Some(429)),

@@ -1,5 +1,5 @@
-use hermod_types::config::{Models, ProviderKey};
-use secrecy::SecretString;
+use hermod_types::config::{KeyAccess, Models, ProviderKey};
+use secrecy::{ExposeSecret, SecretString};
 
 /// A provider's keys. One without keys has one that is none, so that nobody needs to tell them apart.
 #[derive(Debug)]
@@ -10,6 +10,7 @@ pub(crate) struct KeyPool(Vec<Key>);
 pub struct Key {
     name: Option<String>,
     value: Option<SecretString>,
+    access: KeyAccess,
     models: Models,
     weight: f64,
     aliases: Vec<(String, String)>,
@@ -22,7 +23,8 @@ impl KeyPool {
         }
         let key = |key: &ProviderKey| Key {
             name: Some(key.name.clone()),
-            value: Some(key.value.clone()),
+            value: Some(key.value.clone()).filter(|value| !value.expose_secret().is_empty()),
+            access: key.access.clone(),
             models: key.models.clone(),
             weight: key.weight,
             aliases: key.aliases.iter().map(|(from, to)| (from.clone(), to.clone())).collect(),
@@ -44,7 +46,14 @@ impl KeyPool {
 impl Key {
     /// For a provider that needs none.
     const fn none() -> Self {
-        Self { name: None, value: None, models: Models::All, weight: 1.0, aliases: Vec::new() }
+        Self {
+            name: None,
+            value: None,
+            access: KeyAccess::Plain,
+            models: Models::All,
+            weight: 1.0,
+            aliases: Vec::new(),
+        }
     }
 
     /// What logs and journals call it; none for a provider without keys.
@@ -54,6 +63,10 @@ impl Key {
 
     pub(crate) const fn value(&self) -> Option<&SecretString> {
         self.value.as_ref()
+    }
+
+    pub(crate) const fn access(&self) -> &KeyAccess {
+        &self.access
     }
 
     /// What this key's account calls `model`.
@@ -85,7 +98,8 @@ mod tests {
 
     fn key(name: &str, models: Models, weight: f64) -> ProviderKey {
         let aliases = [("fast".to_owned(), "gpt-3.5".to_owned())].into();
-        ProviderKey { name: name.to_owned(), value: format!("sk-{name}").into(), models, weight, aliases }
+        let value = format!("sk-{name}").into();
+        ProviderKey { name: name.to_owned(), value, access: KeyAccess::Plain, models, weight, aliases }
     }
 
     fn serving(pool: &KeyPool, model: &str, allowed: &Models) -> Vec<String> {

@@ -4,19 +4,22 @@
 //! [`Verdict`]; doing it, with retries and fallbacks, is the worker's.
 
 mod answer;
+mod chat;
+mod dialect;
 mod error;
 mod keys;
 mod openai;
 mod provider;
 mod retry_after;
 mod secrets;
+mod transport;
 mod verdict;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hermod_types::config::Models;
-use hermod_types::{Config, ErrorCode, Target};
+use hermod_types::{Config, ErrorCode, Inexpressible, Target, inexpressible};
 
 use tokio::sync::SemaphorePermit;
 
@@ -55,12 +58,17 @@ impl Providers {
     /// # Errors
     /// For a provider whose address or headers cannot be used.
     pub fn new(config: &Config) -> Result<Self, InvalidProvider> {
-        let client = provider::http_client()?;
+        let client = transport::http_client()?;
         let mut providers = BTreeMap::new();
         for (name, config) in &config.providers {
             providers.insert(name.clone(), Provider::new(name, config, &client)?);
         }
         Ok(Self(providers))
+    }
+
+    /// Why the target cannot serve this request, if it is one that cannot be said to its provider.
+    pub fn cannot_serve(&self, target: &Target, body: &str) -> Option<Inexpressible> {
+        inexpressible(self.0.get(target.provider())?.kind(), body)
     }
 
     /// The keys that may be used for `target`, of those in `allowed`; never empty.

@@ -6,16 +6,6 @@ use hermod_types::ErrorDetail;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Where OpenAI itself is.
-pub(crate) const BASE_URL: &str = "https://api.openai.com";
-
-/// The URL of text completions below `base`, which may end in a slash, or already in its `/v1`.
-pub(crate) fn url(base: &str) -> String {
-    let base = base.trim_end_matches('/');
-    let base = base.strip_suffix("/v1").unwrap_or(base);
-    format!("{base}/v1/completions")
-}
-
 /// The request: the client's own members behind the model's name. `body` is a JSON object.
 pub(crate) fn request(model: &str, body: &str) -> String {
     let members = body.strip_prefix('{').unwrap_or(body);
@@ -79,14 +69,6 @@ fn text_of(value: &RawValue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_base_url_may_end_as_it_likes() {
-        for base in ["http://vllm:8000", "http://vllm:8000/", "http://vllm:8000/v1", "http://vllm:8000/v1/"] {
-            assert_eq!(url(base), "http://vllm:8000/v1/completions");
-        }
-        assert_eq!(url("https://host/openai"), "https://host/openai/v1/completions");
-    }
 
     #[test]
     fn a_request_is_the_clients_behind_the_model() {

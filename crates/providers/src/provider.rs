@@ -1,28 +1,28 @@
 use std::time::Duration;
 
-use hermod_types::ErrorCode;
-use hermod_types::config::{Models, ProviderConfig};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
+use futures_util::future::BoxFuture;
+use hermod_types::config::{Kind, Models, ProviderConfig};
+use hermod_types::{ErrorCode, inexpressible};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
 use secrecy::ExposeSecret;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::answer::{self, Completion};
+use crate::answer::{self, Answer, Completion};
+use crate::chat::{MOST_AT_ONCE, Reply, Split, Turn};
+use crate::dialect::{Ask, Chat, Dialect, Native, Outgoing};
 use crate::keys::{Key, KeyPool};
 use crate::secrets::Secrets;
+use crate::transport;
 use crate::{Call, CallError, openai};
-
-/// The longest that a connection to a provider may take to come up.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a configured provider cannot be called. It names no secret.
 #[derive(Debug, thiserror::Error)]
 #[error("provider {name}: {what}")]
 pub struct InvalidProvider {
-    name: String,
-    what: String,
+    pub(crate) name: String,
+    pub(crate) what: String,
 }
 
 /// How calls to one provider are retried: backoff = min(initial × 2^retry, max) × jitter 0.8–1.2, and at
@@ -51,7 +51,10 @@ impl RetryPolicy {
 #[derive(Debug)]
 pub(crate) struct Provider {
     client: Client,
-    url: Url,
+    kind: Kind,
+    dialect: Dialect,
+    /// Where it is; none where each key has an address of its own.
+    base: Option<String>,
     headers: HeaderMap,
     keys: KeyPool,
     secrets: Secrets,
@@ -59,24 +62,14 @@ pub(crate) struct Provider {
     slots: Semaphore,
 }
 
-/// The one pool of connections. Redirects are not followed: a key must not travel to another host.
-pub(crate) fn http_client() -> Result<Client, InvalidProvider> {
-    Client::builder()
-        .redirect(Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .user_agent(concat!("hermod/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| InvalidProvider { name: "(all)".to_owned(), what: error.to_string() })
-}
-
 impl Provider {
     pub(crate) fn new(name: &str, config: &ProviderConfig, client: &Client) -> Result<Self, InvalidProvider> {
         let invalid = |what: String| InvalidProvider { name: name.to_owned(), what };
-        let base = config.base_url.as_deref().unwrap_or(openai::BASE_URL);
-        let url = Url::parse(&openai::url(base))
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https"))
-            .ok_or_else(|| invalid("base_url: expected http:// or https:// and a host".to_owned()))?;
+        let base = config.base_url.as_deref().or(config.kind.base_url());
+        for url in config.keys.iter().filter_map(|key| key.access.base_url()).chain(base) {
+            let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            parsed.ok_or_else(|| invalid("base_url: expected http:// or https:// and a host".to_owned()))?;
+        }
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (header, value) in &config.extra_headers {
@@ -89,8 +82,10 @@ impl Provider {
             headers.insert(header, value);
         }
         Ok(Self {
-            client: client.clone(),
-            url,
+            client: transport::client_of(name, config, client)?,
+            kind: config.kind,
+            dialect: Dialect::of(config.kind),
+            base: base.map(str::to_owned),
             headers,
             keys: KeyPool::new(&config.keys),
             secrets: Secrets::of(config),
@@ -104,6 +99,10 @@ impl Provider {
                 config.concurrency.unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS),
             ),
         })
+    }
+
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
     }
 
     pub(crate) fn retry_policy(&self) -> &RetryPolicy {
@@ -129,18 +128,79 @@ impl Provider {
 
     /// Makes the call.
     pub(crate) async fn complete(&self, call: &Call<'_>) -> Result<Completion, CallError> {
-        let mut headers = self.headers.clone();
-        let model = call.key.model(call.target.model());
-        if let Some(key) = call.key.value() {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()))
-                .map_err(|_| CallError::no_key_left(call.target, None))?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
+        let no_address = || {
+            let message = "neither the provider nor the key has an address";
+            CallError::ours(ErrorCode::ProviderNotConfigured, message)
+        };
+        let ask = Ask {
+            base: call.key.access().base_url().or(self.base.as_deref()).ok_or_else(no_address)?,
+            model: call.key.model(call.target.model()),
+            key: call.key.value(),
+            access: call.key.access(),
+        };
+        match &self.dialect {
+            Dialect::Native(native) => self.complete_at_once(native.as_ref(), &ask, call).await,
+            Dialect::Chat(chat) => self.complete_by_prompt(chat.as_ref(), &ask, call).await,
         }
-        let request =
-            self.client.post(self.url.clone()).headers(headers).body(openai::request(model, call.body));
+    }
+
+    async fn complete_at_once(
+        &self,
+        native: &dyn Native,
+        ask: &Ask<'_>,
+        call: &Call<'_>,
+    ) -> Result<Completion, CallError> {
+        let mut headers = HeaderMap::new();
+        native.authorize(ask, &mut headers).map_err(|_| CallError::no_key_left(call.target, None))?;
+        let body = openai::request(ask.model, call.body);
+        let answer = self.send(Outgoing { url: native.url(ask), headers, body }).await?;
+        answer.into_completion(&self.dialect, &self.secrets)
+    }
+
+    async fn complete_by_prompt(
+        &self,
+        chat: &dyn Chat,
+        ask: &Ask<'_>,
+        call: &Call<'_>,
+    ) -> Result<Completion, CallError> {
+        if let Some(reason) = inexpressible(self.kind, call.body) {
+            let mut error = CallError::ours(ErrorCode::InvalidRequest, reason.message);
+            error.detail.param = Some(reason.param.to_owned());
+            return Err(error);
+        }
+        let split = Split::of(call.body, self.kind).ok_or_else(|| {
+            CallError::ours(ErrorCode::InvalidRequest, "the request's prompt or `n` cannot be read")
+        })?;
+        // The first call has the slot that the caller holds; more at once take what is free.
+        let wanted = split.calls().min(MOST_AT_ONCE).saturating_sub(1);
+        let more: Vec<_> =
+            std::iter::repeat_with(|| self.slots.try_acquire()).take(wanted).flatten().collect();
+        let one = |turn| self.one_prompt(chat, ask, call, turn);
+        split.run(ask.model, 1 + more.len(), one).await.map(Completion)
+    }
+
+    fn one_prompt<'a>(
+        &'a self,
+        chat: &'a dyn Chat,
+        ask: &'a Ask<'a>,
+        call: &'a Call<'a>,
+        turn: Turn<'a>,
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
+        // The body is written only when its turn comes: all together could be many times the client's.
+        Box::pin(async move {
+            let outgoing = chat.request(ask, &turn).map_err(|_| CallError::no_key_left(call.target, None))?;
+            let answer = self.send(outgoing).await?;
+            answer.reply(|text| chat.read(text), &self.dialect, &self.secrets)
+        })
+    }
+
+    async fn send(&self, outgoing: Outgoing) -> Result<Answer, CallError> {
+        let Outgoing { url, headers: own, body } = outgoing;
+        let mut headers = self.headers.clone();
+        headers.extend(own);
+        let request = self.client.post(url).headers(headers).body(body);
         let response = request.send().await.map_err(answer::unreachable)?;
-        answer::read(response, &self.secrets).await
+        answer::read(response, &self.dialect, &self.secrets).await
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Secrets(Vec<SecretString>);
 
 impl Secrets {
     pub(crate) fn of(config: &ProviderConfig) -> Self {
-        let keys = config.keys.iter().map(|key| key.value.clone());
+        let keys = config.keys.iter().flat_map(|key| key.secrets().cloned());
         let headers = config.extra_headers.iter().map(|(_, value)| value.clone());
         let mut secrets: Vec<_> =
             keys.chain(headers).filter(|secret| secret.expose_secret().len() >= SHORTEST_MASKED).collect();
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     fn secrets(values: &[&str]) -> Secrets {
-        let mut config = ProviderConfig::new("openai");
+        let mut config = ProviderConfig::new(hermod_types::config::Kind::OpenAi);
         config.extra_headers =
             values.iter().map(|value| ("x".to_owned(), SecretString::from(*value))).collect();
         Secrets::of(&config)

@@ -4,7 +4,12 @@
 //! names in [`Config::ignored`]. Secrets are given as they are or as `env.NAME`, and are resolved once,
 //! here, through the look-up that the caller passes.
 
+mod access;
 mod file;
+mod kind;
+mod read;
+#[cfg(test)]
+mod tests;
 mod virtual_key;
 
 use std::collections::BTreeMap;
@@ -13,6 +18,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::Ttl;
+pub use access::KeyAccess;
+pub use kind::{Form, Kind};
 pub use virtual_key::{Models, ProviderGrant, VirtualKey};
 
 /// How long a result is kept where neither client nor operator says: Bifrost's default.
@@ -37,15 +44,15 @@ pub struct Config {
     pub virtual_keys: Vec<VirtualKey>,
     /// Paths of what the file holds and we do not read.
     pub ignored: Vec<String>,
-    /// Providers of the file whose API we do not speak, and that have no `base_url` which might speak OpenAI's.
+    /// Providers of the file whose API we do not speak.
     pub unsupported: Vec<String>,
 }
 
 /// One provider.
 #[derive(Debug)]
 pub struct ProviderConfig {
-    /// The API that it speaks: its own name, or a custom provider's `base_provider_type`.
-    pub kind: String,
+    /// The API that it speaks.
+    pub kind: Kind,
     /// Where it is; none means the kind's own default.
     pub base_url: Option<String>,
     /// Its keys; empty for one that needs none.
@@ -62,6 +69,10 @@ pub struct ProviderConfig {
     pub extra_headers: Vec<(String, SecretString)>,
     /// Calls that one worker has under way at once.
     pub concurrency: Option<usize>,
+    /// Certificates, in PEM, of authorities to trust besides the system's.
+    pub ca_cert_pem: Option<String>,
+    /// Whether any certificate will do.
+    pub insecure_skip_verify: bool,
 }
 
 /// One key of a provider.
@@ -69,8 +80,10 @@ pub struct ProviderConfig {
 pub struct ProviderKey {
     /// What logs and journals call it.
     pub name: String,
-    /// The secret itself.
+    /// The secret itself; empty where a server wants none, or [`ProviderKey::access`] has the credentials.
     pub value: SecretString,
+    /// What else its provider needs to know.
+    pub access: KeyAccess,
     /// The models that it serves.
     pub models: Models,
     /// Its share of the calls, relative to the others.
@@ -103,8 +116,8 @@ pub enum ConfigError {
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Providers that need nothing but their key: name, and the variable that usually holds it.
-const USUAL_VARIABLES: [(&str, &str); 1] = [("openai", "OPENAI_API_KEY")];
+/// Besides its key, what Azure needs to be used without a file.
+const AZURE_ENDPOINT: &str = "AZURE_OPENAI_ENDPOINT";
 
 impl Config {
     /// Reads a `config.json`.
@@ -112,29 +125,42 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], which names the member at fault and never a secret.
     pub fn from_json(text: &str, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        file::read(text, environment)
+        read::read(text, environment)
     }
 
-    /// The configuration without a file: every provider whose usual variable is set.
+    /// The configuration without a file: every provider whose usual variable is set, with its defaults.
     pub fn from_environment(environment: Environment<'_>) -> Self {
-        let provider = |(name, variable): (&str, &str)| {
-            let value = environment(variable).filter(|value| !value.is_empty())?;
-            let mut provider = ProviderConfig::new(name);
+        let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
+        let provider = |kind: Kind| {
+            let name = kind.key_variable()?;
+            let value = variable(name)?;
+            let mut provider = ProviderConfig::new(kind);
+            if kind == Kind::Azure {
+                provider.base_url = Some(variable(AZURE_ENDPOINT)?);
+            }
             provider.keys.push(ProviderKey {
-                name: variable.to_owned(),
+                name: name.to_owned(),
                 value: value.into(),
+                access: KeyAccess::Plain,
                 models: Models::All,
                 weight: 1.0,
                 aliases: BTreeMap::new(),
             });
-            Some((name.to_owned(), provider))
+            Some((kind.name().to_owned(), provider))
         };
-        Self { providers: USUAL_VARIABLES.into_iter().filter_map(provider).collect(), ..Self::default() }
+        Self { providers: Kind::all().filter_map(provider).collect(), ..Self::default() }
     }
 
     /// The configured virtual key with this value, active or not.
     pub fn virtual_key(&self, value: &str) -> Option<&VirtualKey> {
         self.virtual_keys.iter().find(|key| key.has_value(value))
+    }
+}
+
+impl ProviderKey {
+    /// All of it that nobody may see.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretString> {
+        std::iter::once(&self.value).chain(self.access.secrets())
     }
 }
 
@@ -153,9 +179,9 @@ impl Default for Config {
 
 impl ProviderConfig {
     /// A provider of this kind with nothing configured.
-    pub fn new(kind: &str) -> Self {
+    pub fn new(kind: Kind) -> Self {
         Self {
-            kind: kind.to_owned(),
+            kind,
             base_url: None,
             keys: Vec::new(),
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
@@ -164,6 +190,8 @@ impl ProviderConfig {
             backoff_max: DEFAULT_BACKOFF_MAX,
             extra_headers: Vec::new(),
             concurrency: None,
+            ca_cert_pem: None,
+            insecure_skip_verify: false,
         }
     }
 }

@@ -1,0 +1,159 @@
+//! Chat in OpenAI's form: <https://platform.openai.com/docs/api-reference/chat/create>
+
+use hermod_types::config::Kind;
+use serde::Deserialize;
+
+use super::{Choice, Finish, Reply, Turn, Usage};
+
+/// A request of chat: the prompt as the user's one message, and the client's other members as they came, less
+/// what the kind lacks and what is in `without`.
+pub(crate) fn openai_request(model: &str, turn: &Turn<'_>, kind: Kind, without: &[&str]) -> String {
+    let mut body = open_request(model);
+    body.push_str(",\"messages\":[{\"role\":\"user\",\"content\":");
+    body.push_str(turn.prompt);
+    body.push_str("}]");
+    if let Some(n) = turn.n {
+        push_member(&mut body, "n", &n.to_string());
+    }
+    for (name, value) in turn.members(kind, without) {
+        push_member(&mut body, name, value.get());
+    }
+    body.push('}');
+    body
+}
+
+/// The beginning of an object whose first member is the model.
+pub(crate) fn open_request(model: &str) -> String {
+    // Writing a str to memory has no way to fail.
+    format!("{{\"model\":{}", serde_json::to_string(model).unwrap_or_default())
+}
+
+/// A further member, whose value is JSON.
+pub(crate) fn push_member(body: &mut String, name: &str, value: &str) {
+    body.push(',');
+    body.push_str(&serde_json::to_string(name).unwrap_or_default());
+    body.push(':');
+    body.push_str(value);
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    created: Option<f64>,
+    #[serde(default)]
+    model: Option<String>,
+    choices: Vec<AnswerChoice>,
+    #[serde(default)]
+    usage: Option<AnswerUsage>,
+}
+
+#[derive(Deserialize)]
+struct AnswerChoice {
+    message: Message,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    content: Option<Content>,
+}
+
+/// What was said: a text, or (with Mistral) a list of parts of which some are.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(default)]
+    text: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AnswerUsage {
+    #[serde(default)]
+    prompt_tokens: Option<u64>,
+    #[serde(default)]
+    completion_tokens: Option<u64>,
+    #[serde(default)]
+    total_tokens: Option<u64>,
+}
+
+/// Reads an answer of chat.
+///
+/// # Errors
+/// What is wrong with it. A message without content is an empty text.
+pub(crate) fn openai_reply(answer: &str) -> Result<Reply, String> {
+    let answer: Answer =
+        serde_json::from_str(answer).map_err(|_| "its answer is not a chat completion".to_owned())?;
+    if answer.choices.is_empty() {
+        return Err("its answer has no choices".to_owned());
+    }
+    if answer.choices.iter().any(|choice| choice.finish_reason.as_deref() == Some("error")) {
+        return Err("it ended a completion with an error".to_owned());
+    }
+    let text = |content| match content {
+        None => String::new(),
+        Some(Content::Text(text)) => text,
+        Some(Content::Parts(parts)) => parts.into_iter().filter_map(|part| part.text).collect(),
+    };
+    let choice = |choice: AnswerChoice| Choice {
+        text: text(choice.message.content),
+        finish: choice.finish_reason.as_deref().map(Finish::from_word),
+    };
+    let usage = |usage: AnswerUsage| {
+        let (prompt_tokens, completion_tokens) =
+            (usage.prompt_tokens.unwrap_or(0), usage.completion_tokens.unwrap_or(0));
+        let total_tokens = usage.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens));
+        Usage { prompt_tokens, completion_tokens, total_tokens }
+    };
+    Ok(Reply {
+        id: answer.id,
+        created: answer
+            .created
+            .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
+            .map(|since| since.as_secs()),
+        model: answer.model,
+        choices: answer.choices.into_iter().map(choice).collect(),
+        usage: answer.usage.map(usage),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_text_is_an_empty_one() {
+        for message in
+            ["{}", r#"{"content":null}"#, r#"{"content":""}"#, r#"{"content":[{"type":"thinking"}]}"#]
+        {
+            let answer = format!(r#"{{"choices":[{{"message":{message},"finish_reason":"stop"}}]}}"#);
+            let reply = openai_reply(&answer).unwrap();
+            assert_eq!((reply.choices[0].text.as_str(), reply.choices[0].finish), ("", Some(Finish::Stop)));
+        }
+        let parts = r#"{"choices":[{"message":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},"finish_reason":"model_length"}]}"#;
+        let reply = openai_reply(parts).unwrap();
+        assert_eq!((reply.choices[0].text.as_str(), reply.choices[0].finish), ("ab", Some(Finish::Length)));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        for (answer, why) in [
+            ("[]", "not a chat completion"),
+            (r#"{"choices":[]}"#, "no choices"),
+            (r#"{"choices":null}"#, "not a chat completion"),
+            (r#"{"choices":[{"text":"x"}]}"#, "not a chat completion"),
+            (r#"{"choices":[{"message":{"content":"half"},"finish_reason":"error"}]}"#, "with an error"),
+        ] {
+            assert!(openai_reply(answer).unwrap_err().contains(why), "{answer}");
+        }
+    }
+}

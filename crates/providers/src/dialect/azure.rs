@@ -1,0 +1,79 @@
+//! OpenAI's models at Azure: the model is a deployment, in the path or (in the `v1` form) in the body; the key is
+//! in a header of its own.
+//!
+//! - Paths with a deployment: <https://learn.microsoft.com/azure/ai-foundry/openai/reference#completions>
+//! - The `v1` form: <https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle>
+
+use hermod_types::config::KeyAccess;
+use reqwest::header::{HeaderMap, HeaderName};
+use secrecy::ExposeSecret;
+
+use super::{Ask, Native, UnusableKey, root, secret_header};
+
+/// The latest version of the data plane that is not a preview, and Bifrost's default.
+const API_VERSION: &str = "2024-10-21";
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+
+#[derive(Debug)]
+pub(super) struct Azure;
+
+impl Native for Azure {
+    fn url(&self, ask: &Ask<'_>) -> String {
+        let version = match ask.access {
+            KeyAccess::Azure { api_version, .. } => api_version.as_deref(),
+            KeyAccess::Plain
+            | KeyAccess::Server { .. }
+            | KeyAccess::Vertex { .. }
+            | KeyAccess::Bedrock { .. } => None,
+        };
+        let base = ask.base.trim_end_matches('/');
+        let root = root(base);
+        let is_v1 = base.len() != root.len() || matches!(version, Some("v1" | "preview" | "latest"));
+        let root = root.strip_suffix("/openai").unwrap_or(root);
+        if is_v1 {
+            return format!("{root}/openai/v1/completions");
+        }
+        let version = version.unwrap_or(API_VERSION);
+        format!("{root}/openai/deployments/{}/completions?api-version={version}", segment(ask.model))
+    }
+
+    fn authorize(&self, ask: &Ask<'_>, headers: &mut HeaderMap) -> Result<(), UnusableKey> {
+        let Some(key) = ask.key else { return Ok(()) };
+        secret_header(headers, API_KEY, key.expose_secret())
+    }
+}
+
+/// `text` as one segment of a path: what else could end it is escaped.
+fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(base: &str, version: Option<&str>) -> String {
+        let access = KeyAccess::Azure { endpoint: None, api_version: version.map(str::to_owned) };
+        Azure.url(&Ask { base, model: "gpt 3/5", key: None, access: &access })
+    }
+
+    #[test]
+    fn a_deployment_is_in_the_path_or_the_form_is_v1() {
+        let paths = "https://r.openai.azure.com/openai/deployments/gpt%203%2F5/completions?api-version=";
+        for base in ["https://r.openai.azure.com", "https://r.openai.azure.com/openai/"] {
+            assert_eq!(url(base, None), format!("{paths}2024-10-21"));
+            assert_eq!(url(base, Some("2024-02-01")), format!("{paths}2024-02-01"));
+            assert_eq!(url(base, Some("v1")), "https://r.openai.azure.com/openai/v1/completions");
+        }
+        let v1 = "https://r.openai.azure.com/openai/v1/";
+        assert_eq!(url(v1, None), "https://r.openai.azure.com/openai/v1/completions");
+    }
+}

@@ -1,0 +1,22 @@
+//! Cerebras, over its chat API in OpenAI's form.
+//!
+//! <https://inference-docs.cerebras.ai/api-reference/chat-completions>
+
+use hermod_types::config::Kind;
+
+use super::{Ask, Chat, Outgoing, UnusableKey, below, post};
+use crate::chat::{self, Reply, Turn};
+
+#[derive(Debug)]
+pub(super) struct Cerebras;
+
+impl Chat for Cerebras {
+    fn request(&self, ask: &Ask<'_>, turn: &Turn<'_>) -> Result<Outgoing, UnusableKey> {
+        let body = chat::openai_request(ask.model, turn, Kind::Cerebras, &[]);
+        post(ask, below(ask.base, "v1/chat/completions"), body)
+    }
+
+    fn read(&self, answer: &str) -> Result<Reply, String> {
+        chat::openai_reply(answer)
+    }
+}

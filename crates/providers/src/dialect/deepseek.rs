@@ -1,0 +1,31 @@
+//! `DeepSeek`'s text completions, which are beta and have a base of their own.
+//!
+//! <https://api-docs.deepseek.com/api/create-completion>
+
+use super::{Ask, Native, root};
+
+#[derive(Debug)]
+pub(super) struct DeepSeek;
+
+impl Native for DeepSeek {
+    fn url(&self, ask: &Ask<'_>) -> String {
+        let root = root(ask.base);
+        format!("{}/beta/completions", root.strip_suffix("/beta").unwrap_or(root))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hermod_types::config::KeyAccess;
+
+    use super::*;
+
+    #[test]
+    fn every_base_that_its_documentation_names_leads_to_the_beta() {
+        for base in ["", "/", "/v1", "/beta", "/beta/"] {
+            let base = format!("https://api.deepseek.com{base}");
+            let ask = Ask { base: &base, model: "m", key: None, access: &KeyAccess::Plain };
+            assert_eq!(DeepSeek.url(&ask), "https://api.deepseek.com/beta/completions");
+        }
+    }
+}

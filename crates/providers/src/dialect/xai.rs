@@ -1,0 +1,22 @@
+//! xAI, over its chat API in OpenAI's form.
+//!
+//! <https://docs.x.ai/docs/api-reference#chat-completions>
+
+use hermod_types::config::Kind;
+
+use super::{Ask, Chat, Outgoing, UnusableKey, below, post};
+use crate::chat::{self, Reply, Turn};
+
+#[derive(Debug)]
+pub(super) struct Xai;
+
+impl Chat for Xai {
+    fn request(&self, ask: &Ask<'_>, turn: &Turn<'_>) -> Result<Outgoing, UnusableKey> {
+        let body = chat::openai_request(ask.model, turn, Kind::Xai, &[]);
+        post(ask, below(ask.base, "v1/chat/completions"), body)
+    }
+
+    fn read(&self, answer: &str) -> Result<Reply, String> {
+        chat::openai_reply(answer)
+    }
+}

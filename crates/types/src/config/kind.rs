@@ -1,0 +1,192 @@
+use std::fmt;
+
+/// An API that we speak. What is known of each is one row of [`ROWS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// OpenAI itself, and whatever speaks its text completions.
+    OpenAi,
+    /// OpenAI's models at Azure.
+    Azure,
+    /// A vLLM server.
+    Vllm,
+    /// An Ollama server.
+    Ollama,
+    /// A llama.cpp server.
+    LlamaCpp,
+    /// An `SGLang` server.
+    Sgl,
+    /// Hugging Face's text-generation-inference: a dedicated endpoint, or a server of one's own.
+    Tgi,
+    /// Together AI.
+    Together,
+    /// Fireworks AI.
+    Fireworks,
+    /// `OpenRouter`.
+    OpenRouter,
+    /// `DeepSeek`.
+    DeepSeek,
+    /// Nebius Token Factory.
+    Nebius,
+    /// Parasail.
+    Parasail,
+    /// Mistral, through its fill-in-the-middle API.
+    Mistral,
+    /// Hugging Face's router, which has chat only.
+    HuggingFace,
+    /// Groq.
+    Groq,
+    /// xAI.
+    Xai,
+    /// Cerebras.
+    Cerebras,
+    /// Perplexity.
+    Perplexity,
+}
+
+/// How a text completion is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// In OpenAI's own form: the client's members go as they came, and so does the answer.
+    Native,
+    /// By one call, or several, for each prompt, whose answers are put together.
+    PerPrompt {
+        /// Members of a request that change its answer and cannot be said there.
+        lacks: &'static [&'static str],
+        /// Whether one call can ask for several choices with `n`.
+        has_n: bool,
+    },
+}
+
+/// What is known of a [`Kind`].
+#[derive(Debug)]
+struct Row {
+    kind: Kind,
+    name: &'static str,
+    /// Where it is; none for what each operator has a server of.
+    base_url: Option<&'static str>,
+    /// The variable that usually holds its key; none where it needs none.
+    variable: Option<&'static str>,
+    form: Form,
+}
+
+/// Mistral's fill-in-the-middle API: <https://docs.mistral.ai/api/endpoint/fim>
+const FIM: Form = Form::PerPrompt {
+    lacks: &["logprobs", "best_of", "logit_bias", "frequency_penalty", "presence_penalty"],
+    has_n: false,
+};
+/// What no chat API has.
+const CHAT: Form = Form::PerPrompt { lacks: &["suffix", "logprobs", "best_of"], has_n: true };
+/// <https://console.groq.com/docs/openai#currently-unsupported-openai-features>
+const GROQ: Form = Form::PerPrompt { lacks: &["suffix", "logprobs", "best_of", "logit_bias"], has_n: false };
+/// <https://inference-docs.cerebras.ai/resources/openai>
+const CEREBRAS: Form = Form::PerPrompt {
+    lacks: &["suffix", "logprobs", "best_of", "logit_bias", "frequency_penalty", "presence_penalty"],
+    has_n: false,
+};
+/// <https://docs.perplexity.ai/api-reference/chat-completions-post>
+const PERPLEXITY: Form =
+    Form::PerPrompt { lacks: &["suffix", "logprobs", "best_of", "logit_bias", "stop"], has_n: false };
+
+const fn row(
+    kind: Kind,
+    name: &'static str,
+    base_url: Option<&'static str>,
+    variable: Option<&'static str>,
+    form: Form,
+) -> Row {
+    Row { kind, name, base_url, variable, form }
+}
+
+#[rustfmt::skip]
+const ROWS: [Row; 19] = [
+    row(Kind::OpenAi, "openai", Some("https://api.openai.com"), Some("OPENAI_API_KEY"), Form::Native),
+    row(Kind::Azure, "azure", None, Some("AZURE_OPENAI_API_KEY"), Form::Native),
+    row(Kind::Vllm, "vllm", None, None, Form::Native),
+    row(Kind::Ollama, "ollama", None, None, Form::Native),
+    row(Kind::LlamaCpp, "llamacpp", None, None, Form::Native),
+    row(Kind::Sgl, "sgl", None, None, Form::Native),
+    row(Kind::Tgi, "tgi", None, None, Form::Native),
+    row(Kind::Together, "together", Some("https://api.together.xyz"), Some("TOGETHER_API_KEY"), Form::Native),
+    row(Kind::Fireworks, "fireworks", Some("https://api.fireworks.ai/inference"), Some("FIREWORKS_API_KEY"), Form::Native),
+    row(Kind::OpenRouter, "openrouter", Some("https://openrouter.ai/api"), Some("OPENROUTER_API_KEY"), Form::Native),
+    row(Kind::DeepSeek, "deepseek", Some("https://api.deepseek.com"), Some("DEEPSEEK_API_KEY"), Form::Native),
+    row(Kind::Nebius, "nebius", Some("https://api.tokenfactory.nebius.com"), Some("NEBIUS_API_KEY"), Form::Native),
+    row(Kind::Parasail, "parasail", Some("https://api.parasail.io"), Some("PARASAIL_API_KEY"), Form::Native),
+    row(Kind::Mistral, "mistral", Some("https://api.mistral.ai"), Some("MISTRAL_API_KEY"), FIM),
+    row(Kind::HuggingFace, "huggingface", Some("https://router.huggingface.co"), Some("HF_TOKEN"), CHAT),
+    row(Kind::Groq, "groq", Some("https://api.groq.com/openai"), Some("GROQ_API_KEY"), GROQ),
+    row(Kind::Xai, "xai", Some("https://api.x.ai"), Some("XAI_API_KEY"), CHAT),
+    row(Kind::Cerebras, "cerebras", Some("https://api.cerebras.ai"), Some("CEREBRAS_API_KEY"), CEREBRAS),
+    row(Kind::Perplexity, "perplexity", Some("https://api.perplexity.ai"), Some("PERPLEXITY_API_KEY"), PERPLEXITY),
+];
+
+/// Providers that a Bifrost file may hold and that we do not speak to: passed over with a warning.
+const ELSEWHERE: [&str; 9] =
+    ["anthropic", "bedrock", "cohere", "vertex", "gemini", "elevenlabs", "replicate", "runway", "sapaicore"];
+
+impl Kind {
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ROWS.iter().map(|row| row.kind)
+    }
+
+    /// The kind of this name in a configuration, which is Bifrost's where Bifrost has it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        ROWS.iter().find(|row| row.name == name).map(|row| row.kind)
+    }
+
+    /// Whether the name is that of a provider that exists and that we do not speak to.
+    pub(super) fn is_elsewhere(name: &str) -> bool {
+        ELSEWHERE.contains(&name)
+    }
+
+    /// Its name in a configuration.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// Where the provider is, if it is one place: without `/v1`, or what else its paths begin with.
+    pub fn base_url(self) -> Option<&'static str> {
+        self.row().base_url
+    }
+
+    /// The environment variable that usually holds its key.
+    pub fn key_variable(self) -> Option<&'static str> {
+        self.row().variable
+    }
+
+    /// How it is asked for a text completion.
+    pub fn form(self) -> Form {
+        self.row().form
+    }
+
+    fn row(self) -> &'static Row {
+        // Each kind has its row, as a test shows; the first stands in for what cannot be.
+        ROWS.iter().find(|row| row.kind == self).unwrap_or(&ROWS[0])
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_has_a_row_and_a_name_of_its_own() {
+        let names: HashSet<_> = Kind::all().map(Kind::name).collect();
+        assert_eq!(names.len(), ROWS.len());
+        for kind in Kind::all() {
+            assert_eq!(Kind::from_name(kind.name()), Some(kind));
+        }
+        // The last in the enum: a kind added behind it without a row would have no place in `ROWS`.
+        assert_eq!(Kind::Perplexity as usize + 1, ROWS.len());
+        assert!(ELSEWHERE.iter().all(|name| !names.contains(name)));
+    }
+}
