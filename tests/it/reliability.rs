@@ -286,9 +286,3 @@ async fn a_job_that_runs_too_long_fails_with_its_deadline() {
     cluster.assert_drained().await;
 }
 
-#[tokio::test]
-async fn a_hung_primary_leaves_time_for_the_next_target() {
-    let cluster = Cluster::builder().set("HERMOD_MAX_RUN_SECONDS", 4).start().await;
-    let job = cluster.run(json!({"model": "demo/hang", "prompt": "x", "fallbacks": ["demo/echo"]})).await;
-    assert_eq!(job["result"]["extra_fields"]["fallback_index"], 1);
-}
