@@ -285,4 +285,3 @@ async fn a_job_that_runs_too_long_fails_with_its_deadline() {
     assert_eq!(cluster.calls().len(), 2, "the second target had its share");
     cluster.assert_drained().await;
 }
-

@@ -1,6 +1,8 @@
 use std::time::SystemTime;
 
-use hermod_types::{CompletionExtra, ErrorCode, ErrorDetail, RawObject, compose_completion};
+use hermod_types::{
+    CompletionExtra, ErrorCode, ErrorDetail, RawObject, compose_completion, extend_completion,
+};
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
@@ -16,14 +18,26 @@ const MAX_ANSWER_BYTES: usize = 32 << 20;
 
 /// A provider's completion: valid, and as it came.
 #[derive(Debug)]
-pub struct Completion(pub(crate) String);
+pub struct Completion {
+    text: String,
+    /// Whether there is a member `extra_fields` already.
+    has_extra: bool,
+}
 
 impl Completion {
+    /// One that we have put together ourselves.
+    pub(crate) fn composed(text: String) -> Self {
+        Self { text, has_extra: false }
+    }
+
     /// With our `extra_fields`: the result of a job.
-    pub fn compose(&self, extra: &CompletionExtra<'_>) -> String {
-        // It has been read before, as it came in.
-        serde_json::from_str(&self.0)
-            .map_or_else(|_| self.0.clone(), |object| compose_completion(&object, extra))
+    pub fn compose(self, extra: &CompletionExtra<'_>) -> String {
+        if !self.has_extra {
+            return extend_completion(self.text, extra);
+        }
+        // It was an object when it came in.
+        serde_json::from_str(&self.text)
+            .map_or_else(|_| String::new(), |object| compose_completion(&object, extra))
     }
 }
 
@@ -62,7 +76,8 @@ impl Answer {
         if !member(&object, "choices").is_some_and(|choices| choices.starts_with('[')) {
             return Err(not_a_completion("its answer has no choices"));
         }
-        Ok(Completion(self.text))
+        let has_extra = member(&object, "extra_fields").is_some();
+        Ok(Completion { text: self.text, has_extra })
     }
 
     /// As the reply of a chat, which `read` reads.

@@ -1,4 +1,4 @@
-use hermod_types::{ErrorBody, ErrorCode, ErrorDetail, Target};
+use hermod_types::{ErrorBody, ErrorCode, ErrorDetail, Inexpressible, Target};
 
 use crate::Verdict;
 
@@ -24,6 +24,13 @@ impl CallError {
     /// A target that the job's owner may not use: the configuration has changed since it was submitted.
     pub fn not_allowed(target: &Target) -> Self {
         Self::ours(ErrorCode::TargetNotAllowed, format!("the virtual key does not allow {target}"))
+    }
+
+    /// The target's API has no words for what the request asks.
+    pub fn inexpressible(reason: Inexpressible) -> Self {
+        let mut error = Self::ours(ErrorCode::InvalidRequest, reason.message);
+        error.detail.param = Some(reason.param.to_owned());
+        error
     }
 
     /// No key of the provider is left for this job; `last` is what the provider said to the last one, if it was asked.

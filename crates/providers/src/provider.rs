@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use hermod_types::ErrorCode;
 use hermod_types::config::{Kind, Models, ProviderConfig};
-use hermod_types::{ErrorCode, inexpressible};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
 use secrecy::ExposeSecret;
@@ -163,11 +163,6 @@ impl Provider {
         ask: &Ask<'_>,
         call: &Call<'_>,
     ) -> Result<Completion, CallError> {
-        if let Some(reason) = inexpressible(self.kind, call.body) {
-            let mut error = CallError::ours(ErrorCode::InvalidRequest, reason.message);
-            error.detail.param = Some(reason.param.to_owned());
-            return Err(error);
-        }
         let split = Split::of(call.body, self.kind).ok_or_else(|| {
             CallError::ours(ErrorCode::InvalidRequest, "the request's prompt or `n` cannot be read")
         })?;
@@ -176,7 +171,7 @@ impl Provider {
         let more: Vec<_> =
             std::iter::repeat_with(|| self.slots.try_acquire()).take(wanted).flatten().collect();
         let one = |turn| self.one_prompt(chat, ask, call, turn);
-        split.run(ask.model, 1 + more.len(), one).await.map(Completion)
+        split.run(ask.model, 1 + more.len(), one).await.map(Completion::composed)
     }
 
     fn one_prompt<'a>(

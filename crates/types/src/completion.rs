@@ -27,6 +27,14 @@ impl<'a> CompletionExtra<'a> {
             attempts,
         }
     }
+
+    /// Ends `object` with itself as the last member.
+    fn close(&self, object: &mut String) {
+        object.push_str("\"extra_fields\":");
+        // A struct of strings and integers has no way to fail to be written to memory.
+        object.push_str(&serde_json::to_string(self).unwrap_or_default());
+        object.push('}');
+    }
 }
 
 /// The `result` of a job: the provider's object, member for member as it came, and our `extra_fields`
@@ -38,11 +46,18 @@ pub fn compose_completion(provider: &RawObject<'_>, extra: &CompletionExtra<'_>)
     if !out.ends_with('{') {
         out.push(',');
     }
-    out.push_str("\"extra_fields\":");
-    // A struct of strings and integers has no way to fail to be written to memory.
-    out.push_str(&serde_json::to_string(extra).unwrap_or_default());
-    out.push('}');
+    extra.close(&mut out);
     out
+}
+
+/// The same for a `provider` object that has members, and no `extra_fields` among them: it is not read again, and its
+/// text is not moved.
+pub fn extend_completion(mut provider: String, extra: &CompletionExtra<'_>) -> String {
+    let end = provider.trim_ascii_end().len().saturating_sub(1);
+    provider.truncate(end);
+    provider.push(',');
+    extra.close(&mut provider);
+    provider
 }
 
 #[cfg(test)]
@@ -57,6 +72,14 @@ mod tests {
         assert_eq!(
             compose_completion(&object, &CompletionExtra::new(&target, 412, 1, &Journal::default())),
             r#"{"id":"cmpl-1","n":1.50,"choices":[ ],"extra_fields":{"request_type":"text_completion","provider":"openai","model_requested":"gpt","latency":412,"fallback_index":1}}"#
+        );
+        let extended = extend_completion(
+            "{\"choices\":[ ] }\r\n".to_owned(),
+            &CompletionExtra::new(&target, 412, 1, &Journal::default()),
+        );
+        assert_eq!(
+            extended,
+            r#"{"choices":[ ] ,"extra_fields":{"request_type":"text_completion","provider":"openai","model_requested":"gpt","latency":412,"fallback_index":1}}"#
         );
     }
 }

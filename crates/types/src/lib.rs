@@ -19,7 +19,7 @@ mod timestamp;
 mod ttl;
 
 pub use attempt::{Attempt, Journal};
-pub use completion::{CompletionExtra, compose_completion};
+pub use completion::{CompletionExtra, compose_completion, extend_completion};
 pub use config::Config;
 pub use error::{ErrorBody, ErrorCode, ErrorDetail, ErrorExtra};
 pub use expressible::{Inexpressible, inexpressible};

@@ -43,6 +43,10 @@ impl Turn<'_> {
     /// Calls the target until it answers, or its keys, its retries or its share of the time are used up.
     pub(crate) async fn run(mut self) -> Tried {
         let (target, providers) = (self.target, self.chain.providers);
+        if let Some(reason) = providers.cannot_serve(target, &self.chain.job.body) {
+            self.skip(None, &reason.message);
+            return Tried::Failed(CallError::inexpressible(reason));
+        }
         let keys = self.chain.allowed_keys(target).and_then(|allowed| providers.keys(target, allowed));
         let (keys, policy) = match (keys, providers.retry_policy(target.provider())) {
             (Ok(keys), Some(policy)) => (keys, policy),
