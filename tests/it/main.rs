@@ -4,6 +4,7 @@
 
 mod attempts;
 mod bad_input;
+mod bench;
 mod command_line;
 mod errors;
 mod health;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use hermod::{client, demo, queue, up};
+use hermod::{bench, client, demo, queue, up};
 
 /// Asynchronous LLM completions on Redis: `hermod up` starts all of it on this machine.
 #[derive(Parser)]
@@ -23,6 +23,11 @@ enum Command {
     Get(client::Get),
     /// See and manage the queue: stats, dead letters, pause, resume, check
     Queue(queue::Settings),
+    /// Put load on a service of its own, or a running one, and report what a job costs each process and Redis
+    Bench(bench::Settings),
+    /// What `bench --reference` compares with
+    #[command(hide = true)]
+    BenchFloor(bench::Floor),
     /// Serve an OpenAI-compatible provider whose model names choose its behaviour
     DemoProvider(demo::Settings),
     /// Run an API process (the same as `hermod-api`)
@@ -39,6 +44,8 @@ fn main() -> ExitCode {
         Command::Submit(submit) => client::block_on(submit.run()),
         Command::Get(get) => client::block_on(get.run()),
         Command::Queue(settings) => client::block_on(settings.run()),
+        Command::Bench(settings) => settings.run(),
+        Command::BenchFloor(floor) => floor.run(),
         Command::DemoProvider(settings) => settings.run().map(|()| ExitCode::SUCCESS),
         Command::Api(settings) => settings.run().map(|()| ExitCode::SUCCESS),
         Command::Worker(settings) => settings.run().map(hermod_worker::Drained::exit_code),

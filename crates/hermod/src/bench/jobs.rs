@@ -1,0 +1,103 @@
+use bytes::Bytes;
+use hermod_types::JobId;
+use serde::Deserialize;
+
+/// What every prompt begins with; a tag of the run and the job's number follow.
+const MARK: &str = "hermod-bench ";
+/// Digits of the tag, and of the number.
+const TAG_DIGITS: usize = 8;
+const NUMBER_DIGITS: usize = 10;
+/// The shortest prompt that has room for both.
+pub(super) const SHORTEST_PROMPT: usize = MARK.len() + TAG_DIGITS + 1 + NUMBER_DIGITS;
+/// How far into a request its mark is looked for: the model's name comes before it.
+const MARK_WITHIN: usize = 512;
+
+/// Makes the requests of one run, each with a number in its prompt.
+#[derive(Clone, Debug)]
+pub(super) struct Requests {
+    tag: String,
+    model: String,
+    filler: String,
+}
+
+impl Requests {
+    /// `model` as provider/model; prompts of `prompt_bytes`.
+    pub(super) fn new(model: &str, prompt_bytes: usize) -> Self {
+        Self {
+            tag: format!("{:08x}", fastrand::u32(..)),
+            model: serde_json::Value::from(model).to_string(),
+            filler: " words".chars().cycle().take(prompt_bytes.saturating_sub(SHORTEST_PROMPT)).collect(),
+        }
+    }
+
+    /// The body of a submit.
+    pub(super) fn body(&self, number: u64) -> Bytes {
+        format!("{{\"model\":{},\"prompt\":\"{MARK}{} {number:010}{}\"}}", self.model, self.tag, self.filler)
+            .into()
+    }
+
+    /// The same without the model: what the provider gets after it.
+    pub(super) fn members(&self, number: u64) -> String {
+        format!("{{\"prompt\":\"{MARK}{} {number:010}{}\"}}", self.tag, self.filler)
+    }
+
+    /// The number in a request that a provider received; none if it is not of this run.
+    pub(super) fn number(&self, request: &[u8]) -> Option<u64> {
+        let head = request.get(..request.len().min(MARK_WITHIN))?;
+        let at = head.windows(MARK.len()).position(|window| window == MARK.as_bytes())? + MARK.len();
+        let rest = request.get(at..)?.strip_prefix(self.tag.as_bytes())?.strip_prefix(b" ")?;
+        std::str::from_utf8(rest.get(..NUMBER_DIGITS)?).ok()?.parse().ok()
+    }
+}
+
+/// What is read of an answer of the API.
+#[derive(Deserialize)]
+pub(super) struct Job<'a> {
+    /// The job's id.
+    pub(super) id: &'a str,
+    /// pending, processing, completed or failed.
+    pub(super) status: &'a str,
+    /// RFC 3339, in milliseconds.
+    pub(super) completed_at: Option<&'a str>,
+}
+
+impl<'a> Job<'a> {
+    /// Reads an answer.
+    pub(super) fn read(answer: &'a [u8]) -> Result<Self, String> {
+        serde_json::from_slice(answer).map_err(|error| format!("the answer is no job: {error}"))
+    }
+
+    /// Its id, checked.
+    pub(super) fn parsed_id(&self) -> Result<JobId, String> {
+        self.id.parse().map_err(|_| "the answer's id is none".to_owned())
+    }
+
+    /// When it ended, in milliseconds since the Unix epoch.
+    pub(super) fn completed_ms(&self) -> Option<u64> {
+        let format = &time::format_description::well_known::Rfc3339;
+        let at = time::OffsetDateTime::parse(self.completed_at?, format).ok()?;
+        u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_its_length_and_its_number() {
+        let requests = Requests::new("bench/echo", 100);
+        let body: serde_json::Value = serde_json::from_slice(&requests.body(4711)).unwrap();
+        assert_eq!(body["prompt"].as_str().unwrap().len(), 100);
+        assert_eq!(requests.number(&requests.body(4711)), Some(4711));
+        assert_eq!(requests.number(requests.members(12).as_bytes()), Some(12));
+        assert_eq!(Requests::new("a/b", 100).number(&requests.body(1)), None, "another run's");
+        assert_eq!(requests.number(b"{\"prompt\":\"x\"}"), None);
+    }
+
+    #[test]
+    fn the_end_of_a_job_is_read_in_milliseconds() {
+        let job = Job::read(br#"{"id":"x","status":"completed","completed_at":"1970-01-01T00:00:01.250Z"}"#);
+        assert_eq!(job.unwrap().completed_ms(), Some(1250));
+    }
+}

@@ -1,0 +1,178 @@
+//! What processes and Redis have used, and the difference of two looks at it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client};
+
+/// The longest that Redis may take to tell.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What one process has used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ProcessUse {
+    /// CPU time, of itself and for it in the kernel.
+    pub(super) cpu: Duration,
+    /// Memory now, and at most so far, in bytes.
+    pub(super) rss: u64,
+    /// See above.
+    pub(super) peak_rss: u64,
+}
+
+impl ProcessUse {
+    /// Asks the kernel, as in proc(5).
+    ///
+    /// # Errors
+    /// If there is no such process, or no /proc.
+    pub(super) fn of(pid: u32) -> anyhow::Result<Self> {
+        let stat =
+            fs::read_to_string(format!("/proc/{pid}/stat")).context("a process under measure is gone")?;
+        // The name in parentheses may hold anything; after it come state, parent, and so on: utime is the 14th in all.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks =
+            |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let kibibytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default()
+                * 1024
+        };
+        let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
+        Ok(Self {
+            cpu: Duration::from_millis((ticks(11) + ticks(12)) * 1000 / ticks_per_second),
+            rss: kibibytes("VmRSS"),
+            peak_rss: kibibytes("VmHWM"),
+        })
+    }
+}
+
+/// What Redis has done so far, as INFO tells.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RedisUse {
+    pub(super) cpu: Duration,
+    pub(super) commands: u64,
+    /// Reads from sockets: what arrives in one goes as one round trip.
+    pub(super) reads: u64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    pub(super) memory: u64,
+    pub(super) peak_memory: u64,
+    pub(super) by_command: BTreeMap<String, u64>,
+    pub(super) server: String,
+    pub(super) append_only: bool,
+}
+
+/// A connection that only asks how Redis is.
+#[derive(Clone)]
+pub(super) struct RedisProbe(MultiplexedConnection);
+
+impl RedisProbe {
+    /// Connects.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub(super) async fn connect(url: &str) -> anyhow::Result<Self> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(TIMEOUT))
+            .set_response_timeout(Some(TIMEOUT));
+        let client = Client::open(url).context("the address of Redis cannot be used")?;
+        Ok(Self(
+            client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+                .context("Redis does not answer")?,
+        ))
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub(super) async fn look(&self) -> anyhow::Result<RedisUse> {
+        let mut connection = self.0.clone();
+        let text: String =
+            redis::cmd("INFO").arg("all").query_async(&mut connection).await.context("INFO failed")?;
+        Ok(read_info(&text))
+    }
+}
+
+fn read_info(text: &str) -> RedisUse {
+    let fields: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
+    let number =
+        |name: &str| fields.get(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or_default();
+    let seconds =
+        |name: &str| fields.get(name).and_then(|value| value.parse::<f64>().ok()).unwrap_or_default();
+    let calls = fields.iter().filter_map(|(name, value)| {
+        let calls = value.strip_prefix("calls=")?.split(',').next()?.parse().ok()?;
+        Some((name.strip_prefix("cmdstat_")?.to_owned(), calls))
+    });
+    let named = |kind: &str, version: &str| fields.get(version).map(|version| format!("{kind} {version}"));
+    RedisUse {
+        cpu: Duration::from_secs_f64(seconds("used_cpu_user") + seconds("used_cpu_sys")),
+        commands: number("total_commands_processed"),
+        reads: number("total_reads_processed"),
+        bytes_in: number("total_net_input_bytes"),
+        bytes_out: number("total_net_output_bytes"),
+        memory: number("used_memory"),
+        peak_memory: number("used_memory_peak"),
+        by_command: calls.collect(),
+        // Valkey also says which Redis it is compatible with.
+        server: named("Valkey", "valkey_version")
+            .or_else(|| named("Redis", "redis_version"))
+            .unwrap_or_default(),
+        append_only: number("aof_enabled") == 1,
+    }
+}
+
+/// One look at everything.
+#[derive(Clone, Debug)]
+pub(super) struct Look {
+    pub(super) at: Instant,
+    pub(super) api: Option<ProcessUse>,
+    pub(super) workers: Option<ProcessUse>,
+    pub(super) bench: ProcessUse,
+    pub(super) redis: Option<RedisUse>,
+}
+
+/// The sum over some processes; none where there are none.
+pub(super) fn sum(pids: impl Iterator<Item = u32>) -> anyhow::Result<Option<ProcessUse>> {
+    let mut sum = None;
+    for pid in pids {
+        let one = ProcessUse::of(pid)?;
+        let total: &mut ProcessUse = sum.get_or_insert_default();
+        total.cpu += one.cpu;
+        total.rss += one.rss;
+        total.peak_rss += one.peak_rss;
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_used_something() {
+        let mut sum = 0_u64;
+        while ProcessUse::of(std::process::id()).unwrap().cpu.is_zero() {
+            sum = (0..1_000_000).fold(sum, u64::wrapping_add);
+        }
+        let used = ProcessUse::of(std::process::id()).unwrap();
+        assert!(used.rss > 0 && used.peak_rss >= used.rss, "{used:?} {sum}");
+        assert!(ProcessUse::of(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn info_is_read() {
+        let used = read_info(
+            "# Server\r\nredis_version:7.0.15\r\nused_cpu_sys:1.5\r\nused_cpu_user:0.25\r\n\
+             cmdstat_xadd:calls=7,usec=3,usec_per_call=0.4\r\ntotal_commands_processed:9\r\naof_enabled:1\r\n",
+        );
+        assert_eq!((used.server.as_str(), used.commands, used.by_command["xadd"]), ("Redis 7.0.15", 9, 7));
+        assert_eq!((used.cpu, used.append_only), (Duration::from_millis(1750), true));
+    }
+}

@@ -1,0 +1,123 @@
+//! Runs the floor beside the real thing.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+use super::floor::ended_id;
+use super::http::Target;
+use super::measure::{Look, ProcessUse, RedisProbe, sum};
+use super::report::{Calls, Cost, Phase, Ratios, Reference, per};
+use super::run::{Polls, Run, Submits};
+use super::service::{Child, start_redis};
+use crate::redis_server::RedisServer;
+
+/// How long the floor may take to start, with its records written.
+const START: Duration = Duration::from_secs(120);
+/// How long the calls may take.
+const CALLS: Duration = Duration::from_secs(600);
+
+/// The bare handlers, with a Redis of their own.
+pub(super) struct Floor {
+    server: Child,
+    target: Target,
+    probe: RedisProbe,
+    ended: u64,
+    redis: RedisServer,
+    _folder: TempDir,
+}
+
+impl Floor {
+    /// Starts them, and warms them up.
+    pub(super) async fn start(run: &Run<'_>) -> anyhow::Result<Self> {
+        let settings = run.settings;
+        let folder = tempfile::tempdir().context("no folder for Redis")?;
+        let redis = start_redis(&folder, settings.append_only)?;
+        let (url, ended) = (redis.url(), settings.jobs);
+        let (records, bytes) = (ended.to_string(), settings.result_bytes.to_string());
+        let args =
+            ["bench-floor", "serve", "--redis-url", &url, "--ended", &records, "--result-bytes", &bytes];
+        let server = Child::start("floor", &args)?;
+        let listening = server.wait_for("listening", START)?;
+        let address = listening["address"].as_str().context("the floor does not say where it is")?;
+        let target = Target::new(&format!("http://{address}"))?;
+        let floor =
+            Self { server, target, probe: RedisProbe::connect(&url).await?, ended, redis, _folder: folder };
+        floor.submit(run, settings.jobs.min(super::WARM_UP)).await?;
+        floor.poll(run, settings.jobs.min(super::WARM_UP)).await?;
+        Ok(floor)
+    }
+
+    async fn look(&self) -> anyhow::Result<Look> {
+        Ok(Look {
+            at: Instant::now(),
+            api: sum(std::iter::once(self.server.id()))?,
+            workers: None,
+            bench: ProcessUse::of(std::process::id())?,
+            redis: Some(self.probe.look().await?),
+        })
+    }
+
+    /// The same submits.
+    pub(super) async fn submit(&self, run: &Run<'_>, requests: u64) -> anyhow::Result<Phase> {
+        let submits = Submits::new(run, &self.target, requests);
+        let before = self.look().await?;
+        let outcome = run.closed("floor: submit", &self.target, run.clients(), requests, &submits).await?;
+        Ok(Phase::new(&outcome, &before, &self.look().await?))
+    }
+
+    /// The same polls.
+    pub(super) async fn poll(&self, run: &Run<'_>, requests: u64) -> anyhow::Result<Phase> {
+        let ids: Vec<_> = (0..self.ended).map(ended_id).collect();
+        let polls = Polls { target: &self.target, ids: &ids, ends: RefCell::default(), read: false };
+        let before = self.look().await?;
+        let outcome = run.closed("floor: poll", &self.target, run.clients(), requests, &polls).await?;
+        Ok(Phase::new(&outcome, &before, &self.look().await?))
+    }
+
+    /// Stops them.
+    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+        self.server.stop()?;
+        self.redis.process.signal(crate::process::Signal::TERM);
+        self.redis.process.wait(Duration::from_secs(30)).context("the floor's Redis does not stop")?;
+        Ok(())
+    }
+}
+
+/// The bare calls of the provider, as many at once as the workers make.
+pub(super) fn call(run: &Run<'_>) -> anyhow::Result<Calls> {
+    let settings = run.settings;
+    let (url, calls) = (format!("http://{}/v1/completions", run.provider.address), settings.jobs.to_string());
+    let concurrency = (settings.workers * settings.worker_concurrency).to_string();
+    let bytes = settings.prompt_bytes.to_string();
+    let args = ["bench-floor", "call", "--url", &url, "--calls", &calls, "--concurrency", &concurrency];
+    let args: Vec<&str> = args.into_iter().chain(["--prompt-bytes", &bytes]).collect();
+    let said = Child::start("calls", &args)?.wait_for("called", CALLS)?;
+    let number = |name: &str| said[name].as_f64().unwrap_or_default();
+    Ok(Calls {
+        per_second: per(settings.jobs, number("seconds")),
+        cpu_us: number("cpu_seconds") * 1e6 * per(1, super::report::float(settings.jobs)),
+    })
+}
+
+/// Ours against the floor's.
+pub(super) fn compare(
+    (submit, poll, drain): (&Phase, &Phase, &Cost),
+    (floor_submit, floor_poll, call): (Phase, Phase, Calls),
+) -> Reference {
+    let share = |ours: f64, floor: f64| if floor > 0.0 { ours / floor } else { 0.0 };
+    let cpu =
+        |ours: Option<f64>, floor: Option<f64>| share(ours.unwrap_or_default(), floor.unwrap_or_default());
+    let redis = |phase: &Phase| phase.cost.redis.as_ref().map(|redis| redis.cpu_us);
+    let ratios = Ratios {
+        submit_throughput: share(submit.per_second, floor_submit.per_second),
+        poll_throughput: share(poll.per_second, floor_poll.per_second),
+        api_cpu_per_submit: cpu(submit.cost.api_cpu_us, floor_submit.cost.api_cpu_us),
+        api_cpu_per_poll: cpu(poll.cost.api_cpu_us, floor_poll.cost.api_cpu_us),
+        redis_cpu_per_submit: cpu(redis(submit), redis(&floor_submit)),
+        worker_cpu_per_job: cpu(drain.worker_cpu_us, Some(call.cpu_us)),
+    };
+    Reference { submit: floor_submit, poll: floor_poll, call, ratios }
+}

@@ -1,0 +1,325 @@
+//! One run: its service, its provider, and the pieces that its phases are made of.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
+use hermod_queue::{Admin, Store};
+use hermod_types::JobId;
+use http_body_util::Full;
+use hyper::{Request, StatusCode};
+use tokio::time::sleep;
+
+use super::http::Target;
+use super::jobs::{Job, Requests};
+use super::load::{Closed, Exchange, Outcome};
+use super::measure::{Look, ProcessUse, RedisProbe, sum};
+use super::provider::Provider;
+use super::service::{Child, Service};
+use super::settings::Settings;
+use crate::spinner::progress;
+
+/// With no sign of progress for so long, something is wrong.
+const STALL: Duration = Duration::from_secs(60);
+/// How often it is looked how far jobs have come.
+const TICK: Duration = Duration::from_millis(2);
+
+/// One run of the bench.
+pub(super) struct Run<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) target: Target,
+    pub(super) requests: Requests,
+    pub(super) provider: Provider,
+    /// None where a running service is loaded.
+    pub(super) service: Option<Service>,
+    pub(super) probe: Option<RedisProbe>,
+    next_number: Cell<u64>,
+    started: (Instant, SystemTime),
+}
+
+/// A job that was accepted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Accepted {
+    /// The number in its prompt.
+    pub(super) number: u64,
+    pub(super) id: JobId,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With a result, stored at this time in milliseconds since the Unix epoch.
+    Completed(u64),
+    /// With an error.
+    Failed,
+}
+
+impl<'a> Run<'a> {
+    /// Starts what the settings ask for.
+    pub(super) async fn start(settings: &'a Settings) -> anyhow::Result<Self> {
+        let requests = Requests::new(&settings.model, settings.prompt_bytes);
+        let provider =
+            Provider::start(settings.provider_listen, &requests, numbers(settings), settings.result_bytes)?;
+        provider.set_latency(Duration::from_millis(settings.latency_ms));
+        let service = match &settings.url {
+            Some(_) => None,
+            None => Some(Service::start(settings, &format!("http://{}", provider.address))?),
+        };
+        let url = service.as_ref().map_or(settings.url.as_deref(), |service| Some(&service.url));
+        let target = Target::new(url.unwrap_or_default())?;
+        let redis_url =
+            service.as_ref().map_or(settings.redis_url.as_deref(), |service| Some(&service.redis_url));
+        let probe = match redis_url {
+            Some(url) => Some(RedisProbe::connect(url).await?),
+            None => None,
+        };
+        let started = (Instant::now(), SystemTime::now());
+        Ok(Self { settings, target, requests, provider, service, probe, next_number: Cell::new(0), started })
+    }
+
+    /// Milliseconds since the Unix epoch at `at`.
+    pub(super) fn epoch_ms(&self, at: Instant) -> f64 {
+        let since = self.started.1.duration_since(UNIX_EPOCH).unwrap_or_default();
+        (since + at.saturating_duration_since(self.started.0)).as_secs_f64() * 1000.0
+    }
+
+    /// What everything has used so far.
+    pub(super) async fn look(&self) -> anyhow::Result<Look> {
+        let pids = |children: &[Child]| sum(children.iter().map(Child::id));
+        let service = self.service.as_ref();
+        let redis = match &self.probe {
+            Some(probe) => Some(probe.look().await?),
+            None => None,
+        };
+        Ok(Look {
+            at: Instant::now(),
+            api: service.map_or(Ok(None), |service| pids(std::slice::from_ref(&service.api)))?,
+            workers: service.map_or(Ok(None), |service| pids(&service.workers))?,
+            bench: ProcessUse::of(std::process::id())?,
+            redis,
+        })
+    }
+
+    /// Numbers for so many jobs; the first of them.
+    pub(super) fn take_numbers(&self, count: u64) -> u64 {
+        self.next_number.replace(self.next_number.get() + count)
+    }
+
+    /// The queue of the service of our own.
+    pub(super) fn store(&self) -> anyhow::Result<Store> {
+        let service = self.service.as_ref().context("there is no service of our own")?;
+        Ok(Store::new(&service.redis_url.parse()?)?)
+    }
+
+    /// A closed loop.
+    pub(super) async fn closed(
+        &self,
+        what: &str,
+        target: &Target,
+        (clients, pause): (usize, Duration),
+        requests: u64,
+        exchange: &impl Exchange,
+    ) -> anyhow::Result<Outcome> {
+        let done = Cell::new(0);
+        let text = || format!("{what}: {} of {requests}", done.get());
+        progress(text, Closed { target, clients, requests, pause, done: &done }.run(exchange)).await
+    }
+
+    /// Submits jobs in a closed loop.
+    pub(super) async fn submit(&self, what: &str, count: u64) -> anyhow::Result<(Vec<Accepted>, Outcome)> {
+        let submits = Submits::new(self, &self.target, count);
+        let outcome = self.closed(what, &self.target, self.clients(), count, &submits).await?;
+        let accepted = submits.accepted();
+        ensure!(
+            !accepted.is_empty(),
+            "no job was accepted: {}",
+            outcome.first_failure.as_deref().unwrap_or("no reason given")
+        );
+        Ok((accepted, outcome))
+    }
+
+    /// Polls each of `ids` once, in a closed loop; how each ended, none for one that has not.
+    pub(super) async fn poll(
+        &self,
+        what: &str,
+        ids: &[JobId],
+    ) -> anyhow::Result<(Vec<Option<End>>, Outcome)> {
+        let polls =
+            Polls { target: &self.target, ids, ends: RefCell::new(vec![None; ids.len()]), read: true };
+        let count = u64::try_from(ids.len())?;
+        let outcome = self.closed(what, &self.target, self.clients(), count, &polls).await?;
+        Ok((polls.ends.into_inner(), outcome))
+    }
+
+    /// The clients of a closed loop, which do not pause.
+    pub(super) fn clients(&self) -> (usize, Duration) {
+        (self.settings.concurrency, Duration::ZERO)
+    }
+
+    /// Waits until the provider has received so many jobs in all.
+    pub(super) async fn received(&self, what: &str, wanted: u64) -> anyhow::Result<()> {
+        let wait = async {
+            let (mut last, mut since) = (0, Instant::now());
+            loop {
+                let received = self.provider.receipts.received();
+                if received >= wanted {
+                    return Ok(());
+                }
+                if received > last {
+                    (last, since) = (received, Instant::now());
+                }
+                if since.elapsed() > STALL {
+                    bail!("{received} of {wanted} jobs reached the provider, and none more for {STALL:?}");
+                }
+                sleep(TICK).await;
+            }
+        };
+        progress(|| format!("{what}: {} of {wanted}", self.provider.receipts.received()), wait).await
+    }
+
+    /// Waits until nothing waits or runs in the queue of our own.
+    pub(super) async fn drained(&self, what: &str) -> anyhow::Result<()> {
+        let (mut admin, left) = (Admin::new(&self.store()?), Cell::new(0));
+        let wait = async {
+            let (mut last, mut since) = (u64::MAX, Instant::now());
+            loop {
+                let stats = admin.stats().await?;
+                left.set(stats.waiting + stats.running);
+                if left.get() == 0 {
+                    return Ok(());
+                }
+                if left.get() < last {
+                    (last, since) = (left.get(), Instant::now());
+                }
+                if since.elapsed() > STALL {
+                    bail!("{} jobs do not end, and none has for {STALL:?}", left.get());
+                }
+                sleep(TICK).await;
+            }
+        };
+        progress(|| format!("{what}: {} left", left.get()), Box::pin(wait)).await
+    }
+
+    /// Polls until all have ended, however long that takes while some do.
+    pub(super) async fn ended(&self, what: &str, jobs: &[Accepted]) -> anyhow::Result<Vec<Option<End>>> {
+        let mut ends = vec![None; jobs.len()];
+        let mut since = Instant::now();
+        loop {
+            let left: Vec<usize> = (0..jobs.len()).filter(|index| ends.get(*index) == Some(&None)).collect();
+            let ids: Vec<JobId> =
+                left.iter().filter_map(|index| jobs.get(*index)).map(|job| job.id).collect();
+            let (found, _) = self.poll(what, &ids).await?;
+            let mut new = 0;
+            for (index, end) in left.iter().zip(found) {
+                if let Some(slot) = ends.get_mut(*index) {
+                    new += usize::from(end.is_some());
+                    *slot = end;
+                }
+            }
+            if new > 0 {
+                since = Instant::now();
+            }
+            if new == left.len() || since.elapsed() > STALL {
+                return Ok(ends);
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// How many numbers a run may need.
+fn numbers(settings: &Settings) -> u64 {
+    let scenarios = settings.in_flight.unwrap_or(0) + settings.waiting.unwrap_or(0);
+    // Warm-up and closed loop, both also of the floor, and the submits behind those that wait, are no more than that.
+    5 * settings.jobs + settings.rate * settings.rate_seconds + scenarios
+}
+
+/// Submits, each with a number of its own.
+pub(super) struct Submits<'a> {
+    run: &'a Run<'a>,
+    target: &'a Target,
+    first: u64,
+    ids: RefCell<Vec<Option<JobId>>>,
+}
+
+impl<'a> Submits<'a> {
+    /// So many of them.
+    pub(super) fn new(run: &'a Run<'a>, target: &'a Target, count: u64) -> Self {
+        let ids = RefCell::new(vec![None; usize::try_from(count).unwrap_or_default()]);
+        Self { run, target, first: run.take_numbers(count), ids }
+    }
+
+    /// Those that were accepted.
+    pub(super) fn accepted(self) -> Vec<Accepted> {
+        let numbered = (self.first..).zip(self.ids.into_inner());
+        numbered.filter_map(|(number, id)| Some(Accepted { number, id: id? })).collect()
+    }
+
+    /// The number in the prompt of the request of this index.
+    pub(super) fn number(&self, index: u64) -> u64 {
+        self.first + index
+    }
+}
+
+impl Exchange for Submits<'_> {
+    fn request(&self, index: u64) -> Request<Full<Bytes>> {
+        self.target.submit(self.run.requests.body(self.number(index)))
+    }
+
+    fn answer(&self, index: u64, status: StatusCode, body: &[u8]) -> Result<(), String> {
+        if status != StatusCode::ACCEPTED {
+            return Err(unexpected(status, body));
+        }
+        let id = Job::read(body)?.parsed_id()?;
+        if let Some(slot) = self.ids.borrow_mut().get_mut(usize::try_from(index).unwrap_or(usize::MAX)) {
+            *slot = Some(id);
+        }
+        Ok(())
+    }
+}
+
+/// Polls of each id in turn, and from the first again.
+pub(super) struct Polls<'a> {
+    pub(super) target: &'a Target,
+    pub(super) ids: &'a [JobId],
+    pub(super) ends: RefCell<Vec<Option<End>>>,
+    /// Whether answers are jobs, and are read.
+    pub(super) read: bool,
+}
+
+impl Polls<'_> {
+    fn index(&self, number: u64) -> usize {
+        usize::try_from(number).unwrap_or_default() % self.ids.len().max(1)
+    }
+}
+
+impl Exchange for Polls<'_> {
+    fn request(&self, number: u64) -> Request<Full<Bytes>> {
+        self.ids.get(self.index(number)).map_or_else(Request::default, |id| self.target.poll(id))
+    }
+
+    fn answer(&self, number: u64, status: StatusCode, body: &[u8]) -> Result<(), String> {
+        if status != StatusCode::OK && status != StatusCode::ACCEPTED {
+            return Err(unexpected(status, body));
+        }
+        if !self.read {
+            return Ok(());
+        }
+        let job = Job::read(body)?;
+        let end = match (job.status, job.completed_ms()) {
+            ("completed", Some(at)) => Some(End::Completed(at)),
+            ("failed", _) => Some(End::Failed),
+            _ => None,
+        };
+        if let Some(slot) = self.ends.borrow_mut().get_mut(self.index(number)) {
+            *slot = end;
+        }
+        Ok(())
+    }
+}
+
+fn unexpected(status: StatusCode, body: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(body).chars().take(300).collect();
+    format!("{status}: {text}")
+}

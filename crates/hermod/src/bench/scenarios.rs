@@ -1,0 +1,144 @@
+//! What a run does only when asked: many pollers of one job, many jobs in flight, many jobs that wait.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use hermod_queue::{NewJob, Queue, QueueSettings, Submission};
+use hermod_types::{JobId, Target as Model, Ttl};
+use tokio_util::task::TaskTracker;
+
+use super::phases::memory_per_job;
+use super::report::{Cost, Drain, InFlight, Phase, Pollers, Waiting, per};
+use super::run::{Polls, Run};
+use crate::spinner::progress;
+
+/// What a client waits at least between two polls, as the API tells it.
+const POLL_PAUSE: Duration = Duration::from_millis(200);
+/// Polls of each client.
+const POLLS_EACH: u64 = 40;
+/// How long a worker that has just started is left alone before its memory counts as that of an idle one.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Submits under way while jobs are put straight into the queue.
+const FILLING: usize = 512;
+
+/// Many clients poll one job that has ended.
+pub(super) async fn pollers(run: &Run<'_>, clients: usize, ended: JobId) -> anyhow::Result<Pollers> {
+    let requests = u64::try_from(clients)? * POLLS_EACH;
+    let ids = [ended];
+    let polls = async |what: &str, pause: Duration| {
+        let polls = Polls { target: &run.target, ids: &ids, ends: RefCell::new(vec![None]), read: false };
+        let before = run.look().await?;
+        let outcome = run.closed(what, &run.target, (clients, pause), requests, &polls).await?;
+        anyhow::Ok(Phase::new(&outcome, &before, &run.look().await?))
+    };
+    Ok(Pollers {
+        clients,
+        pause_ms: u64::try_from(POLL_PAUSE.as_millis())?,
+        paced: polls("pollers, paced", POLL_PAUSE).await?,
+        flat_out: polls("pollers, flat out", Duration::ZERO).await?,
+    })
+}
+
+/// One worker with many jobs in flight on a slow provider.
+pub(super) async fn in_flight(run: &mut Run<'_>, jobs: u64) -> anyhow::Result<InFlight> {
+    let service = run.service.as_mut().context("there is no service of our own")?;
+    service.start_workers(1, jobs)?;
+    let slow = Duration::from_secs(run.settings.in_flight_seconds);
+    run.provider.set_latency(slow);
+    tokio::time::sleep(SETTLE).await;
+    let idle = run.look().await?.workers.unwrap_or_default();
+    let (received, started) = (run.provider.receipts.received(), Instant::now());
+    let (accepted, _) = run.submit("in flight: submit", jobs).await?;
+    run.received("in flight: claimed", received + u64::try_from(accepted.len())?).await?;
+    let before = run.look().await?;
+    progress(|| "in flight: all wait".to_owned(), tokio::time::sleep(slow / 3)).await;
+    let after = run.look().await?;
+    ensure!(
+        started.elapsed() < slow,
+        "--in-flight: the first jobs ended before the last were under way; give --in-flight-seconds more"
+    );
+    run.drained("in flight: jobs end").await?;
+    run.provider.set_latency(Duration::from_millis(run.settings.latency_ms));
+    if let Some(service) = &mut run.service {
+        service.stop_workers()?;
+    }
+    let watched = after.at.saturating_duration_since(before.at).as_secs_f64();
+    let percent = |cpu: Duration| 100.0 * cpu.as_secs_f64() / watched;
+    let worker = |look: &super::measure::Look| look.workers.unwrap_or_default();
+    let redis_cpu =
+        |look: &super::measure::Look| look.redis.as_ref().map_or(Duration::ZERO, |redis| redis.cpu);
+    Ok(InFlight {
+        jobs,
+        memory_per_job: per(worker(&after).rss.saturating_sub(idle.rss), super::report::float(jobs)),
+        worker_memory: worker(&after).rss,
+        worker_cpu_percent: percent(worker(&after).cpu.saturating_sub(worker(&before).cpu)),
+        redis_cpu_percent: percent(redis_cpu(&after).saturating_sub(redis_cpu(&before))),
+    })
+}
+
+/// Submits, polls and runs as many jobs as the run has, in front of and behind many that wait. `ended` are polled.
+pub(super) async fn waiting(run: &mut Run<'_>, jobs: u64, ended: &[JobId]) -> anyhow::Result<Waiting> {
+    let empty = run.look().await?;
+    fill(run, jobs).await?;
+    let filled = run.look().await?;
+    let (_, outcome) = run.submit("many wait: submit", run.settings.jobs).await?;
+    let submit = Phase::new(&outcome, &filled, &run.look().await?);
+
+    let before = run.look().await?;
+    let (_, outcome) = run.poll("many wait: poll", ended).await?;
+    let poll = Phase::new(&outcome, &before, &run.look().await?);
+
+    let (settings, received) = (run.settings, run.provider.receipts.received());
+    let service = run.service.as_mut().context("there is no service of our own")?;
+    service.start_workers(settings.workers, u64::try_from(settings.worker_concurrency)?)?;
+    // The check that workers make when they start, of each record, is over with the first of these.
+    let first = received + settings.jobs.min(jobs / 2);
+    run.received("many wait: drain", first).await?;
+    let (before, since, from) = (run.look().await?, Instant::now(), run.provider.receipts.received());
+    run.received("many wait: drain", from + settings.jobs.min(jobs / 2)).await?;
+    let drained = run.provider.receipts.received() - from;
+    let (seconds, after) = (since.elapsed().as_secs_f64(), run.look().await?);
+    let drain = Drain {
+        jobs: drained,
+        seconds,
+        per_second: per(drained, seconds),
+        cost: Cost::between(&before, &after, drained),
+    };
+    let memory_per_job = memory_per_job(&empty, &filled, usize::try_from(jobs)?);
+    Ok(Waiting { jobs, memory_per_job, submit, poll, drain })
+}
+
+/// Puts jobs into the queue without the API, which would take its time.
+async fn fill(run: &Run<'_>, jobs: u64) -> anyhow::Result<()> {
+    let tasks = TaskTracker::new();
+    let queue = Queue::spawn(&run.store()?, &QueueSettings::default(), &tasks);
+    let targets: Vec<Model> = vec![run.settings.model.parse()?];
+    let ttl = Ttl::from_seconds(3600).context("a time to live of an hour")?;
+    let (first, done) = (run.take_numbers(jobs), Cell::new(0_u64));
+    let submit = async |number| {
+        let id = queue.new_id();
+        let body = run.requests.members(number);
+        let job = NewJob { id, targets: targets.clone(), body, ttl, owner: None };
+        let submission = queue.submit(job).await?;
+        ensure!(submission == Submission::Accepted, "Redis did not take a job: {submission:?}");
+        done.set(done.get() + 1);
+        Ok(())
+    };
+    let all = async {
+        let mut running = FuturesUnordered::new();
+        for number in first..first + jobs {
+            if running.len() >= FILLING {
+                running.next().await.unwrap_or(Ok(()))?;
+            }
+            running.push(submit(number));
+        }
+        while let Some(submitted) = running.next().await {
+            submitted?;
+        }
+        anyhow::Ok(())
+    };
+    progress(|| format!("many wait: {} of {jobs} put in", done.get()), all).await
+}

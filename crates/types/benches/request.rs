@@ -1,0 +1,55 @@
+//! What is pure on a submit's way in and a result's way out: reading and checking a request, and composing a result,
+//! with bodies of 1 KB, 64 KB and 1 MB.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use hermod_types::{CompletionExtra, CompletionRequest, Journal, RawObject, Target, compose_completion};
+
+const SIZES: [(&str, usize); 3] = [("1 KB", 1 << 10), ("64 KB", 64 << 10), ("1 MB", 1 << 20)];
+
+/// Words with a line break and a quote now and then, as prompts have them.
+fn text(bytes: usize) -> String {
+    "Say \"this\",\n and many more words. ".chars().cycle().take(bytes).collect()
+}
+
+fn parse(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("parse a request");
+    for (name, bytes) in SIZES {
+        let text = serde_json::Value::from(text(bytes));
+        let body = format!(
+            r#"{{"model":"openai/gpt-3.5-turbo-instruct","prompt":{text},"max_tokens":256,"temperature":0.7}}"#
+        );
+        group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap_or_default()));
+        group.bench_with_input(BenchmarkId::from_parameter(name), body.as_bytes(), |bencher, body| {
+            bencher.iter(|| CompletionRequest::parse(black_box(body)));
+        });
+    }
+    group.finish();
+}
+
+fn compose(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("compose a result");
+    let Ok(target) = "openai/gpt-3.5-turbo-instruct".parse::<Target>() else { return };
+    for (name, bytes) in SIZES {
+        let text = serde_json::Value::from(text(bytes));
+        let answer = format!(
+            r#"{{"id":"cmpl-1","object":"text_completion","created":1730000000,"model":"gpt","choices":[{{"text":{text},"index":0,"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}}}}"#
+        );
+        group.throughput(Throughput::Bytes(u64::try_from(answer.len()).unwrap_or_default()));
+        group.bench_with_input(BenchmarkId::from_parameter(name), answer.as_str(), |bencher, answer| {
+            bencher.iter(|| {
+                let object: RawObject<'_> = serde_json::from_str(black_box(answer)).ok()?;
+                Some(compose_completion(&object, &CompletionExtra::new(&target, 412, 0, &Journal::default())))
+            });
+        });
+    }
+    group.finish();
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    parse(&mut criterion);
+    compose(&mut criterion);
+    criterion.final_summary();
+}

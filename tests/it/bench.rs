@@ -1,0 +1,119 @@
+//! The benchmark: a small run ends, counts every job, and reports what cannot be otherwise. Nothing here is timed.
+
+use hermod_tests::{Cluster, binary, redis_binary};
+use serde_json::Value;
+
+struct Ran {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+    report: Option<Value>,
+}
+
+/// Runs `hermod bench`, and reads its report.
+async fn bench(args: &[&str]) -> Ran {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let mut command = std::process::Command::new(binary("hermod"));
+    command.arg("bench").args(args).arg("--json").arg(&file).env("REDIS_SERVER", redis_binary());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let report = std::fs::read(&file).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    Ran { status: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr), report }
+}
+
+fn number(report: &Value, path: &str) -> f64 {
+    report.pointer(path).and_then(Value::as_f64).ok_or_else(|| format!("{path} in {report:#}")).unwrap()
+}
+
+#[tokio::test]
+async fn a_run_of_its_own_counts_every_job_and_what_it_costs() {
+    let args = ["--jobs", "300", "--concurrency", "8", "--rate", "100", "--rate-seconds", "1", "--reference"];
+    let more = ["--in-flight", "20", "--in-flight-seconds", "3", "--waiting", "400", "--pollers", "5"];
+    let all: Vec<&str> = args.into_iter().chain(more).collect();
+    let ran = bench(&all).await;
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let report = ran.report.unwrap();
+
+    assert_eq!(
+        report["jobs"],
+        serde_json::json!({"accepted": 400, "completed": 400, "failed": 0, "lost": 0, "doubled": 0})
+    );
+    for (path, requests) in [
+        ("/submit", 300.0),
+        ("/poll", 300.0),
+        ("/open_loop/submit", 100.0),
+        ("/reference/submit", 300.0),
+        ("/reference/poll", 300.0),
+        ("/pollers/paced", 200.0),
+        ("/waiting/submit", 300.0),
+    ] {
+        assert_eq!(number(&report, &format!("{path}/requests")), requests, "{path}");
+        assert_eq!(number(&report, &format!("{path}/failed")), 0.0, "{path}");
+        let at = |quantile: &str| number(&report, &format!("{path}/latency_ms/{quantile}"));
+        assert!(at("p50") > 0.0 && at("p50") <= at("p99") && at("p99") <= at("max"), "{path}");
+    }
+    // A submit and a run need some commands, and a record is no smaller than what it holds.
+    assert!(number(&report, "/submit/cost/redis/by_command/xadd") >= 1.0);
+    assert!(number(&report, "/life/redis/commands") > 2.0);
+    assert!(number(&report, "/life/redis/cpu_us") > 0.0);
+    assert!(number(&report, "/life/redis/bytes_in") > 1024.0 * 2.0);
+    assert!(number(&report, "/memory_per_job/waiting") > 1024.0);
+    assert!(number(&report, "/memory_per_job/ended") > 1024.0);
+    // One poll is one HMGET, whoever polls what.
+    for path in ["/poll", "/pollers/paced", "/pollers/flat_out"] {
+        let hmget = number(&report, &format!("{path}/cost/redis/by_command/hmget"));
+        assert!(hmget > 0.0 && hmget <= 1.05, "{path}: {hmget}");
+    }
+    // What is stored has been received before, and was due before that.
+    let open = |path: &str| number(&report, &format!("/open_loop/{path}"));
+    assert!(open("pickup_ms/p50") > 0.0 && open("pickup_ms/p50") <= open("stored_ms/p50") + 1.0);
+    assert!(number(&report, "/in_flight/worker_memory") > 0.0);
+    assert!(number(&report, "/reference/ratios/submit_throughput") > 0.0);
+    for word in ["submits a second", "worker CPU µs a job", "0 lost, 0 doubled", "in flight", "many wait"] {
+        assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_running_service_is_loaded_from_outside() {
+    let cluster = Cluster::start().await;
+    let redis_url = cluster.direct_redis_url();
+    let common = ["--url", &cluster.api.url, "--jobs", "200", "--rate", "50", "--rate-seconds", "1"];
+    let args: Vec<&str> =
+        common.into_iter().chain(["--redis-url", &redis_url, "--model", "demo/echo"]).collect();
+    let ran = bench(&args).await;
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let report = ran.report.unwrap();
+    assert_eq!(number(&report, "/jobs/completed"), 250.0);
+    assert!(number(&report, "/drain/cost/redis/commands") > 1.0);
+    assert!(report["submit"]["cost"].get("api_cpu_us").is_none(), "nothing is known of its processes");
+
+    let failing: Vec<&str> = common.into_iter().chain(["--model", "demo/fail-400"]).collect();
+    let ran = bench(&failing).await;
+    assert_eq!(ran.status, Some(1), "jobs that fail are told by the exit status too");
+    assert_eq!(number(&ran.report.unwrap(), "/jobs/failed"), 250.0);
+    cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_is_said_in_a_sentence() {
+    for (args, sentence) in [
+        (vec!["--url", "http://127.0.0.1:9"], "nothing listens on 127.0.0.1:9"),
+        (vec!["--url", "https://example.com"], "expected http://"),
+        (vec!["--concurrency", "0"], "--concurrency: expected at least 1"),
+        (vec!["--prompt-bytes", "3"], "--prompt-bytes: expected at least 32"),
+        (vec!["--result-bytes", "3"], "--result-bytes: expected at least"),
+        (vec!["--model", "openai/gpt"], "without --url the only provider is bench"),
+        (vec!["--url", "http://127.0.0.1:9", "--in-flight", "5"], "leave out --url"),
+        (
+            vec!["--url", "http://127.0.0.1:9", "--redis-url", "http://:hunter2@x"],
+            "--redis-url: expected redis://",
+        ),
+    ] {
+        let ran = bench(&args).await;
+        assert_eq!(ran.status, Some(1), "{}", ran.stderr);
+        assert!(ran.stderr.starts_with("error: ") && ran.stderr.contains(sentence), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("hunter2") && ran.stderr.trim().lines().count() == 1, "{}", ran.stderr);
+    }
+}
