@@ -12,6 +12,7 @@ use redis::{Commands, Connection};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::redis_nodes::{RedisCluster, RedisNodes, RedisSentinel};
 use crate::{Api, LEASE, Logs, Proxy, binary, eventually, redis_binary};
 
 /// How long what is not being broken may take.
@@ -32,6 +33,8 @@ pub struct Cluster {
     pub worker_ports: Vec<Api>,
     /// The Redis; none while it is down.
     pub redis: Option<RedisServer>,
+    /// Its servers, where it has more than one.
+    pub nodes: Option<RedisNodes>,
     /// What all of the processes have written.
     pub logs: Logs,
     proxy: Option<Proxy>,
@@ -50,6 +53,18 @@ pub struct Builder {
     environment: HashMap<&'static str, String>,
     redis_options: Vec<&'static str>,
     proxied: bool,
+    servers: Servers,
+}
+
+/// What Redis a [`Cluster`] has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// One server.
+    One,
+    /// A Cluster of three nodes.
+    Cluster,
+    /// A primary, a replica and a Sentinel.
+    Sentinel,
 }
 
 impl Default for Builder {
@@ -68,6 +83,7 @@ impl Default for Builder {
             environment: environment.into(),
             redis_options: vec!["--appendonly", "yes", "--appendfsync", "always"],
             proxied: false,
+            servers: Servers::One,
         }
     }
 }
@@ -105,6 +121,13 @@ impl Builder {
     #[must_use]
     pub fn redis_options(mut self, options: &[&'static str]) -> Self {
         self.redis_options.extend(options);
+        self
+    }
+
+    /// What Redis it has; one server unless told.
+    #[must_use]
+    pub fn servers(mut self, servers: Servers) -> Self {
+        self.servers = servers;
         self
     }
 
@@ -151,13 +174,25 @@ impl Builder {
             workers: Vec::new(),
             worker_ports: Vec::new(),
             redis: None,
+            nodes: None,
             logs: Logs::default(),
             calls,
             demo,
             builder: self,
             folder,
         };
-        cluster.start_redis();
+        let redis = cluster.folder.path().join("redis");
+        match cluster.builder.servers {
+            Servers::One => cluster.start_redis(),
+            Servers::Cluster => {
+                let nodes = RedisCluster::start(&redis, &cluster.logs).await;
+                cluster.nodes = Some(RedisNodes::Cluster(nodes));
+            }
+            Servers::Sentinel => {
+                let nodes = RedisSentinel::start(&redis, &cluster.logs).await;
+                cluster.nodes = Some(RedisNodes::Sentinel(nodes));
+            }
+        }
         if cluster.builder.proxied {
             cluster.proxy = Some(Proxy::start(cluster.redis_socket()).await);
         }
@@ -197,6 +232,9 @@ impl Cluster {
 
     /// `REDIS_URL` of its processes.
     pub fn redis_url(&self) -> String {
+        if let Some(nodes) = &self.nodes {
+            return nodes.url();
+        }
         self.proxy
             .as_ref()
             .map_or_else(|| self.direct_redis_url(), |proxy| format!("redis://{}", proxy.address))
@@ -244,6 +282,11 @@ impl Cluster {
         let none: [&str; 0] = [];
         let process = Process::spawn(program, &binary(program), none, &environment, log).unwrap();
         (process, logs)
+    }
+
+    /// Sets an environment variable of the processes that start from now on.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.builder.environment.insert(name, value.to_owned());
     }
 
     /// Starts one more API process; [`Cluster::api`] is the first.
@@ -312,6 +355,27 @@ impl Cluster {
         redis::Client::open(self.direct_redis_url()).unwrap().get_connection().unwrap()
     }
 
+    /// A connection to each server that holds shards.
+    pub fn connections(&self) -> Vec<Connection> {
+        self.nodes.as_ref().map_or_else(|| vec![self.connect()], RedisNodes::connections)
+    }
+
+    /// Its Redis Cluster.
+    pub fn redis_cluster(&mut self) -> &mut RedisCluster {
+        match &mut self.nodes {
+            Some(RedisNodes::Cluster(cluster)) => cluster,
+            _ => panic!("built without servers(Servers::Cluster)"),
+        }
+    }
+
+    /// Its primary, replica and Sentinel.
+    pub fn redis_sentinel(&mut self) -> &mut RedisSentinel {
+        match &mut self.nodes {
+            Some(RedisNodes::Sentinel(sentinel)) => sentinel,
+            _ => panic!("built without servers(Servers::Sentinel)"),
+        }
+    }
+
     /// The value of a metric of the worker at `index`, all labels summed.
     pub async fn worker_metric(&self, index: usize, name: &str) -> f64 {
         let text = self.worker_ports[index].get("/metrics").await.text;
@@ -321,28 +385,28 @@ impl Cluster {
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
-    /// Asserts that nothing waits and nothing is held, and that every record has ended and will expire.
+    /// Asserts that nothing waits and nothing is held in any shard, and that every record has ended and will expire.
     pub async fn assert_drained(&self) {
-        let mut redis = self.connect();
-        eventually("the queue is empty", PATIENCE, async || {
-            let entries: u64 = redis.xlen("{hermod:0}:queue").unwrap();
-            (entries == 0).then_some(())
-        })
-        .await;
-        let pending: (u64, Option<String>, Option<String>, Option<Vec<redis::Value>>) =
-            redis::cmd("XPENDING")
-                .arg("{hermod:0}:queue")
-                .arg("workers")
-                .query(&mut redis)
-                .unwrap_or_default();
-        assert_eq!(pending.0, 0, "nothing is held");
-        let keys: Vec<String> = redis.keys("{hermod:0}:job:*").unwrap();
-        for key in keys {
-            let status: Option<String> = redis.hget(&key, "status").unwrap();
-            let ttl: i64 = redis.pttl(&key).unwrap();
-            // One that expired just now is as good.
-            let ended = matches!(status.as_deref(), Some("completed" | "failed")) && ttl > 0;
-            assert!(ended || ttl == -2, "{key}: {status:?}, expires in {ttl} ms");
+        for mut redis in self.connections() {
+            let queues: Vec<String> = redis.keys("{hermod:*}:queue").unwrap();
+            for queue in queues {
+                eventually("the queue is empty", PATIENCE, async || {
+                    let entries: u64 = redis.xlen(&queue).unwrap();
+                    (entries == 0).then_some(())
+                })
+                .await;
+                let pending: (u64, Option<String>, Option<String>, Option<Vec<redis::Value>>) =
+                    redis::cmd("XPENDING").arg(&queue).arg("workers").query(&mut redis).unwrap_or_default();
+                assert_eq!(pending.0, 0, "nothing is held in {queue}");
+            }
+            let keys: Vec<String> = redis.keys("{hermod:*}:job:*").unwrap();
+            for key in keys {
+                let status: Option<String> = redis.hget(&key, "status").unwrap();
+                let ttl: i64 = redis.pttl(&key).unwrap();
+                // One that expired just now is as good.
+                let ended = matches!(status.as_deref(), Some("completed" | "failed")) && ttl > 0;
+                assert!(ended || ttl == -2, "{key}: {status:?}, expires in {ttl} ms");
+            }
         }
     }
 

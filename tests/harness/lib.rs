@@ -14,16 +14,18 @@ mod cluster;
 mod http;
 mod logs;
 mod proxy;
+mod redis_nodes;
 mod wait;
 
 pub use binaries::{binary, redis_binary};
-pub use cluster::{Builder, Cluster};
+pub use cluster::{Builder, Cluster, Servers};
 pub use hermod::demo::ReceivedCall;
 pub use hermod::pip;
 pub use hermod::process::{Process, Signal};
 pub use http::{Answer, Api};
 pub use logs::Logs;
 pub use proxy::Proxy;
+pub use redis_nodes::{RedisCluster, RedisNode, RedisNodes, RedisSentinel};
 pub use wait::eventually;
 
 use std::time::Duration;

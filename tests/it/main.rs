@@ -14,5 +14,6 @@ mod providers;
 mod python_sdk;
 mod redis_errors;
 mod reliability;
+mod shards;
 mod virtual_keys;
 mod workers;

@@ -4,7 +4,9 @@ use std::time::Duration;
 use actix_web::{App, HttpServer, middleware, web};
 use hermod_queue::{Queue, QueueSettings, Store, Tolerance};
 use hermod_service::{Metrics, Shutdown, watch_redis};
-use hermod_types::Config;
+use hermod_types::{Config, ShardCount};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::BodyLimits;
@@ -14,6 +16,9 @@ use crate::{observe, routes};
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How often the number of shards is written again.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What an API process serves with.
 pub struct Front {
@@ -46,6 +51,9 @@ pub async fn serve(front: Front, listener: TcpListener, shutdown: Shutdown) -> a
     let tasks = TaskTracker::new();
     let watch = tasks.spawn_local(watch_redis(store.clone(), tolerance, shutdown.clone()));
     tasks.spawn_local(metrics.clone().keep_small(shutdown.now.clone()));
+    if queue.shards > ShardCount::ONE {
+        tasks.spawn_local(keep_shards_known(store.clone(), queue.clone(), shutdown.now.clone()));
+    }
     let (config, metrics_data) = (web::Data::new(config), web::Data::new(metrics));
     let store_data = web::Data::new(store.clone());
     let limits = web::Data::new(BodyLimits::new(max_body_bytes, max_memory_bytes));
@@ -86,4 +94,16 @@ pub async fn serve(front: Front, listener: TcpListener, shutdown: Shutdown) -> a
     tasks.wait().await;
     tracing::info!("stopped");
     Ok(watch.await??)
+}
+
+/// Writes the number of shards again should Redis have lost it: a job in a shard that no worker knows of would wait for ever.
+async fn keep_shards_known(store: Store, queue: QueueSettings, stop: CancellationToken) {
+    loop {
+        if let Err(error) = queue.known.raise(&store, queue.shards).await {
+            tracing::debug!(%error, "the number of shards is not written yet");
+        }
+        if stop.run_until_cancelled(sleep(TICK)).await.is_none() {
+            return;
+        }
+    }
 }

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use clap::{Args, value_parser};
-use hermod_queue::{QueueSettings, Store};
+use hermod_queue::{KnownShards, QueueSettings, Store};
 use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdown};
+use hermod_types::{Shard, ShardCount};
 use tokio_util::task::TaskTracker;
 
 use crate::server::{Front, serve};
@@ -20,6 +21,9 @@ pub struct Settings {
     /// Waiting jobs beyond which a submit gets 429; 0 for no limit.
     #[arg(long, env = "HERMOD_QUEUE_LIMIT", default_value_t = 1_000_000, value_name = "JOBS")]
     queue_limit: u64,
+    /// Shards that new jobs are spread over.
+    #[arg(long, env = "HERMOD_SHARDS", default_value_t = 1, value_parser = value_parser!(u16).range(1..=i64::from(Shard::LIMIT)), value_name = "SHARDS")]
+    shards: u16,
     /// The largest body of a submit.
     #[arg(long, env = "HERMOD_MAX_BODY_BYTES", default_value_t = 10 << 20, value_name = "BYTES")]
     max_body_bytes: usize,
@@ -44,7 +48,11 @@ impl Settings {
             config: self.config.load()?,
             max_body_bytes: self.max_body_bytes,
             max_memory_bytes: self.max_memory_bytes,
-            queue: QueueSettings { limit: (self.queue_limit > 0).then_some(self.queue_limit) },
+            queue: QueueSettings {
+                limit: (self.queue_limit > 0).then_some(self.queue_limit),
+                shards: ShardCount::new(self.shards).unwrap_or(ShardCount::ONE),
+                known: KnownShards::default(),
+            },
             grace: Duration::from_secs(self.grace_seconds),
             metrics: Metrics::install()?,
             store: Store::new(&self.redis.redis_url)?,

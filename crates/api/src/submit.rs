@@ -2,7 +2,7 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hermod_queue::{NewJob, Queue, QueueError, Submission};
 use hermod_types::config::VirtualKey;
-use hermod_types::{CompletionRequest, Config, JobView, Target, Ttl};
+use hermod_types::{CompletionRequest, Config, JobId, JobView, Shard, Target, Ttl};
 
 use crate::body::{self, BodyLimits};
 use crate::caller;
@@ -21,9 +21,8 @@ pub(crate) async fn submit(
     let CompletionRequest { targets, body } = CompletionRequest::parse(&body)?;
     check_targets(&targets, &config, key)?;
 
-    let id = queue.new_id();
     let job = NewJob {
-        id,
+        id: JobId::new(Shard::default()),
         targets,
         body,
         ttl: ttl(&request).unwrap_or(config.default_ttl),
@@ -34,7 +33,7 @@ pub(crate) async fn submit(
         Submission::TooLate => {
             Err(ApiError::NotAccepted(QueueError::Unreachable("it answered too late".to_owned())))
         }
-        Submission::Accepted => {
+        Submission::Accepted(id) => {
             metrics::counter!("hermod_jobs_accepted_total").increment(1);
             Ok(HttpResponse::Accepted()
                 .insert_header((LOCATION, format!("/v1/async/completions/{id}")))

@@ -168,7 +168,14 @@ async fn requeue(admin: &mut Admin, ids: &[JobId]) -> anyhow::Result<String> {
 }
 
 fn check(findings: &Findings, repair: bool) -> String {
-    let Findings { records, entries, records_without_entry, entries_without_job, idle_consumers } = findings;
+    let Findings {
+        records,
+        entries,
+        records_without_entry,
+        entries_without_job,
+        idle_consumers,
+        shards_unknown,
+    } = findings;
     let mended = |count: usize, done: &str| match (count, repair) {
         (0, _) => String::new(),
         (_, true) => format!("   {done}"),
@@ -178,9 +185,11 @@ fn check(findings: &Findings, repair: bool) -> String {
         "{records:>8} records, {entries} entries\n\
          {records_without_entry:>8} jobs that wait or run without an entry{}\n\
          {entries_without_job:>8} entries whose job is gone or has ended{}\n\
-         {idle_consumers:>8} workers that are gone and hold nothing{}\n",
+         {idle_consumers:>8} workers that are gone and hold nothing{}\n\
+         {shards_unknown:>8} shards with jobs that no worker knows of{}\n",
         mended(*records_without_entry, "queued again"),
         mended(*entries_without_job, "removed"),
         mended(*idle_consumers, "forgotten"),
+        mended(*shards_unknown, "served from now on"),
     )
 }

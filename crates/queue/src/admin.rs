@@ -1,18 +1,20 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hermod_types::{JobId, Shard};
+use hermod_types::{JobId, Shard, ShardCount};
 use redis::streams::{StreamId, StreamInfoConsumersReply, StreamRangeReply};
 
 use crate::check::{self, Findings};
-use crate::keys::{self, GROUP, Keys};
+use crate::keys::{self, CHECKED, GROUP, Keys, PAUSED};
+use crate::lane::{Call, Lane};
 use crate::script::Scripts;
-use crate::store::{Call, Lane};
+use crate::shards::ShardRoll;
 use crate::{QueueError, Stats, Store};
 
-/// What an operator does with the queue.
+/// What an operator does with the queue: with all shards of it.
 pub struct Admin {
+    pub(crate) store: Store,
     pub(crate) lane: Lane,
-    pub(crate) keys: Keys,
     pub(crate) scripts: Scripts,
 }
 
@@ -57,7 +59,7 @@ pub enum Revived {
 impl Admin {
     /// Acts on the queue in `store`.
     pub fn new(store: &Store) -> Self {
-        Self { lane: store.errand(), keys: Keys::new(Shard::default()), scripts: Scripts::new() }
+        Self { store: store.clone(), lane: store.errand(), scripts: Scripts::new() }
     }
 
     /// How many jobs are in which state.
@@ -65,16 +67,41 @@ impl Admin {
     /// # Errors
     /// If Redis does not answer; likewise for all that follow.
     pub async fn stats(&mut self) -> Result<Stats, QueueError> {
-        Stats::read(&mut self.lane, &self.keys).await
+        let shards = self.shards().await?;
+        Stats::read(&mut self.lane, shards).await
     }
 
-    /// The workers that the group knows; those that are gone among them.
+    /// How many shards are in use.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn shards(&self) -> Result<ShardCount, QueueError> {
+        ShardRoll::new(&self.store).raise(ShardCount::ONE).await
+    }
+
+    /// The workers that the groups know; those that are gone among them.
     ///
     /// # Errors
     /// If Redis does not answer.
     pub async fn workers(&mut self) -> Result<Vec<WorkerState>, QueueError> {
+        let mut all: BTreeMap<String, WorkerState> = BTreeMap::new();
+        for shard in self.shards().await?.shards() {
+            for worker in self.workers_of(&Keys::new(shard)).await? {
+                match all.get_mut(&worker.name) {
+                    Some(known) => {
+                        known.holds += worker.holds;
+                        known.idle = known.idle.min(worker.idle);
+                    }
+                    None => drop(all.insert(worker.name.clone(), worker)),
+                }
+            }
+        }
+        Ok(all.into_values().collect())
+    }
+
+    pub(crate) async fn workers_of(&mut self, keys: &Keys) -> Result<Vec<WorkerState>, QueueError> {
         let mut command = redis::cmd("XINFO");
-        command.arg("CONSUMERS").arg(&self.keys.queue).arg(GROUP);
+        command.arg("CONSUMERS").arg(&keys.queue).arg(GROUP);
         let consumers = match self.lane.run::<StreamInfoConsumersReply>(Call::Command(&command)).await {
             Ok(reply) => reply.consumers,
             // No worker and no job have come yet.
@@ -96,7 +123,7 @@ impl Admin {
     /// If Redis does not answer.
     pub async fn set_paused(&mut self, paused: bool) -> Result<(), QueueError> {
         let mut command = redis::cmd(if paused { "SET" } else { "DEL" });
-        command.arg(&self.keys.paused);
+        command.arg(PAUSED);
         if paused {
             command.arg(1);
         }
@@ -108,7 +135,7 @@ impl Admin {
     /// # Errors
     /// If Redis does not answer.
     pub async fn is_paused(&mut self) -> Result<bool, QueueError> {
-        self.lane.run(Call::Command(redis::cmd("EXISTS").arg(&self.keys.paused))).await
+        self.lane.run(Call::Command(redis::cmd("EXISTS").arg(PAUSED))).await
     }
 
     /// The newest dead letters, up to `most`.
@@ -116,8 +143,18 @@ impl Admin {
     /// # Errors
     /// If Redis does not answer.
     pub async fn dead_letters(&mut self, most: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        let mut all = Vec::new();
+        for shard in self.shards().await?.shards() {
+            all.extend(self.dead_letters_of(shard, most).await?);
+        }
+        all.sort_by_key(|letter| std::cmp::Reverse(letter.at_ms));
+        all.truncate(most);
+        Ok(all)
+    }
+
+    async fn dead_letters_of(&mut self, shard: Shard, most: usize) -> Result<Vec<DeadLetter>, QueueError> {
         let mut command = redis::cmd("XREVRANGE");
-        command.arg(&self.keys.dead).arg("+").arg("-").arg("COUNT").arg(most);
+        command.arg(Keys::new(shard).dead).arg("+").arg("-").arg("COUNT").arg(most);
         let reply: StreamRangeReply = self.lane.run(Call::Command(&command)).await?;
         Ok(reply.ids.into_iter().filter_map(dead_letter).collect())
     }
@@ -127,7 +164,7 @@ impl Admin {
     /// # Errors
     /// If Redis does not answer.
     pub async fn dead_letter(&mut self, id: JobId) -> Result<Option<DeadLetter>, QueueError> {
-        let all = self.dead_letters(usize::from(u16::MAX)).await?;
+        let all = self.dead_letters_of(id.shard(), usize::from(u16::MAX)).await?;
         Ok(all.into_iter().find(|letter| letter.id == id))
     }
 
@@ -137,8 +174,9 @@ impl Admin {
     /// If Redis does not answer.
     pub async fn revive(&mut self, id: JobId) -> Result<Revived, QueueError> {
         let Some(letter) = self.dead_letter(id).await? else { return Ok(Revived::Unknown) };
+        let keys = Keys::new(id.shard());
         let mut script = self.scripts.revive.prepare_invoke();
-        script.key(&self.keys.queue).key(&self.keys.dead).key(keys::job(id));
+        script.key(&keys.queue).key(&keys.dead).key(keys::job(id));
         script.arg(&letter.letter).arg(id.to_string());
         let outcome: i8 = self.lane.run(Call::Script(&script)).await?;
         Ok(match outcome {
@@ -162,7 +200,7 @@ impl Admin {
     /// If Redis does not answer.
     pub async fn check_at_start(&mut self) -> Result<Option<Findings>, QueueError> {
         let mut command = redis::cmd("SET");
-        command.arg(&self.keys.checked).arg(1).arg("NX").arg("EX").arg(check::PAUSE_SECONDS);
+        command.arg(CHECKED).arg(1).arg("NX").arg("EX").arg(check::PAUSE_SECONDS);
         let first: Option<String> = self.lane.run(Call::Command(&command)).await?;
         if first.is_none() {
             return Ok(None);

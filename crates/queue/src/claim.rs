@@ -1,14 +1,14 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hermod_types::JobId;
+use hermod_types::{JobId, Shard};
 use redis::aio::MultiplexedConnection;
-use redis::streams::{StreamAutoClaimReply, StreamId, StreamReadReply};
-use redis::{Cmd, FromRedisValue, Pipeline};
+use redis::streams::{StreamAutoClaimReply, StreamId, StreamInfoGroupsReply, StreamReadReply};
+use redis::{Client, Cmd, FromRedisValue, Pipeline};
 
 use crate::keys::{GROUP, Keys};
-use crate::store::{Call, LONGEST_BLOCK, Lane};
+use crate::lane::{Call, Lane, connect_to};
+use crate::store::LONGEST_BLOCK;
 use crate::{QueueError, Store, WorkerName};
 
 /// Where XAUTOCLAIM starts, and where it says that it has seen all.
@@ -25,29 +25,33 @@ pub struct Entry {
     pub id: JobId,
 }
 
-/// Takes entries out of the queue for one worker: new ones, and those of workers that are gone.
+/// Takes entries out of one shard's queue for one worker: new ones, and those of workers that are gone.
 pub struct Claimer {
     worker: WorkerName,
+    shard: Shard,
     keys: Keys,
     lease: Duration,
     store: Store,
     lane: Lane,
     blocking: Option<MultiplexedConnection>,
-    /// Redis's id of the blocking connection; 0 while there is none.
-    client_id: Arc<AtomicU64>,
+    reader: Reader,
     cursor: String,
 }
 
+/// The server that a blocking connection leads to, and that server's id of it; none while there is none.
+type Reader = Arc<Mutex<Option<(Client, u64)>>>;
+
 impl Claimer {
-    pub(crate) fn new(store: &Store, worker: WorkerName, keys: Keys, lease: Duration) -> Self {
+    pub(crate) fn new(store: &Store, worker: WorkerName, shard: Shard, lease: Duration) -> Self {
         Self {
             worker,
-            keys,
+            shard,
+            keys: Keys::new(shard),
             lease,
-            lane: store.lane(),
+            lane: store.lane(shard),
             store: store.clone(),
             blocking: None,
-            client_id: Arc::default(),
+            reader: Reader::default(),
             cursor: FROM_THE_START.to_owned(),
         }
     }
@@ -71,37 +75,82 @@ impl Claimer {
     /// # Errors
     /// If Redis does not answer, or the group is missing.
     pub async fn claim(&mut self, slots: usize, block: Duration) -> Result<Vec<Entry>, QueueError> {
+        let mut command = self.read_group(slots);
+        command.arg("BLOCK").arg(block_ms(block)).arg("STREAMS").arg(&self.keys.queue).arg(">");
+        let reply: Option<StreamReadReply> = self.wait_for(&command).await?;
+        self.read_entries(reply).await
+    }
+
+    /// Claims up to `slots` new entries that are there already.
+    ///
+    /// # Errors
+    /// If Redis does not answer, or the group is missing.
+    pub async fn claim_waiting(&mut self, slots: usize) -> Result<Vec<Entry>, QueueError> {
+        let mut command = self.read_group(slots);
+        command.arg("STREAMS").arg(&self.keys.queue).arg(">");
+        let reply: Option<StreamReadReply> = self.lane.run(Call::Command(&command)).await?;
+        self.read_entries(reply).await
+    }
+
+    /// Waits up to `block`, at most 3 s, until there is an entry that nobody has claimed, and claims nothing. Says
+    /// whether there is one; it may be another's the next moment.
+    ///
+    /// # Errors
+    /// If Redis does not answer, or the group is missing.
+    pub async fn watch(&mut self, block: Duration) -> Result<bool, QueueError> {
+        let mut command = redis::cmd("XINFO");
+        command.arg("GROUPS").arg(&self.keys.queue);
+        let groups = match self.lane.run::<StreamInfoGroupsReply>(Call::Command(&command)).await {
+            Ok(reply) => reply.groups,
+            Err(QueueError::Unexpected(text)) if text.contains("no such key") => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let group = groups.into_iter().find(|group| group.name == GROUP).ok_or(QueueError::NoGroup)?;
+        let mut command = redis::cmd("XREAD");
+        command.arg("COUNT").arg(1).arg("BLOCK").arg(block_ms(block));
+        command.arg("STREAMS").arg(&self.keys.queue).arg(group.last_delivered_id);
+        let reply: Option<StreamReadReply> = self.wait_for(&command).await?;
+        Ok(reply.is_some_and(|reply| !reply.keys.is_empty()))
+    }
+
+    fn read_group(&self, slots: usize) -> Cmd {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(GROUP).arg(self.worker.as_str()).arg("COUNT").arg(slots);
-        command.arg("BLOCK").arg(block.min(LONGEST_BLOCK).as_millis().max(1).to_string());
-        command.arg("STREAMS").arg(&self.keys.queue).arg(">");
+        command
+    }
+
+    async fn read_entries(&mut self, reply: Option<StreamReadReply>) -> Result<Vec<Entry>, QueueError> {
+        self.entries(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|stream| stream.ids)).await
+    }
+
+    /// Sends a read that blocks, over the connection for those.
+    async fn wait_for<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, QueueError> {
         let had_connection = self.blocking.is_some();
-        let mut outcome = self.read(&command).await;
+        let mut outcome = self.read(command).await;
         if had_connection && outcome.as_ref().is_err_and(QueueError::ends_connection) {
             // It may have broken long ago, while there was no slot to claim for.
-            outcome = self.read(&command).await;
+            outcome = self.read(command).await;
         }
-        self.store.health().note(&outcome, false);
-        let reply: Option<StreamReadReply> = outcome?;
-        self.entries(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|stream| stream.ids)).await
+        self.store.health().note(self.store.part(self.shard), &outcome, false);
+        outcome
     }
 
     async fn read<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, QueueError> {
         let connection = match &mut self.blocking {
             Some(connection) => connection,
             none => {
-                let mut connection = self.store.blocking().await?;
+                let (mut connection, server) = self.store.blocking(self.shard).await?;
                 let client_id = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await?;
-                self.client_id.store(client_id, Ordering::Relaxed);
+                *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some((server, client_id));
                 none.insert(connection)
             }
         };
         let outcome = command.query_async(connection).await.map_err(QueueError::from);
         if outcome.as_ref().is_err_and(QueueError::ends_connection) {
             // The server keeps the read blocked and would give the next entry to nobody, so the connection
-            // is dropped whole.
+            // is dropped whole. The next one leads to where the shard is then.
             self.blocking = None;
-            self.client_id.store(0, Ordering::Relaxed);
+            *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         outcome
     }
@@ -128,9 +177,9 @@ impl Claimer {
         Ok(claimed)
     }
 
-    /// What ends a [`Claimer::claim`] that waits.
+    /// What ends a [`Claimer::claim`] or a [`Claimer::watch`] that waits.
     pub fn unblock(&self) -> Unblock {
-        Unblock { store: self.store.clone(), client_id: Arc::clone(&self.client_id) }
+        Unblock(Arc::clone(&self.reader))
     }
 
     /// The jobs that `ids` stand for. What stands for none is not ours: it is removed, or it would be
@@ -155,24 +204,25 @@ impl Claimer {
     }
 }
 
-/// Ends one claimer's blocked read from outside, so that no entry is on its way to it afterwards.
-pub struct Unblock {
-    store: Store,
-    client_id: Arc<AtomicU64>,
-}
+/// Ends one claimer's blocked read from outside, so that no entry is on its way to it afterwards. Cheap to clone.
+#[derive(Clone)]
+pub struct Unblock(Reader);
 
 impl Unblock {
     /// Makes the read return, if there is one.
     ///
     /// # Errors
-    /// If Redis does not answer; the read then ends at the end of its wait.
+    /// If that server does not answer; the read then ends at the end of its wait.
     pub async fn run(&self) -> Result<(), QueueError> {
-        let client_id = self.client_id.load(Ordering::Relaxed);
-        if client_id == 0 {
-            return Ok(());
-        }
+        let reader = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((server, client_id)) = reader else { return Ok(()) };
         let mut command = redis::cmd("CLIENT");
         command.arg("UNBLOCK").arg(client_id);
-        self.store.errand().run::<()>(Call::Command(&command)).await
+        Ok(command.query_async(&mut connect_to(&server).await?).await?)
     }
+}
+
+/// How long to block, as Redis takes it: 0 would be for ever.
+fn block_ms(block: Duration) -> String {
+    block.min(LONGEST_BLOCK).as_millis().max(1).to_string()
 }

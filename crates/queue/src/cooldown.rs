@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use hermod_types::Shard;
-
-use crate::keys::Keys;
+use crate::keys::COOLDOWNS;
+use crate::lane::{Call, Lane, millis};
 use crate::script::Scripts;
-use crate::store::{Call, Lane, millis};
 use crate::{QueueError, Store};
 
 /// How long one is kept after its end, for a probe to find; after that, anybody may try.
@@ -26,14 +24,13 @@ pub struct Cooldown {
 /// Every worker's cooldowns: one hash in Redis.
 pub struct CooldownBoard {
     lane: Lane,
-    keys: Keys,
     scripts: Scripts,
 }
 
 impl CooldownBoard {
     /// Those in `store`.
     pub fn new(store: &Store) -> Self {
-        Self { lane: store.errand(), keys: Keys::new(Shard::default()), scripts: Scripts::new() }
+        Self { lane: store.errand(), scripts: Scripts::new() }
     }
 
     /// All of them.
@@ -42,7 +39,7 @@ impl CooldownBoard {
     /// If Redis does not answer; likewise for all that follow.
     pub async fn all(&mut self) -> Result<Vec<Cooldown>, QueueError> {
         let mut script = self.scripts.cooldowns.prepare_invoke();
-        script.key(&self.keys.cooldowns).arg(millis(KEPT));
+        script.key(COOLDOWNS).arg(millis(KEPT));
         let rows: Vec<(String, i64, u64)> = self.lane.run(Call::Script(&script)).await?;
         let cooldown = |(name, left, length): (String, i64, u64)| Cooldown {
             name,
@@ -58,7 +55,7 @@ impl CooldownBoard {
     /// If Redis does not answer.
     pub async fn cool(&mut self, name: &str, length: Duration) -> Result<(), QueueError> {
         let mut script = self.scripts.cool.prepare_invoke();
-        script.key(&self.keys.cooldowns).arg(name).arg(millis(length));
+        script.key(COOLDOWNS).arg(name).arg(millis(length));
         self.lane.run(Call::Script(&script)).await
     }
 
@@ -68,7 +65,7 @@ impl CooldownBoard {
     /// If Redis does not answer.
     pub async fn probe(&mut self, name: &str, turn: Duration) -> Result<bool, QueueError> {
         let mut script = self.scripts.probe.prepare_invoke();
-        script.key(&self.keys.cooldowns).arg(name).arg(millis(turn));
+        script.key(COOLDOWNS).arg(name).arg(millis(turn));
         self.lane.run(Call::Script(&script)).await
     }
 
@@ -77,6 +74,6 @@ impl CooldownBoard {
     /// # Errors
     /// If Redis does not answer.
     pub async fn lift(&mut self, name: &str) -> Result<(), QueueError> {
-        self.lane.run(Call::Command(redis::cmd("HDEL").arg(&self.keys.cooldowns).arg(name))).await
+        self.lane.run(Call::Command(redis::cmd("HDEL").arg(COOLDOWNS).arg(name))).await
     }
 }

@@ -24,8 +24,12 @@ pub enum QueueError {
     /// `READONLY`: a failover made it a replica; the next connection may reach the new primary.
     #[error("Redis is a read-only replica")]
     ReadOnly,
-    /// `NOREPLICAS`, `MASTERDOWN`, `CLUSTERDOWN`: its other half is missing.
-    #[error("Redis lacks its replicas or its primary: {0}")]
+    /// `MOVED`: another node of the Cluster holds the shard by now; the next connection finds it.
+    #[error("the shard has moved to another node")]
+    Moved,
+    /// `NOREPLICAS`, `MASTERDOWN`, `CLUSTERDOWN`: its other half is missing. `ASK`, `TRYAGAIN`: the shard is on its way to
+    /// another node.
+    #[error("Redis lacks its replicas, its primary or a part of the shard: {0}")]
     Degraded(String),
     /// `NOAUTH`, `WRONGPASS`, `NOPERM`: it does not let us.
     #[error("Redis denies access: {0}")]
@@ -46,12 +50,12 @@ impl QueueError {
 
     /// Whether the connection that gave it is of no further use.
     pub(crate) const fn ends_connection(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::ReadOnly | Self::Denied(_))
+        matches!(self, Self::Unreachable(_) | Self::ReadOnly | Self::Moved | Self::Denied(_))
     }
 
     /// Whether sending the same again over a new connection may help at once.
     pub(crate) const fn is_worth_reconnecting(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::ReadOnly)
+        matches!(self, Self::Unreachable(_) | Self::ReadOnly | Self::Moved)
     }
 }
 
@@ -59,6 +63,8 @@ impl From<RedisError> for QueueError {
     fn from(error: RedisError) -> Self {
         let text = error.to_string();
         let (kind, is_lost) = (error.kind(), error.is_io_error() || error.is_unrecoverable_error());
+        let finds_nobody =
+            matches!(kind, ErrorKind::ClusterConnectionNotFound | ErrorKind::MasterNameNotFoundBySentinel);
         let code = match error.code() {
             Some(code) => code.to_owned(),
             // A pipeline's: its commands fail for one reason.
@@ -74,14 +80,16 @@ impl From<RedisError> for QueueError {
             "BUSY" => Self::Busy,
             "OOM" => Self::OutOfMemory,
             "MISCONF" => Self::CannotPersist,
-            "READONLY" => Self::ReadOnly,
-            "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN" => Self::Degraded(text),
+            // What a read that waits gets from a primary that becomes a replica.
+            "READONLY" | "UNBLOCKED" => Self::ReadOnly,
+            "MOVED" => Self::Moved,
+            "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN" | "ASK" | "TRYAGAIN" => Self::Degraded(text),
             "NOAUTH" | "WRONGPASS" | "NOPERM" => Self::Denied(text),
             "NOGROUP" => Self::NoGroup,
             // What a long command gets from a server that still waits for a password; it has no code of its own.
             _ if text.contains("unauthenticated multibulk length") => Self::Denied(text),
             "" if kind == ErrorKind::AuthenticationFailed => Self::Denied(text),
-            "" if is_lost => Self::Unreachable(text),
+            "" if is_lost || finds_nobody => Self::Unreachable(text),
             _ => Self::Unexpected(text),
         }
     }

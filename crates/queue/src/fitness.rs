@@ -1,4 +1,4 @@
-use crate::store::Call;
+use crate::lane::{Call, Lane};
 use crate::{QueueError, Store};
 
 /// What an operator accepts of a Redis.
@@ -42,12 +42,19 @@ pub enum Unfit {
 }
 
 impl Fitness {
-    /// Asks Redis about itself, with INFO alone: managed services often forbid CONFIG.
+    /// Asks each server that holds shards about itself, with INFO alone: managed services often forbid CONFIG.
     ///
     /// # Errors
-    /// If it does not answer.
-    pub async fn of(store: &Store) -> Result<Self, QueueError> {
-        let mut lane = store.errand();
+    /// If one does not answer.
+    pub async fn of(store: &Store) -> Result<Vec<Self>, QueueError> {
+        let mut all = Vec::new();
+        for mut server in store.lanes_to_all().await? {
+            all.push(Self::of_server(&mut server).await?);
+        }
+        Ok(all)
+    }
+
+    async fn of_server(lane: &mut Lane) -> Result<Self, QueueError> {
         let mut text = String::new();
         for section in ["server", "memory", "persistence"] {
             text += &lane.run::<String>(Call::Command(redis::cmd("INFO").arg(section))).await?;

@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+
+use hermod_types::Shard;
 
 use crate::QueueError;
 
@@ -6,35 +9,59 @@ use crate::QueueError;
 ///
 /// A change is logged once, here, however many calls fail.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<RwLock<Option<QueueError>>>);
+pub struct Health(Arc<RwLock<BTreeMap<Part, QueueError>>>);
+
+/// What can be away by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// The one server, or the Cluster as a whole.
+    Whole,
+    /// The node of a Cluster that holds this shard.
+    Shard(Shard),
+}
 
 impl Health {
     /// What is wrong, if something is.
     pub fn fault(&self) -> Option<QueueError> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().next().cloned()
+    }
+
+    /// What is wrong with this part.
+    pub(crate) fn fault_of(&self, part: Part) -> Option<QueueError> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&part).cloned()
     }
 
     /// Notes the outcome of a call, and whether it was one that writes: a Redis that refuses writes still answers
     /// the others, which does not make it well.
-    pub(crate) fn note<T>(&self, outcome: &Result<T, QueueError>, wrote: bool) {
-        let before = self.fault();
+    pub(crate) fn note<T>(&self, part: Part, outcome: &Result<T, QueueError>, wrote: bool) {
+        let shard = match part {
+            Part::Whole => None,
+            Part::Shard(shard) => Some(shard.number()),
+        };
         match outcome {
-            Ok(_) if before.as_ref().is_some_and(|fault| wrote || !fault.refuses_writes()) => {
-                if self.set(None).is_some() {
-                    tracing::info!("Redis is back");
+            Ok(_) => {
+                let before = self.fault_of(part);
+                if before.is_some_and(|fault| wrote || !fault.refuses_writes())
+                    && self.set(part, None).is_some()
+                {
+                    tracing::info!(shard, "Redis is back");
                 }
             }
             // A missing group, or an answer that we did not expect, is still an answer.
-            Ok(_) | Err(QueueError::NoGroup | QueueError::Unexpected(_)) => {}
+            Err(QueueError::NoGroup | QueueError::Unexpected(_)) => {}
             Err(error) => {
-                if self.set(Some(error.clone())).is_none() {
-                    tracing::error!(%error, "Redis is away");
+                if self.set(part, Some(error.clone())).is_none() {
+                    tracing::error!(%error, shard, "Redis is away");
                 }
             }
         }
     }
 
-    fn set(&self, fault: Option<QueueError>) -> Option<QueueError> {
-        std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), fault)
+    fn set(&self, part: Part, fault: Option<QueueError>) -> Option<QueueError> {
+        let mut faults = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match fault {
+            Some(fault) => faults.insert(part, fault),
+            None => faults.remove(&part),
+        }
     }
 }

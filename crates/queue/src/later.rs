@@ -4,14 +4,14 @@ use hermod_types::{JobId, Shard};
 use redis::Pipeline;
 
 use crate::keys::{self, Keys};
+use crate::lane::{Call, Lane};
 use crate::script::Scripts;
-use crate::store::{Call, Lane};
 use crate::{QueueError, Store};
 
 /// Jobs of one call: few enough not to hold up Redis for long.
 const PAGE: usize = 500;
 
-/// Wakes the jobs that sleep, once their time has come. Every worker does so; each job is queued once.
+/// Wakes the jobs of one shard that sleep, once their time has come. Every worker does so; each job is queued once.
 pub struct Sleepers {
     lane: Lane,
     keys: Keys,
@@ -19,9 +19,9 @@ pub struct Sleepers {
 }
 
 impl Sleepers {
-    /// Those in `store`.
-    pub fn new(store: &Store) -> Self {
-        Self { lane: store.errand(), keys: Keys::new(Shard::default()), scripts: Scripts::new() }
+    /// Those of `shard`.
+    pub fn new(store: &Store, shard: Shard) -> Self {
+        Self { lane: store.errand(), keys: Keys::new(shard), scripts: Scripts::new() }
     }
 
     /// Queues the jobs whose sleep is over by Redis's clock. Returns how many.

@@ -6,11 +6,14 @@
 //! | `{hermod:S}:job:<id>` | hash | the record, below; Redis itself expires it after its job has ended |
 //! | `{hermod:S}:dead` | stream, capped | jobs given up on, with what is needed to queue them again |
 //! | `{hermod:S}:later` | sorted set by time (ms) | jobs that sleep until a retry time; they have no entry meanwhile |
-//! | `{hermod:S}:paused` | string | exists while workers are to claim nothing |
-//! | `{hermod:S}:checked` | string, expires | exists for a while after a check of records against entries |
+//! | `{hermod:0}:paused` | string | exists while workers are to claim nothing |
+//! | `{hermod:0}:checked` | string, expires | exists for a while after a check of records against entries |
+//! | `{hermod:0}:shards` | string | the number of shards in use, which never shrinks; absent for one |
 //! | `hermod:cooldowns` | hash | what nobody is to try for a while, and until when |
 //!
-//! S is the shard: all keys of a job share one hash tag, and the id says which. A record holds
+//! S is the shard: all keys of a job share one hash tag, and the id says which. So one script reaches all of them in a
+//! Cluster, too, and no call carries jobs of two shards. What is not a shard's has a key of its own slot, and no script
+//! touches two of those. A record holds
 //!
 //! | field | while the job | |
 //! |---|---|---|
@@ -37,13 +40,19 @@ mod cooldown;
 mod error;
 mod fitness;
 mod health;
+mod held;
 mod keys;
+mod lane;
 mod later;
+mod leases;
 mod queue;
 mod record;
 mod script;
+mod shard_queue;
+mod shards;
 mod stats;
 mod store;
+mod topology;
 mod url;
 mod worker_queue;
 
@@ -54,10 +63,14 @@ pub use cooldown::{Cooldown, CooldownBoard};
 pub use error::QueueError;
 pub use fitness::{Fitness, Tolerance, Unfit};
 pub use health::Health;
+pub use held::{Ended, Held, Settled, Started};
 pub use later::Sleepers;
-pub use queue::{Queue, QueueSettings, Submission};
+pub use leases::{Leases, Lost, ShardLeases};
+pub use queue::{KnownShards, Queue, QueueSettings, Submission};
 pub use record::{JobRecord, NewJob};
+pub use shard_queue::DEAD_LETTERS;
+pub use shards::ShardRoll;
 pub use stats::Stats;
 pub use store::Store;
 pub use url::RedisUrl;
-pub use worker_queue::{DEAD_LETTERS, Ended, Held, Leases, Lost, Settled, Started, WorkerName, WorkerQueue};
+pub use worker_queue::{WorkerName, WorkerQueue};

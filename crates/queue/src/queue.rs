@@ -1,16 +1,19 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
-use hermod_types::{JobId, Shard};
+use hermod_types::{JobId, Shard, ShardCount};
 use redis::{Pipeline, RedisResult, ScriptInvocation};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::batch::{Batch, Batcher};
 use crate::keys::{self, GROUP, Keys};
+use crate::lane::{Call, Lane, millis};
 use crate::record::Fields;
 use crate::script::Scripts;
-use crate::store::{Call, Lane, RESPONSE_TIMEOUT, millis};
-use crate::{JobRecord, NewJob, QueueError, Stats, Store};
+use crate::shards::ShardRoll;
+use crate::topology::RESPONSE_TIMEOUT;
+use crate::{Admin, JobRecord, NewJob, QueueError, Stats, Store};
 
 /// The API's side of the queue: jobs go in, and their records are read. Cheap to clone.
 ///
@@ -18,60 +21,130 @@ use crate::{JobRecord, NewJob, QueueError, Stats, Store};
 /// batches. Make one for each thread that serves requests.
 #[derive(Clone)]
 pub struct Queue {
-    submits: Arc<Batcher<Submits>>,
-    finds: Arc<Batcher<Finds>>,
+    doors: Arc<[Door]>,
+    next_door: Arc<AtomicUsize>,
+    finds: Finder,
     store: Store,
+}
+
+/// A way in. A batch goes to one shard, so one server needs one door to all shards; in a Cluster each shard has its own,
+/// so that none waits for the node of another.
+struct Door {
+    submits: Batcher<Submits>,
+    /// One of its shards.
     shard: Shard,
 }
 
+/// How records are read.
+#[derive(Clone)]
+enum Finder {
+    /// Batches of any shards, over one connection.
+    Batches(Arc<Batcher<Finds>>),
+    /// One by one, over the connection that finds the node of each; it sends on without waiting for answers.
+    Routed,
+}
+
 /// What an operator sets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct QueueSettings {
-    /// Waiting jobs beyond which a submit is refused; none for no limit.
+    /// Waiting jobs beyond which a submit is refused; none for no limit. Each shard has an equal share.
     pub limit: Option<u64>,
+    /// Shards that new jobs are spread over.
+    pub shards: ShardCount,
+    /// What all queues of this process know of the number of shards in use.
+    pub known: KnownShards,
+}
+
+/// The number of shards that workers are known to serve. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct KnownShards(Arc<AtomicU16>);
+
+impl KnownShards {
+    /// Raises the number in Redis to `wanted`, which it also does where Redis has lost it.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn raise(&self, store: &Store, wanted: ShardCount) -> Result<(), QueueError> {
+        let used = ShardRoll::new(store).raise(wanted).await?;
+        self.0.store(used.get(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn has(&self, wanted: ShardCount) -> bool {
+        // Shard 0 is always served.
+        wanted == ShardCount::ONE || self.0.load(Ordering::Relaxed) >= wanted.get()
+    }
 }
 
 /// What became of a submit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submission {
-    /// Redis holds the job: it will end.
-    Accepted,
+    /// Redis holds the job under this id: it will end.
+    Accepted(JobId),
     /// As many jobs wait as are allowed.
     Full,
     /// It reached Redis after its client had stopped to wait.
     TooLate,
 }
 
+/// A door whose node is away is tried with one submit in so many.
+const TRY_IN: u32 = 16;
+
 impl Queue {
     /// Starts the queue's tasks on the current runtime; they end with the last clone.
     pub fn spawn(store: &Store, settings: &QueueSettings, tasks: &TaskTracker) -> Self {
-        let shard = Shard::default();
-        let submits = Submits {
-            lane: store.lane(),
-            scripts: Scripts::new(),
-            keys: Keys::new(shard),
-            limit: settings.limit.unwrap_or(0),
-            clock: None,
+        let all: Vec<Shard> = settings.shards.shards().collect();
+        let doors = if store.is_cluster() { all.chunks(1).collect() } else { vec![&all[..]] };
+        let share = settings.limit.map_or(0, |limit| limit.div_ceil(settings.shards.get().into()));
+        let door = |shards: &[Shard]| {
+            let shard = shards.first().copied().unwrap_or_default();
+            let submits = Submits {
+                lane: store.lane(shard),
+                store: store.clone(),
+                scripts: Scripts::new(),
+                shards: shards.iter().map(|shard| (*shard, Keys::new(*shard))).collect(),
+                turn: 0,
+                settings: settings.clone(),
+                limit: share,
+                clock: None,
+            };
+            Door { submits: Batcher::spawn(submits, tasks), shard }
+        };
+        let finds = if store.is_cluster() {
+            Finder::Routed
+        } else {
+            Finder::Batches(Arc::new(Batcher::spawn(Finds { lane: store.lane(Shard::default()) }, tasks)))
         };
         Self {
-            submits: Arc::new(Batcher::spawn(submits, tasks)),
-            finds: Arc::new(Batcher::spawn(Finds { lane: store.lane() }, tasks)),
+            doors: doors.into_iter().map(door).collect(),
+            next_door: Arc::default(),
+            finds,
             store: store.clone(),
-            shard,
         }
     }
 
-    /// An id for a new job.
-    pub fn new_id(&self) -> JobId {
-        JobId::new(self.shard)
-    }
-
-    /// Writes a job's record and its entry.
+    /// Writes a job's record and its entry, in a shard that is chosen here: its id changes accordingly.
     ///
     /// # Errors
     /// If Redis cannot take it. Where the connection broke before the answer, it may have been taken.
     pub async fn submit(&self, job: NewJob) -> Result<Submission, QueueError> {
-        self.submits.ask(job).await
+        let door = self.door();
+        let door = door.ok_or_else(|| QueueError::Unexpected("there are no shards".to_owned()))?;
+        door.submits.ask(job).await
+    }
+
+    /// The next door in turn whose node is not away, if there is one.
+    fn door(&self) -> Option<&Door> {
+        if let [only] = &*self.doors {
+            return Some(only);
+        }
+        let first = self.next_door.fetch_add(1, Ordering::Relaxed) % self.doors.len();
+        let (before, after) = self.doors.split_at(first);
+        let is_open = |door: &&Door| {
+            let fault = self.store.health().fault_of(self.store.part(door.shard));
+            fault.is_none() || fastrand::u32(..TRY_IN) == 0
+        };
+        after.iter().chain(before).find(is_open).or(self.doors.get(first))
     }
 
     /// Reads a job's record; none for an unknown or expired one.
@@ -79,7 +152,15 @@ impl Queue {
     /// # Errors
     /// If Redis does not answer, or the record is not one of ours.
     pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
-        JobRecord::read(id, self.finds.ask(id).await??)
+        let fields = match &self.finds {
+            Finder::Batches(finds) => finds.ask(id).await??,
+            Finder::Routed => {
+                let mut command = redis::cmd("HMGET");
+                command.arg(keys::job(id)).arg(&JobRecord::FIELDS);
+                Box::pin(self.store.errand().run(Call::Command(&command))).await?
+            }
+        };
+        JobRecord::read(id, fields)
     }
 
     /// How many jobs are in which state.
@@ -87,14 +168,19 @@ impl Queue {
     /// # Errors
     /// If Redis does not answer.
     pub async fn stats(&self) -> Result<Stats, QueueError> {
-        Stats::read(&mut self.store.errand(), &Keys::new(self.shard)).await
+        Admin::new(&self.store).stats().await
     }
 }
 
 struct Submits {
     lane: Lane,
+    store: Store,
     scripts: Scripts,
-    keys: Keys,
+    shards: Vec<(Shard, Keys)>,
+    /// Whose turn it is.
+    turn: usize,
+    settings: QueueSettings,
+    /// Of each shard.
     limit: u64,
     /// Redis's time in milliseconds, and when it was that by our clock.
     clock: Option<(u64, Instant)>,
@@ -109,24 +195,31 @@ impl Batch for Submits {
     }
 
     async fn call(&mut self, jobs: &[NewJob]) -> Result<Vec<Submission>, QueueError> {
+        // Workers must know of a shard before a job is in it.
+        if !self.settings.known.has(self.settings.shards) {
+            self.settings.known.raise(&self.store, self.settings.shards).await?;
+        }
+        self.turn = (self.turn + 1) % self.shards.len();
+        let Some((shard, keys)) = self.shards.get(self.turn) else { return Ok(Vec::new()) };
         let mut script: ScriptInvocation<'_> = self.scripts.submit.prepare_invoke();
         // A Redis that hung and comes back finds our command in its buffer, after the client was told that the
         // job is not accepted. It must not run then.
         let latest = self.clock.map_or(0, |(redis, ours)| redis + millis(ours.elapsed() + RESPONSE_TIMEOUT));
-        script.key(&self.keys.queue).key(&self.keys.later).arg(GROUP).arg(self.limit).arg(latest);
+        script.key(&keys.queue).key(&keys.later).arg(GROUP).arg(self.limit).arg(latest);
         for job in jobs {
-            script.key(keys::job(job.id)).arg(job.id.to_string()).arg(job.request());
+            let id = job.id.in_shard(*shard);
+            script.key(keys::job(id)).arg(id.to_string()).arg(job.request());
             script.arg(job.owner.as_deref().unwrap_or_default());
         }
         let replies: Vec<i64> = self.lane.run(Call::Script(&script)).await?;
         let (now, taken) = replies.split_first().unwrap_or((&0, &[]));
         self.clock = u64::try_from(*now).ok().filter(|now| *now > 0).map(|now| (now, Instant::now()));
-        let outcome = |taken: &i64| match taken {
-            1 => Submission::Accepted,
+        let outcome = |(taken, job): (&i64, &NewJob)| match taken {
+            1 => Submission::Accepted(job.id.in_shard(*shard)),
             0 => Submission::Full,
             _ => Submission::TooLate,
         };
-        Ok(taken.iter().map(outcome).collect())
+        Ok(taken.iter().zip(jobs).map(outcome).collect())
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) struct Scripts {
     pub(crate) drop: Script,
     pub(crate) forget: Script,
     pub(crate) revive: Script,
+    pub(crate) shards: Script,
 }
 
 impl Scripts {
@@ -39,6 +40,7 @@ impl Scripts {
             drop: Script::new(include_str!("../lua/drop.lua")),
             forget: Script::new(include_str!("../lua/forget.lua")),
             revive: Script::new(include_str!("../lua/revive.lua")),
+            shards: Script::new(include_str!("../lua/shards.lua")),
         }
     }
 }

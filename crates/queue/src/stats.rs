@@ -1,9 +1,10 @@
+use hermod_types::ShardCount;
 use redis::Pipeline;
 use redis::streams::StreamPendingReply;
 
 use crate::QueueError;
-use crate::keys::{GROUP, Keys};
-use crate::store::{Call, Lane};
+use crate::keys::{GROUP, Keys, PAUSED};
+use crate::lane::{Call, Lane};
 
 /// How many jobs are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,12 +22,24 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(crate) async fn read(lane: &mut Lane, keys: &Keys) -> Result<Self, QueueError> {
-        let mut pipeline = Pipeline::with_capacity(4);
-        pipeline.cmd("XLEN").arg(&keys.queue).cmd("ZCARD").arg(&keys.later);
-        pipeline.cmd("XLEN").arg(&keys.dead).cmd("EXISTS").arg(&keys.paused);
-        let (entries, sleeping, dead, paused): (u64, u64, u64, bool) =
-            lane.run(Call::Pipeline(&pipeline)).await?;
+    /// Of all `shards` together.
+    pub(crate) async fn read(lane: &mut Lane, shards: ShardCount) -> Result<Self, QueueError> {
+        let paused = lane.run(Call::Command(redis::cmd("EXISTS").arg(PAUSED))).await?;
+        let mut all = Self { paused, ..Self::default() };
+        for shard in shards.shards() {
+            let one = Self::of(lane, &Keys::new(shard)).await?;
+            all.waiting += one.waiting;
+            all.sleeping += one.sleeping;
+            all.running += one.running;
+            all.dead += one.dead;
+        }
+        Ok(all)
+    }
+
+    async fn of(lane: &mut Lane, keys: &Keys) -> Result<Self, QueueError> {
+        let mut pipeline = Pipeline::with_capacity(3);
+        pipeline.cmd("XLEN").arg(&keys.queue).cmd("ZCARD").arg(&keys.later).cmd("XLEN").arg(&keys.dead);
+        let (entries, sleeping, dead): (u64, u64, u64) = lane.run(Call::Pipeline(&pipeline)).await?;
         let mut command = redis::cmd("XPENDING");
         command.arg(&keys.queue).arg(GROUP);
         // What is delivered and not yet ended is in the stream too; `lag` would be nil after an XDEL.
@@ -36,6 +49,6 @@ impl Stats {
             Err(QueueError::NoGroup) => 0,
             Err(error) => return Err(error),
         };
-        Ok(Self { waiting: entries.saturating_sub(running), sleeping, running, dead, paused })
+        Ok(Self { waiting: entries.saturating_sub(running), sleeping, running, dead, paused: false })
     }
 }

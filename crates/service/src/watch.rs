@@ -19,8 +19,8 @@ pub async fn watch_redis(store: Store, tolerance: Tolerance, shutdown: Shutdown)
     loop {
         // What is wrong is in the store's health, where a change is logged.
         judged &= store.ping().await.is_ok();
-        if !judged && let Ok(fitness) = Fitness::of(&store).await {
-            if let Err(unfit) = fitness.judge(tolerance) {
+        if !judged && let Ok(servers) = Fitness::of(&store).await {
+            if let Err(unfit) = servers.iter().try_for_each(|fitness| fitness.judge(tolerance)) {
                 tracing::error!(%unfit, "stopping");
                 shutdown.drain.cancel();
                 return Err(unfit);

@@ -28,6 +28,35 @@ impl Shard {
     }
 }
 
+/// How many shards jobs are spread over: 1 to [`Shard::LIMIT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ShardCount(u16);
+
+impl ShardCount {
+    /// One shard, which is number 0.
+    pub const ONE: Self = Self(1);
+
+    /// So many, if it is 1 to [`Shard::LIMIT`].
+    pub const fn new(number: u16) -> Option<Self> {
+        if 0 < number && number <= Shard::LIMIT { Some(Self(number)) } else { None }
+    }
+
+    /// As many as there must be for `shard` to be one of them.
+    pub const fn with(shard: Shard) -> Self {
+        Self(shard.0 + 1)
+    }
+
+    /// How many.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// Each of them.
+    pub fn shards(self) -> impl DoubleEndedIterator<Item = Shard> {
+        (0..self.0).map(Shard)
+    }
+}
+
 /// A job's id: a UUIDv7 whose lowest bits hold its [`Shard`], so that a poll needs no look-up and the
 /// number of shards can grow while jobs wait.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,8 +65,13 @@ pub struct JobId(Uuid);
 impl JobId {
     /// A fresh id in `shard`, stamped with this machine's clock.
     pub fn new(shard: Shard) -> Self {
-        let bits = Uuid::now_v7().as_u128();
-        Self(Uuid::from_u128((bits & !SHARD_MASK) | u128::from(shard.0)))
+        Self(Uuid::now_v7()).in_shard(shard)
+    }
+
+    /// The same id in another shard.
+    #[must_use]
+    pub fn in_shard(self, shard: Shard) -> Self {
+        Self(Uuid::from_u128((self.0.as_u128() & !SHARD_MASK) | u128::from(shard.0)))
     }
 
     /// The shard that its keys are in.
@@ -113,5 +147,9 @@ mod tests {
     #[test]
     fn a_shard_is_bounded() {
         assert!(Shard::new(Shard::LIMIT).is_none());
+        assert!(ShardCount::new(0).is_none() && ShardCount::new(Shard::LIMIT + 1).is_none());
+        let last = Shard::new(1023).unwrap();
+        assert_eq!(ShardCount::with(last).shards().next_back(), Some(last));
+        assert_eq!(JobId::new(Shard::default()).in_shard(last).shard(), last);
     }
 }

@@ -23,7 +23,7 @@ pub use completion::{CompletionExtra, compose_completion, extend_completion};
 pub use config::Config;
 pub use error::{ErrorBody, ErrorCode, ErrorDetail, ErrorExtra};
 pub use expressible::{Inexpressible, inexpressible};
-pub use id::{JobId, Shard};
+pub use id::{JobId, Shard, ShardCount};
 pub use job::{JobStatus, JobView};
 pub use raw::RawObject;
 pub use request::{CompletionRequest, InvalidRequest, MAX_FALLBACKS};

@@ -2,10 +2,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hermod_queue::{Held, Leases, QueueError};
-use hermod_types::JobId;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use hermod_queue::{Held, Leases, QueueError, ShardLeases};
+use hermod_types::{JobId, Shard};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::orders::Orders;
 
 /// Everything that this worker holds, and until when. Cheap to clone.
 #[derive(Clone, Default)]
@@ -18,6 +23,12 @@ struct Lease {
     lost: CancellationToken,
     /// Its result is there, and only has to be written.
     settling: bool,
+}
+
+impl Lease {
+    fn is_of(&self, shard: Shard) -> bool {
+        self.held.id.shard() == shard
+    }
 }
 
 /// A job's place in the book: dropped when the job is settled.
@@ -48,18 +59,23 @@ impl LeaseBook {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held(&self) -> Vec<Held> {
-        self.lock().values().map(|lease| lease.held.clone()).collect()
+    fn held(&self, shard: Shard) -> Vec<Held> {
+        let book = self.lock();
+        book.values().map(|lease| &lease.held).filter(|held| held.id.shard() == shard).cloned().collect()
     }
 
-    fn earliest_end(&self) -> Option<Instant> {
-        self.lock().values().filter(|lease| !lease.lost.is_cancelled()).map(|lease| lease.until).min()
+    fn earliest_end(&self, shard: Shard) -> Option<Instant> {
+        let book = self.lock();
+        let running = book.values().filter(|lease| lease.is_of(shard) && !lease.lost.is_cancelled());
+        running.map(|lease| lease.until).min()
     }
 
     /// Tells those whose lease is over. Their results, should they have one already, are still offered: the
     /// fence decides.
-    fn expire(&self, now: Instant) {
-        for lease in self.lock().values().filter(|lease| lease.until <= now && !lease.lost.is_cancelled()) {
+    fn expire(&self, shard: Shard, now: Instant) {
+        let book = self.lock();
+        let over = |lease: &&Lease| lease.is_of(shard) && lease.until <= now && !lease.lost.is_cancelled();
+        for lease in book.values().filter(over) {
             tracing::warn!(job = %lease.held.id, "lease not renewed in time; the call is aborted");
             metrics::counter!("hermod_leases_lost_total").increment(1);
             lease.lost.cancel();
@@ -109,42 +125,67 @@ impl Drop for LeaseGuard {
     }
 }
 
-/// Renews all of `book` each third of `lease` until `stop`. It runs on a thread and a runtime of its own, so
-/// that a busy worker cannot starve it; `leases` is made there. `alarm` is dropped when it ends.
-pub(crate) fn keep(
-    book: LeaseBook,
-    lease: Duration,
-    stop: CancellationToken,
-    alarm: DropGuard,
-    leases: impl FnOnce() -> Result<Leases, QueueError> + Send + 'static,
-) -> std::io::Result<std::thread::JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("leases".to_owned()).spawn(move || {
-        let _alarm = alarm;
-        runtime.block_on(async move {
-            match leases() {
-                Ok(leases) => {
-                    stop.run_until_cancelled(Box::pin(keep_renewing(book, lease, leases))).await;
-                }
-                Err(error) => tracing::error!(%error, "leases cannot be renewed"),
-            }
-        });
-    })
+/// Renews all leases of a book each third of their length. It has a thread and a runtime of its own, so that a busy
+/// worker cannot starve it; and each shard is renewed by itself, so that none waits for the server of another.
+pub(crate) struct Keeper {
+    pub(crate) book: LeaseBook,
+    pub(crate) lease: Duration,
+    /// Which shards there are.
+    pub(crate) orders: watch::Receiver<Orders>,
 }
 
-async fn keep_renewing(book: LeaseBook, lease: Duration, mut leases: Leases) {
+impl Keeper {
+    /// Keeps on until `stop`; `leases` is made on the thread. `alarm` is dropped when it ends.
+    pub(crate) fn spawn(
+        self,
+        stop: CancellationToken,
+        alarm: DropGuard,
+        leases: impl FnOnce() -> Result<Leases, QueueError> + Send + 'static,
+    ) -> std::io::Result<std::thread::JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("leases".to_owned()).spawn(move || {
+            let _alarm = alarm;
+            runtime.block_on(async move {
+                match leases() {
+                    Ok(leases) => {
+                        stop.run_until_cancelled(Box::pin(self.keep(leases))).await;
+                    }
+                    Err(error) => tracing::error!(%error, "leases cannot be renewed"),
+                }
+            });
+        })
+    }
+
+    async fn keep(mut self, leases: Leases) {
+        let mut shards = FuturesUnordered::new();
+        loop {
+            let wanted = self.orders.borrow_and_update().shards;
+            for shard in wanted.shards().skip(shards.len()) {
+                shards.push(keep_renewing(self.book.clone(), shard, self.lease, leases.of(shard)));
+            }
+            // None of them ever ends.
+            tokio::select! {
+                changed = self.orders.changed() => if changed.is_err() { break },
+                _ = shards.next() => {}
+            }
+        }
+        shards.collect::<()>().await;
+    }
+}
+
+async fn keep_renewing(book: LeaseBook, shard: Shard, lease: Duration, mut leases: ShardLeases) {
     let mut next = Instant::now();
     loop {
-        sleep_until(next.min(book.earliest_end().unwrap_or(next))).await;
+        sleep_until(next.min(book.earliest_end(shard).unwrap_or(next))).await;
         let sent = Instant::now();
-        book.expire(sent);
-        let held = book.held();
+        book.expire(shard, sent);
+        let held = book.held(shard);
         if held.is_empty() {
             next = sent + lease / 3;
             continue;
         }
         // Not longer than until the first lease ends: then its call must be aborted, answer or not.
-        let patience = book.earliest_end().unwrap_or(sent + lease).max(sent + lease / 12);
+        let patience = book.earliest_end(shard).unwrap_or(sent + lease).max(sent + lease / 12);
         next = match timeout_at(patience, leases.renew(&held)).await {
             Ok(Ok(lost)) => {
                 book.renewed(&held, &lost, sent + lease);

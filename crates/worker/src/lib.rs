@@ -2,7 +2,8 @@
 //!
 //! | module | |
 //! |---|---|
-//! | `intake` | claims as many jobs as there are free slots, new ones and those of workers that are gone |
+//! | `orders` | what it is told while it runs: the pause, and how many shards there are |
+//! | `intakes`, `intake` | claims as many jobs of each shard as there are free slots, new ones and those of workers that are gone |
 //! | `lease` | renews what is held, on a thread of its own, and says what was lost |
 //! | `job` | one job from start to end |
 //! | `chain` | its targets in order; noting how far it has come, and sleeping |
@@ -14,8 +15,10 @@
 mod chain;
 mod cooldown;
 mod intake;
+mod intakes;
 mod job;
 mod lease;
+mod orders;
 mod probe;
 mod progress;
 mod server;

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hermod_providers::Providers;
-use hermod_queue::{Admin, Held, Sleepers, Store, Tolerance, Unblock, WorkerName, WorkerQueue};
+use hermod_queue::{Admin, Held, Store, Tolerance, WorkerName, WorkerQueue};
 use hermod_service::{Metrics, Shutdown, watch_redis};
+use hermod_types::ShardCount;
 use hermod_types::config::VirtualKey;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -14,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cooldown::Cooldowns;
-use crate::intake::Intake;
-use crate::lease::{self, LeaseBook};
+use crate::intakes::Intakes;
+use crate::lease::{Keeper, LeaseBook};
+use crate::orders::{self, Orders, TICK, Unblocks};
 use crate::probe;
 
 /// The longest that handing back, and writing the last ends, may take.
@@ -23,8 +25,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How often a claim that waits is told to end, while the worker drains.
 const UNBLOCK_INTERVAL: Duration = Duration::from_millis(200);
-/// How often the operator's pause, and jobs whose sleep is over, are looked for.
-const TICK: Duration = Duration::from_secs(1);
+/// How long that may take.
+const UNBLOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a worker works with.
 pub struct Work {
@@ -40,8 +42,10 @@ pub struct Work {
     pub tolerance: Tolerance,
     /// Its metrics.
     pub metrics: Metrics,
-    /// Jobs that it runs at once.
+    /// Jobs that it runs at once, of all shards together.
     pub concurrency: usize,
+    /// Shards that it serves at least; more as soon as Redis says that there are.
+    pub shards: ShardCount,
     /// Time without renewal after which a job is another worker's.
     pub lease: Duration,
     /// Starts of one job before it is given up.
@@ -108,42 +112,38 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
     tasks.spawn(work.metrics.clone().keep_small(stop.clone()));
     tasks.spawn(repair_at_start(work.store.clone(), stop.clone()));
 
-    let queue = WorkerQueue::spawn(&work.store, work.name.clone(), work.lease, &tasks);
+    let queue = WorkerQueue::new(&work.store, work.name.clone(), work.lease, &tasks);
     let book = LeaseBook::default();
     let renewals = queue.clone();
+    let (orders, told) = watch::channel(Orders { paused: false, shards: work.shards });
     // A worker whose leases or whose intake have ended, for whatever reason, is none: it drains.
-    let alarm = || shutdown.drain.clone().drop_guard();
-    let leases = lease::keep(book.clone(), work.lease, stop.clone(), alarm(), move || renewals.leases())?;
+    let alarm = shutdown.drain.clone().drop_guard();
+    let keeper = Keeper { book: book.clone(), lease: work.lease, orders: told.clone() };
+    let leases = keeper.spawn(stop.clone(), alarm, move || renewals.leases())?;
 
     let (grace, concurrency, queue_store) = (work.grace, work.concurrency, work.store.clone());
     let cooldowns = Cooldowns::new(&queue_store);
     let bench = Arc::new(Bench { work, queue: queue.clone(), cooldowns, handed_back: Mutex::default() });
-    let claimer = queue.claimer();
-    let unblock = claimer.unblock();
-    let (pause, paused) = watch::channel(false);
-    tasks.spawn(watch_pause(queue_store.clone(), pause, claimer.unblock(), stop.clone()));
-    tasks.spawn(wake_sleepers(Sleepers::new(&queue_store), stop.clone()));
+    let unblocks = Unblocks::default();
+    tasks.spawn(orders::follow(queue_store.clone(), orders, unblocks.clone(), stop.clone()));
+    tasks.spawn(orders::wake_sleepers(queue_store, told.clone(), stop.clone()));
     tasks.spawn(learn_cooldowns(Arc::clone(&bench), stop.clone()));
     let hand_back = CancellationToken::new();
-    let intake = Intake {
+    let intakes = Intakes {
         bench: Arc::clone(&bench),
-        claimer,
-        paused,
+        orders: told.clone(),
         book,
         slots: Arc::new(Semaphore::new(concurrency)),
         jobs: jobs.clone(),
         hand_back: hand_back.clone(),
+        unblocks: unblocks.clone(),
     };
-    let (ends, drain) = (alarm(), shutdown.drain.clone());
-    let intake = tasks.spawn(async move {
-        intake.run(drain).await;
-        drop(ends);
-    });
+    let intakes = tasks.spawn(intakes.run(shutdown.drain.clone()));
     tracing::info!(%address, concurrency, "working");
 
     shutdown.drain.cancelled().await;
     tracing::info!(running = jobs.len(), grace_seconds = grace.as_secs(), "draining");
-    end_intake(intake, &unblock).await;
+    end_intakes(intakes, &unblocks).await;
     jobs.close();
     let mut drained = tokio::select! {
         () = jobs.wait() => Drained::Ended,
@@ -158,7 +158,7 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
     if handed_back.is_empty() && jobs.is_empty() {
         drained = Drained::Ended;
     }
-    if timeout(LAST_WORDS, leave(&queue, &handed_back)).await.is_err() {
+    if timeout(LAST_WORDS, leave(&queue, &handed_back, told.borrow().shards)).await.is_err() {
         tracing::warn!("not handed back in time; others will reclaim them after the lease");
     }
     stop.cancel();
@@ -173,31 +173,28 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
     Ok(drained)
 }
 
-/// Waits until nothing more is claimed. The claim that waits is told to end again and again, as it may be on its way
+/// Waits until nothing more is claimed. The claims that wait are told to end again and again, as one may be on its way
 /// to Redis only now.
-async fn end_intake(mut intake: JoinHandle<()>, unblock: &Unblock) {
+async fn end_intakes(mut intakes: JoinHandle<()>, unblocks: &Unblocks) {
     loop {
-        if let Err(error) = unblock.run().await {
-            tracing::debug!(%error, "the claim ends by itself");
-        }
-        if let Ok(ended) = timeout(UNBLOCK_INTERVAL, &mut intake).await {
-            if ended.is_err() {
-                tracing::error!("the intake has panicked");
-            }
+        // One whose server hangs must not keep the others.
+        let unblocked = timeout(UNBLOCK_PATIENCE, unblocks.run());
+        let (_, ended) = tokio::join!(unblocked, timeout(UNBLOCK_INTERVAL, &mut intakes));
+        if ended.is_ok() {
             return;
         }
     }
 }
 
-/// Hands back what still runs, and leaves the group unless others have yet to reclaim something.
-async fn leave(queue: &WorkerQueue, held: &[Held]) {
+/// Hands back what still runs, and leaves the groups unless others have yet to reclaim something.
+async fn leave(queue: &WorkerQueue, held: &[Held], shards: ShardCount) {
     if !held.is_empty() {
         match queue.release(held).await {
             Ok(jobs) => tracing::info!(jobs, "handed back"),
             Err(error) => tracing::warn!(%error, "not handed back; others will reclaim them after the lease"),
         }
     }
-    if let Err(error) = queue.leave().await {
+    if let Err(error) = queue.leave(shards.shards()).await {
         tracing::debug!(%error, "still a consumer of the group; a later check removes it");
     }
 }
@@ -223,41 +220,11 @@ async fn repair_at_start(store: Store, stop: CancellationToken) {
     }
 }
 
-/// Queues the jobs whose sleep is over.
-async fn wake_sleepers(mut sleepers: Sleepers, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
-        match sleepers.wake().await {
-            Ok(0) => {}
-            Ok(jobs) => tracing::debug!(jobs, "woken"),
-            Err(error) => tracing::debug!(%error, "no jobs woken"),
-        }
-    }
-}
-
 /// Learns what other workers have found not worth trying.
 async fn learn_cooldowns(bench: Arc<Bench>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
         if let Err(error) = bench.cooldowns.refresh().await {
             tracing::debug!(%error, "cooldowns not read");
-        }
-    }
-}
-
-/// Tells the intake whether the operator has paused the queue.
-async fn watch_pause(store: Store, pause: watch::Sender<bool>, unblock: Unblock, stop: CancellationToken) {
-    let mut admin = Admin::new(&store);
-    loop {
-        // While Redis is away, nothing is claimed anyway.
-        if let Ok(paused) = admin.is_paused().await
-            && pause.send_replace(paused) != paused
-        {
-            tracing::info!(paused, "the operator has paused the queue, or resumed it");
-            if paused && let Err(error) = unblock.run().await {
-                tracing::debug!(%error, "the claim ends by itself");
-            }
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_none() {
-            return;
         }
     }
 }

@@ -5,6 +5,7 @@ use clap::{Args, value_parser};
 use hermod_providers::Providers;
 use hermod_queue::{Store, WorkerName};
 use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdown};
+use hermod_types::{Shard, ShardCount};
 use tokio_util::task::TaskTracker;
 
 use crate::server::{Drained, Work, run};
@@ -22,6 +23,9 @@ pub struct Settings {
     /// Jobs that it runs at once.
     #[arg(long, env = "HERMOD_CONCURRENCY", default_value_t = 256, value_name = "JOBS")]
     concurrency: usize,
+    /// Shards that it serves at least; it serves more as soon as an API process uses more.
+    #[arg(long, env = "HERMOD_SHARDS", default_value_t = 1, value_parser = value_parser!(u16).range(1..=i64::from(Shard::LIMIT)), value_name = "SHARDS")]
+    shards: u16,
     /// Time without renewal after which a job is another worker's.
     #[arg(long, env = "HERMOD_LEASE_SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     lease_seconds: u64,
@@ -63,6 +67,7 @@ impl Settings {
             tolerance: self.redis.tolerance(),
             metrics: Metrics::install()?,
             concurrency: self.concurrency,
+            shards: ShardCount::new(self.shards).unwrap_or(ShardCount::ONE),
             lease: Duration::from_secs(self.lease_seconds),
             max_attempts: self.max_attempts,
             max_wait: Duration::from_secs(self.max_wait_seconds),

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hermod_queue::{NewJob, Queue, QueueSettings, Submission};
-use hermod_types::{JobId, Target as Model, Ttl};
+use hermod_queue::{KnownShards, NewJob, Queue, QueueSettings, Submission};
+use hermod_types::{JobId, Shard, ShardCount, Target as Model, Ttl};
 use tokio_util::task::TaskTracker;
 
 use super::phases::memory_per_job;
@@ -114,16 +114,17 @@ pub(super) async fn waiting(run: &mut Run<'_>, jobs: u64, ended: &[JobId]) -> an
 /// Puts jobs into the queue without the API, which would take its time.
 async fn fill(run: &Run<'_>, jobs: u64) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
-    let queue = Queue::spawn(&run.store()?, &QueueSettings::default(), &tasks);
+    let settings = QueueSettings { limit: None, shards: ShardCount::ONE, known: KnownShards::default() };
+    let queue = Queue::spawn(&run.store()?, &settings, &tasks);
     let targets: Vec<Model> = vec![run.settings.model.parse()?];
     let ttl = Ttl::from_seconds(3600).context("a time to live of an hour")?;
     let (first, done) = (run.take_numbers(jobs), Cell::new(0_u64));
     let submit = async |number| {
-        let id = queue.new_id();
+        let id = JobId::new(Shard::default());
         let body = run.requests.members(number);
         let job = NewJob { id, targets: targets.clone(), body, ttl, owner: None };
         let submission = queue.submit(job).await?;
-        ensure!(submission == Submission::Accepted, "Redis did not take a job: {submission:?}");
+        ensure!(matches!(submission, Submission::Accepted(_)), "Redis did not take a job: {submission:?}");
         done.set(done.get() + 1);
         Ok(())
     };
