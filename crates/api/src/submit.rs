@@ -2,7 +2,9 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hermod_queue::{NewJob, Queue, QueueError, Submission};
 use hermod_types::config::VirtualKey;
-use hermod_types::{CompletionRequest, Config, JobId, JobView, Shard, Target, Ttl};
+use hermod_types::{
+    CompletionRequest, Config, InvalidRequest, JobId, JobView, Shard, Target, Ttl, inexpressible,
+};
 
 use crate::body::{self, BodyLimits};
 use crate::caller;
@@ -20,6 +22,7 @@ pub(crate) async fn submit(
     let (body, _room) = body::read(payload, &limits).await?;
     let CompletionRequest { targets, body } = CompletionRequest::parse(&body)?;
     check_targets(&targets, &config, key)?;
+    check_expressible(&targets, &body, &config)?;
 
     let job = NewJob {
         id: JobId::new(Shard::default()),
@@ -56,6 +59,21 @@ fn check_targets(targets: &[Target], config: &Config, key: Option<&VirtualKey>) 
         }
     }
     Ok(())
+}
+
+/// Refuses what cannot be said to any of the targets. As long as one can serve it, the others are passed over.
+fn check_expressible(targets: &[Target], body: &str, config: &Config) -> Result<(), InvalidRequest> {
+    let mut refusal: Option<InvalidRequest> = None;
+    for target in targets {
+        let kind = config.providers.get(target.provider()).map(|provider| provider.kind);
+        let Some(reason) = kind.and_then(|kind| inexpressible(kind, body)) else { return Ok(()) };
+        // The client is told about the primary.
+        refusal.get_or_insert_with(|| InvalidRequest {
+            message: format!("no target can serve this request; {target}: {}", reason.message),
+            param: Some(reason.param.to_owned()),
+        });
+    }
+    refusal.map_or(Ok(()), Err)
 }
 
 fn ttl(request: &HttpRequest) -> Option<Ttl> {

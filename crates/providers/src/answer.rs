@@ -59,7 +59,7 @@ pub(crate) async fn read(
     let text = String::from_utf8(body);
     if !status.is_success() {
         let text = text.unwrap_or_default();
-        return Err(refusal(status, &headers, dialect.error(&text), secrets));
+        return Err(refusal(status, &headers, &text, dialect, secrets));
     }
     let text = text.map_err(|_| not_a_completion("its answer is not UTF-8"))?;
     Ok(Answer { text, headers })
@@ -153,14 +153,16 @@ pub(crate) fn unreachable(error: reqwest::Error) -> CallError {
 fn refusal(
     status: StatusCode,
     headers: &HeaderMap,
-    detail: Option<ErrorDetail>,
+    text: &str,
+    dialect: &Dialect,
     secrets: &Secrets,
 ) -> CallError {
-    let detail = detail.unwrap_or_else(|| ErrorDetail {
+    let detail = dialect.error(text).unwrap_or_else(|| ErrorDetail {
         message: format!("the provider answered {status}"),
         ..ErrorDetail::default()
     });
-    judge(status.as_u16(), headers, detail, secrets)
+    let status = status.as_u16();
+    CallError { status, ..judge(dialect.status(status, &detail), headers, detail, secrets) }
 }
 
 /// What an error means that the provider itself has answered.

@@ -15,50 +15,58 @@ pub(crate) fn request(model: &str, body: &str) -> String {
     format!("{{\"model\":{model}{comma}{members}")
 }
 
-/// Reads the error out of an answer's body, in the forms in which providers write it.
+/// The members that may say something of an error, in it or beside it.
+#[derive(Deserialize)]
+struct Words<'a> {
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    param: Option<&'a RawValue>,
+}
+
+impl Words<'_> {
+    fn with_message(&self, message: String) -> ErrorDetail {
+        ErrorDetail {
+            message,
+            kind: self.kind.or(self.error_type).and_then(word_of),
+            code: self.code.and_then(word_of),
+            param: self.param.and_then(word_of),
+        }
+    }
+}
+
+/// Reads the error out of an answer's body, in the forms in which providers write it: OpenAI's object, a string with
+/// the rest beside it (xAI, text-generation-inference), or all of it at the top (Mistral, `FastAPI`).
 pub(crate) fn error(body: &str) -> Option<ErrorDetail> {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
         error: Option<&'a RawValue>,
-        #[serde(borrow)]
-        message: Option<&'a RawValue>,
-        #[serde(borrow)]
-        detail: Option<&'a RawValue>,
     }
-    let body: Body<'_> = serde_json::from_str(body).ok()?;
-    let error = body.error.filter(|error| error.get() != "null");
-    error.and_then(error_member).or_else(|| {
-        // FastAPI's form, as vLLM and others have it: a string, or a list of what is wrong.
-        let message = body.message.or(body.detail).map(text_of)?;
-        Some(ErrorDetail { message, ..ErrorDetail::default() })
-    })
+    let words: Words<'_> = serde_json::from_str(body).ok()?;
+    let error = serde_json::from_str::<Body<'_>>(body).ok()?.error.filter(|error| error.get() != "null");
+    match error {
+        Some(error) if error.get().starts_with('{') => {
+            let words: Words<'_> = serde_json::from_str(error.get()).ok()?;
+            let message = words.message.and_then(word_of);
+            Some(words.with_message(message.unwrap_or_else(|| "the provider gave no message".to_owned())))
+        }
+        Some(error) => Some(words.with_message(text_of(error))),
+        // FastAPI's `detail` is a string, or a list of what is wrong.
+        None => words.message.or(words.detail).map(|message| words.with_message(text_of(message))),
+    }
 }
 
-/// Reads `error`: OpenAI's object, or a string.
-fn error_member(error: &RawValue) -> Option<ErrorDetail> {
-    #[derive(Deserialize)]
-    struct Error<'a> {
-        #[serde(borrow)]
-        message: Option<&'a RawValue>,
-        #[serde(borrow, rename = "type")]
-        kind: Option<&'a RawValue>,
-        #[serde(borrow)]
-        code: Option<&'a RawValue>,
-        #[serde(borrow)]
-        param: Option<&'a RawValue>,
-    }
-    if !error.get().starts_with('{') {
-        return Some(ErrorDetail { message: text_of(error), ..ErrorDetail::default() });
-    }
-    let error: Error<'_> = serde_json::from_str(error.get()).ok()?;
-    let text = |value: Option<&RawValue>| value.filter(|value| value.get() != "null").map(text_of);
-    Some(ErrorDetail {
-        message: text(error.message).unwrap_or_else(|| "the provider gave no message".to_owned()),
-        kind: text(error.kind),
-        code: text(error.code),
-        param: text(error.param),
-    })
+fn word_of(value: &RawValue) -> Option<String> {
+    (value.get() != "null").then(|| text_of(value))
 }
 
 /// A JSON string's text, or any other value as it is written: a numeric code becomes a string.

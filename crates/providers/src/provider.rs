@@ -55,6 +55,8 @@ pub(crate) struct Provider {
     dialect: Dialect,
     /// Where it is; none where each key has an address of its own.
     base: Option<String>,
+    /// In place of the dialect's own.
+    path: Option<String>,
     headers: HeaderMap,
     keys: KeyPool,
     secrets: Secrets,
@@ -86,6 +88,7 @@ impl Provider {
             kind: config.kind,
             dialect: Dialect::of(config.kind),
             base: base.map(str::to_owned),
+            path: config.path.clone(),
             headers,
             keys: KeyPool::new(&config.keys),
             secrets: Secrets::of(config),
@@ -153,7 +156,11 @@ impl Provider {
         let mut headers = HeaderMap::new();
         native.authorize(ask, &mut headers).map_err(|_| CallError::no_key_left(call.target, None))?;
         let body = openai::request(ask.model, call.body);
-        let answer = self.send(Outgoing { url: native.url(ask), headers, body }).await?;
+        let url = match &self.path {
+            Some(path) => format!("{}/{}", ask.base.trim_end_matches('/'), path.trim_start_matches('/')),
+            None => native.url(ask),
+        };
+        let answer = self.send(Outgoing { url, headers, body }).await?;
         answer.into_completion(&self.dialect, &self.secrets)
     }
 

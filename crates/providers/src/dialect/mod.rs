@@ -78,6 +78,11 @@ pub(crate) trait Chat: fmt::Debug + Send + Sync {
     fn error(&self, answer: &str) -> Option<ErrorDetail> {
         openai::error(answer)
     }
+
+    /// The status that an error deserves by what it says, where a provider's own misleads.
+    fn status(&self, status: u16, _error: &ErrorDetail) -> u16 {
+        status
+    }
 }
 
 /// The dialect of a provider.
@@ -117,6 +122,14 @@ impl Dialect {
         match self {
             Self::Native(native) => native.error(answer),
             Self::Chat(chat) => chat.error(answer),
+        }
+    }
+
+    /// The status by which an error is judged.
+    pub(crate) fn status(&self, status: u16, error: &ErrorDetail) -> u16 {
+        match self {
+            Self::Native(_) => status,
+            Self::Chat(chat) => chat.status(status, error),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! <https://docs.x.ai/docs/api-reference#chat-completions>
 
+use hermod_types::ErrorDetail;
 use hermod_types::config::Kind;
 
 use super::{Ask, Chat, Outgoing, UnusableKey, below, post};
@@ -18,5 +19,10 @@ impl Chat for Xai {
 
     fn read(&self, answer: &str) -> Result<Reply, String> {
         chat::openai_reply(answer)
+    }
+
+    /// A key that it does not know is answered with 400, as if the request were at fault.
+    fn status(&self, status: u16, error: &ErrorDetail) -> u16 {
+        if status == 400 && error.message.starts_with("Incorrect API key") { 401 } else { status }
     }
 }

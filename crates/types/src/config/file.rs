@@ -48,7 +48,7 @@ pub(super) struct Key {
     #[serde(default = "yes")]
     pub(super) enabled: bool,
     #[serde(default, deserialize_with = "or_default")]
-    pub(super) aliases: BTreeMap<String, String>,
+    pub(super) aliases: BTreeMap<String, Alias>,
     pub(super) azure_key_config: Option<Azure>,
     pub(super) vertex_key_config: Option<Vertex>,
     pub(super) bedrock_key_config: Option<Bedrock>,
@@ -56,6 +56,22 @@ pub(super) struct Key {
     pub(super) ollama_key_config: Option<Server>,
     pub(super) sgl_key_config: Option<Server>,
     pub(super) huggingface_key_config: Option<HuggingFace>,
+}
+
+/// A model's name, alone or (in newer files) with more about it.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a model's name, or an object with its `model_id`")]
+pub(super) enum Alias {
+    Name(String),
+    Described { model_id: String },
+}
+
+impl Alias {
+    pub(super) fn into_model(self) -> String {
+        match self {
+            Self::Name(model) | Self::Described { model_id: model } => model,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -136,6 +152,14 @@ pub(super) struct Custom {
     pub(super) base_provider_type: String,
     #[serde(default)]
     pub(super) is_key_less: bool,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) request_path_overrides: Overrides,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Overrides {
+    pub(super) text_completion: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

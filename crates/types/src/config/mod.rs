@@ -55,6 +55,8 @@ pub struct ProviderConfig {
     pub kind: Kind,
     /// Where it is; none means the kind's own default.
     pub base_url: Option<String>,
+    /// The path of text completions below that, in place of the kind's own, where it has them natively.
+    pub path: Option<String>,
     /// Its keys; empty for one that needs none.
     pub keys: Vec<ProviderKey>,
     /// How long one call may take.
@@ -183,6 +185,7 @@ impl ProviderConfig {
         Self {
             kind,
             base_url: None,
+            path: None,
             keys: Vec::new(),
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
             max_retries: 0,

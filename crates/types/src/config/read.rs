@@ -117,7 +117,11 @@ fn read_provider(
         provider.ca_cert_pem = Some(resolve.text(&pem, || path("network_config.ca_cert_pem"))?);
     }
     provider.concurrency = file.concurrency_and_buffer_size.concurrency.filter(|limit| *limit > 0);
-    let needs_keys = !file.custom_provider_config.is_some_and(|custom| custom.is_key_less);
+    let needs_keys = !file.custom_provider_config.as_ref().is_some_and(|custom| custom.is_key_less);
+    provider.path = file
+        .custom_provider_config
+        .and_then(|custom| custom.request_path_overrides.text_completion)
+        .filter(|path| !path.is_empty());
     for (index, key) in file.keys.into_iter().enumerate().filter(|_| needs_keys) {
         let key_path = |member: &str| path(&format!("keys[{index}].{member}"));
         provider.keys.push(read_key(index, key, kind, &key_path, resolve)?);
@@ -160,7 +164,8 @@ fn read_key(
     if !(key.weight.is_finite() && key.weight >= 0.0) {
         return Err(shape_error(path("weight"), "expected a weight of 0 or more"));
     }
-    let mut aliases = key.aliases;
+    let mut aliases: BTreeMap<_, _> =
+        key.aliases.into_iter().map(|(name, alias)| (name, alias.into_model())).collect();
     let mut models = key.models;
     let member = |config: &str, name: &str, value: Option<String>| {
         let value = value.filter(|value| !value.is_empty());

@@ -88,3 +88,163 @@ fn without_a_file_the_usual_variables_configure() {
     assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["openai"]);
     assert!(Config::from_environment(&|_| None).providers.is_empty());
 }
+
+/// A configuration of one provider.
+fn one(name: &str, provider: &str) -> String {
+    format!(r#"{{"providers":{{"{name}":{provider}}}}}"#)
+}
+
+fn accepted(name: &str, provider: &str) -> ProviderConfig {
+    Config::from_json(&one(name, provider), &environment).unwrap().providers.remove(name).unwrap()
+}
+
+#[test]
+fn without_a_file_each_variable_configures_its_provider() {
+    for kind in Kind::all() {
+        let Some(variable) = kind.key_variable() else { continue };
+        let look_up =
+            |name: &str| (name == variable || name == AZURE_ENDPOINT).then(|| "https://set".to_owned());
+        let config = Config::from_environment(&look_up);
+        assert_eq!(config.providers.keys().collect::<Vec<_>>(), [kind.name()]);
+        let provider = &config.providers[kind.name()];
+        assert_eq!((provider.kind, provider.keys[0].name.as_str()), (kind, variable));
+        assert!(kind == Kind::Azure || provider.base_url.is_none());
+    }
+    assert!(
+        Config::from_environment(&|name| (name == "OPENAI_API_KEY").then(String::new)).providers.is_empty()
+    );
+}
+
+#[test]
+fn a_hosted_provider_needs_a_key_and_one_that_is_used() {
+    for keys in ["{}", r#"{"keys":[]}"#, r#"{"keys":null}"#] {
+        let message = "providers.groq.keys: expected a key, without which groq serves nobody";
+        assert_eq!(refused(&one("groq", keys)), message);
+    }
+    for keys in [
+        r#"[{"value":"a","weight":0}]"#,
+        r#"[{"value":"a","weight":0.0},{"value":"b","weight":0}]"#,
+        r#"[{"value":"a","enabled":false}]"#,
+    ] {
+        let message = refused(&one("openai", &format!(r#"{{"keys":{keys}}}"#)));
+        assert!(message.starts_with("providers.openai.keys: expected a key that is enabled"), "{message}");
+    }
+    let message = refused(&one("openai", r#"{"keys":[{"value":"a","weight":-1}]}"#));
+    assert_eq!(message, "providers.openai.keys[0].weight: expected a weight of 0 or more");
+    // Somebody else's server may want none, and one key of weight 0 may stand beside others.
+    assert!(accepted("openai", r#"{"network_config":{"base_url":"http://proxy"}}"#).keys.is_empty());
+    assert_eq!(accepted("openai", r#"{"keys":[{"value":"a","weight":0},{"value":"b"}]}"#).keys.len(), 2);
+}
+
+#[test]
+fn aliases_in_a_circle_are_refused() {
+    for aliases in [r#"{"a":"b","b":"a"}"#, r#"{"a":"b","b":"c","c":"a"}"#, r#"{"x":"a","a":"b","b":"a"}"#] {
+        let message =
+            refused(&one("openai", &format!(r#"{{"keys":[{{"value":"k","aliases":{aliases}}}]}}"#)));
+        let expected =
+            "providers.openai.keys[0].aliases.a: expected a model, found aliases that lead back to a";
+        assert_eq!(message, expected);
+    }
+    let aliases =
+        r#"{"keys":[{"value":"k","aliases":{"a":"a","b":"c","c":"d","e":{"model_id":"f","region":"x"}}}]}"#;
+    let provider = accepted("openai", aliases);
+    assert_eq!((provider.keys[0].aliases["a"].as_str(), provider.keys[0].aliases["e"].as_str()), ("a", "f"));
+}
+
+#[test]
+fn an_unknown_provider_needs_an_address_and_a_known_one_has_its_own() {
+    let message = refused(&one("opneai", r#"{"keys":[{"value":"k"}]}"#));
+    assert!(
+        message.starts_with("providers.opneai.network_config.base_url: expected an address"),
+        "{message}"
+    );
+    assert!(message.contains("none of openai, azure"), "{message}");
+    assert_eq!(accepted("mine", r#"{"network_config":{"base_url":"http://mine"}}"#).kind, Kind::OpenAi);
+    for local in ["vllm", "ollama", "sgl", "llamacpp", "tgi"] {
+        let message = refused(&one(local, "{}"));
+        let path = format!("providers.{local}.network_config.base_url: expected an address");
+        assert!(message.starts_with(&path), "{message}");
+    }
+    let message = refused(&one("mine", r#"{"custom_provider_config":{"base_provider_type":"opneai"}}"#));
+    assert!(
+        message
+            .starts_with("providers.mine.custom_provider_config.base_provider_type: expected one of openai")
+    );
+    let custom = r#"{"custom_provider_config":{"base_provider_type":"groq","request_path_overrides":{"text_completion":"/x"}},
+        "keys":[{"value":"k"}]}"#;
+    let custom = accepted("mine", custom);
+    assert_eq!((custom.kind, custom.path.as_deref()), (Kind::Groq, Some("/x")));
+    // What Bifrost has and we have not must not keep its file from loading.
+    for name in ["elevenlabs", "runway", "replicate"] {
+        let config =
+            Config::from_json(&one(name, r#"{"keys":[{"value":"env.NOT_SET"}]}"#), &environment).unwrap();
+        assert_eq!(config.unsupported, [name]);
+    }
+}
+
+#[test]
+fn hugging_faces_servers_are_not_its_router() {
+    let kind = |network: &str| {
+        let keys = r#""keys":[{"value":"k","huggingface_key_config":{"deployments":{"a":"b"}}}]"#;
+        accepted("huggingface", &format!(r#"{{{keys},"network_config":{network}}}"#)).kind
+    };
+    assert_eq!(kind("{}"), Kind::HuggingFace);
+    assert_eq!(kind(r#"{"base_url":"https://router.huggingface.co/v1"}"#), Kind::HuggingFace);
+    assert_eq!(kind(r#"{"base_url":"https://x.endpoints.huggingface.cloud"}"#), Kind::Tgi);
+}
+
+#[test]
+fn a_key_may_bring_what_its_provider_wants() {
+    let azure = accepted(
+        "azure",
+        r#"{"keys":[{"value":"k","azure_key_config":
+            {"endpoint":"env.OPENAI_API_KEY","api_version":"v1","deployments":{"gpt":"mine"}}}]}"#,
+    );
+    let key = &azure.keys[0];
+    assert_eq!((key.access.base_url(), key.aliases["gpt"].as_str()), (Some("sk-live"), "mine"));
+    let message =
+        refused(&one("azure", r#"{"keys":[{"value":"k","azure_key_config":{"endpoint":"env.NOPE"}}]}"#));
+    let expected =
+        "providers.azure.keys[0].azure_key_config.endpoint: the environment variable NOPE is not set";
+    assert_eq!(message, expected);
+    let message = refused(&one("azure", r#"{"keys":[{"value":"k"}]}"#));
+    assert!(message.starts_with("providers.azure.network_config.base_url: expected an address"), "{message}");
+
+    let vllm = accepted(
+        "vllm",
+        r#"{"keys":[{"vllm_key_config":{"url":"http://a:8000","model_name":"m"}},
+            {"vllm_key_config":{"url":"http://b:8000"},"value":"secret"}]}"#,
+    );
+    assert_eq!(vllm.keys[0].models, Models::Only(vec!["m".to_owned()]));
+    assert_eq!((vllm.keys[0].value.expose_secret(), vllm.keys[1].value.expose_secret()), ("", "secret"));
+    assert!(
+        refused(&one("vllm", r#"{"keys":[{"vllm_key_config":{"url":""}}]}"#)).contains("vllm_key_config.url")
+    );
+    let message = refused(&one("openai", r#"{"keys":[{"value":""}]}"#));
+    assert_eq!(message, "providers.openai.keys[0].value: expected a secret, found an empty string");
+}
+
+#[test]
+fn waits_are_milliseconds_or_words() {
+    let waits = |initial: &str, max: &str| {
+        let network = format!(
+            r#"{{"retry_backoff_initial":{initial},"retry_backoff_max":{max},"base_url":"http://a"}}"#
+        );
+        let provider = accepted("a", &format!(r#"{{"network_config":{network}}}"#));
+        (provider.backoff_initial.as_millis(), provider.backoff_max.as_millis())
+    };
+    assert_eq!(waits("250", "5000"), (250, 5000));
+    assert_eq!(waits("\"250ms\"", "\"1.5s\""), (250, 1500));
+    assert_eq!(waits("null", "\"1m\""), (500, 60_000));
+    for wrong in ["\"soon\"", "\"5\"", "-1", "\"5 s\"", "\".s\""] {
+        let message = refused(&one("a", &format!(r#"{{"network_config":{{"retry_backoff_max":{wrong}}}}}"#)));
+        assert!(message.contains("expected milliseconds, or a duration"), "{wrong}: {message}");
+    }
+}
+
+#[test]
+fn a_certificate_may_come_from_the_environment() {
+    let network = r#"{"network_config":{"base_url":"https://a","ca_cert_pem":"env.OPENAI_API_KEY","insecure_skip_verify":true}}"#;
+    let provider = accepted("a", network);
+    assert_eq!((provider.ca_cert_pem.as_deref(), provider.insecure_skip_verify), (Some("sk-live"), true));
+}

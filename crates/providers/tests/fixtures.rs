@@ -1,0 +1,212 @@
+//! Each provider as its documentation has it: what we send, and what becomes of its answers.
+//!
+//! A fixture is a file in `fixtures/<provider>/`. `config` is what stands below `providers.<provider>` in a
+//! config.json, with `{server}` for where the fake is; `body` are the client's members; an exchange is a request that
+//! must come, whatever the order, and its answer. `completion` is what the client gets, or the answer as it came where
+//! that is absent; `error` is what it is told, and what happens next.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hermod_providers::{Call, CallError, Providers, Verdict};
+use hermod_types::config::{Kind, Models};
+use hermod_types::{CompletionExtra, Config, Journal, Target};
+use serde_json::{Value, json};
+
+/// What a provider was sent.
+struct Received {
+    path: String,
+    headers: BTreeMap<String, String>,
+    body: Value,
+}
+
+/// A provider that answers what its exchanges say, each once.
+struct Fake {
+    address: String,
+    complaints: Arc<Mutex<Vec<String>>>,
+    left: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Fake {
+    fn start(exchanges: &[Value]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let fake = Self {
+            address: format!("http://{}", listener.local_addr().unwrap()),
+            complaints: Arc::default(),
+            left: Arc::new(Mutex::new(exchanges.to_vec())),
+        };
+        let (complaints, left) = (Arc::clone(&fake.complaints), Arc::clone(&fake.left));
+        // It ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let received = receive(&stream);
+                let mut left = left.lock().unwrap();
+                let place = left.iter().position(|exchange| exchange["request"]["body"] == received.body);
+                let answer = if let Some(place) = place {
+                    let exchange = left.remove(place);
+                    complaints.lock().unwrap().extend(differences(&exchange["request"], &received));
+                    exchange["answer"].clone()
+                } else {
+                    complaints.lock().unwrap().push(format!("nobody expected {}", received.body));
+                    json!({"status": 418, "body": {}})
+                };
+                answer_with(&mut stream, &answer);
+            }
+        });
+        fake
+    }
+
+    fn finish(&self) -> Vec<String> {
+        let mut complaints = self.complaints.lock().unwrap().clone();
+        let left = self.left.lock().unwrap();
+        complaints.extend(left.iter().map(|exchange| format!("never sent: {}", exchange["request"]["body"])));
+        complaints
+    }
+}
+
+fn receive(stream: &TcpStream) -> Received {
+    let mut reader = BufReader::new(stream);
+    let mut line = || {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    };
+    let first = line();
+    let path =
+        first.strip_prefix("POST ").and_then(|rest| rest.split(' ').next()).unwrap_or(&first).to_owned();
+    let mut headers = BTreeMap::new();
+    loop {
+        let line = line();
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    let mut body = vec![0; headers["content-length"].parse().unwrap()];
+    reader.read_exact(&mut body).unwrap();
+    Received { path, headers, body: serde_json::from_slice(&body).unwrap() }
+}
+
+fn differences(wanted: &Value, received: &Received) -> Vec<String> {
+    let mut found = Vec::new();
+    if wanted["path"] != received.path.as_str() {
+        found.push(format!("path: {} and not {}", received.path, wanted["path"]));
+    }
+    let always = json!({"content-type": "application/json"});
+    for (name, value) in wanted["headers"].as_object().unwrap().iter().chain(always.as_object().unwrap()) {
+        // null: must not be there.
+        if value.as_str() != received.headers.get(name).map(String::as_str) {
+            found.push(format!("header {name}: {:?} and not {value}", received.headers.get(name)));
+        }
+    }
+    found
+}
+
+fn answer_with(stream: &mut TcpStream, answer: &Value) {
+    let body = match &answer["body"] {
+        Value::String(text) => text.clone(),
+        object => object.to_string(),
+    };
+    let mut head = format!(
+        "HTTP/1.1 {} Said\r\nconnection: close\r\ncontent-length: {}\r\n",
+        answer["status"],
+        body.len()
+    );
+    for (name, value) in answer["headers"].as_object().into_iter().flatten() {
+        head.push_str(&format!("{name}: {}\r\n", value.as_str().unwrap()));
+    }
+    stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
+}
+
+async fn call(provider: &str, fixture: &Value, server: &str) -> Result<Value, CallError> {
+    let config = fixture["config"].to_string().replace("{server}", server);
+    let config = format!(r#"{{"providers":{{"{provider}":{config}}}}}"#);
+    let config = Config::from_json(&config, &|_| None).unwrap();
+    assert!(config.ignored.is_empty(), "{:?}", config.ignored);
+    let providers = Providers::new(&config).unwrap();
+    let target: Target = format!("{provider}/{}", fixture["model"].as_str().unwrap()).parse().unwrap();
+    let body = fixture["body"].to_string();
+    assert!(providers.cannot_serve(&target, &body).is_none());
+    let key = *providers.keys(&target, &Models::All).unwrap().first().unwrap();
+    let slot = providers.slot(&target, Duration::from_secs(5)).await.unwrap();
+    let call = Call { target: &target, body: &body, key, timeout: Duration::from_secs(20) };
+    let completion = providers.call(call, slot).await?;
+    let mut done: Value =
+        serde_json::from_str(&completion.compose(&CompletionExtra::new(&target, 1, 0, &Journal::default())))
+            .unwrap();
+    done.as_object_mut().unwrap().remove("extra_fields").unwrap();
+    Ok(done)
+}
+
+fn told(error: &CallError) -> Value {
+    let next = match error.verdict {
+        Verdict::Retry { another_key: true, .. } => "retry, with another key",
+        Verdict::Retry { .. } => "retry",
+        Verdict::NextKey => "next key",
+        Verdict::NextTarget => "next target",
+        Verdict::Fail => "fail",
+    };
+    let mut told = serde_json::to_value(&*error.detail).unwrap();
+    told["status"] = error.status.into();
+    told["next"] = next.into();
+    told
+}
+
+async fn check(path: &Path) -> Vec<String> {
+    let fixture: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let provider = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    assert!(fixture["documentation"].as_str().is_some_and(|link| link.starts_with("https://")), "{path:?}");
+    let exchanges = fixture["exchanges"].as_array().unwrap();
+    let fake = Fake::start(exchanges);
+    let outcome = call(provider, &fixture, &fake.address).await;
+    let mut complaints = fake.finish();
+    let (wanted, got) = match &outcome {
+        Ok(completion) => {
+            let as_it_came = || exchanges[0]["answer"]["body"].clone();
+            let wanted = fixture.get("completion").cloned().unwrap_or_else(as_it_came);
+            (wanted, completion.clone())
+        }
+        Err(error) => (fixture["error"].clone(), told(error)),
+    };
+    if fixture.get("error").is_some() != outcome.is_err() || wanted != got {
+        complaints.push(format!("came to {got}\n    and not {wanted}"));
+    }
+    complaints
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let entries = |path: &Path| {
+        let mut entries: Vec<_> =
+            std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        entries
+    };
+    entries(&folder).iter().flat_map(|provider| entries(provider)).collect()
+}
+
+#[tokio::test]
+async fn each_provider_is_sent_what_it_wants_and_understood() {
+    let mut complaints = Vec::new();
+    for path in fixtures() {
+        let found = check(&path).await;
+        complaints.extend(found.into_iter().map(|complaint| format!("{}: {complaint}", path.display())));
+    }
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn each_kind_has_a_completion_and_an_error() {
+    for kind in Kind::all() {
+        let of = |member: &str| {
+            let own = fixtures().into_iter().filter(|path| path.parent().unwrap().ends_with(kind.name()));
+            own.filter(|path| std::fs::read_to_string(path).unwrap().contains(member)).count()
+        };
+        assert!(of("\"error\": {\n    \"message\"") > 0 && of("text_completion") > 0, "{kind}");
+    }
+}
