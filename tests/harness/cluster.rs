@@ -157,8 +157,10 @@ impl Builder {
             "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
         });
         for (_, other) in config["providers"].as_object_mut().into_iter().flatten() {
-            // Every provider of a test is the demo provider under another name.
-            other["network_config"]["base_url"] = json!(demo_url);
+            // A provider of a test is the demo provider under another name, unless it says where it is.
+            if other["network_config"]["base_url"].is_null() {
+                other["network_config"]["base_url"] = json!(demo_url);
+            }
         }
         if let Some(settings) = config["providers"].get("demo") {
             provider = settings.clone();

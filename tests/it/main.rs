@@ -15,5 +15,6 @@ mod python_sdk;
 mod redis_errors;
 mod reliability;
 mod shards;
+mod upstreams;
 mod virtual_keys;
 mod workers;

@@ -108,10 +108,8 @@ fn differences(wanted: &Value, received: &Received) -> Vec<String> {
 }
 
 fn answer_with(stream: &mut TcpStream, answer: &Value) {
-    let body = match &answer["body"] {
-        Value::String(text) => text.clone(),
-        object => object.to_string(),
-    };
+    let body = &answer["body"];
+    let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
     let mut head = format!(
         "HTTP/1.1 {} Said\r\nconnection: close\r\ncontent-length: {}\r\n",
         answer["status"],
