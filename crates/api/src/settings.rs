@@ -44,6 +44,7 @@ impl Settings {
     /// One sentence on what kept it from starting.
     pub fn run(self) -> anyhow::Result<()> {
         self.log.init()?;
+        let redis = self.redis.url()?;
         let front = Front {
             config: self.config.load()?,
             max_body_bytes: self.max_body_bytes,
@@ -55,11 +56,11 @@ impl Settings {
             },
             grace: Duration::from_secs(self.grace_seconds),
             metrics: Metrics::install()?,
-            store: Store::new(&self.redis.redis_url)?,
+            store: Store::new(&redis)?,
             tolerance: self.redis.tolerance(),
         };
         let listener = hermod_service::bind(&self.listen, "HERMOD_LISTEN")?;
-        tracing::info!(redis = %self.redis.redis_url, "hermod-api starts");
+        tracing::info!(%redis, "hermod-api starts");
         actix_web::rt::System::new().block_on(async move {
             let tasks = TaskTracker::new();
             let shutdown = Shutdown::on_signals(&tasks)?;

@@ -67,7 +67,7 @@ impl Settings {
     /// # Errors
     /// If Redis does not answer, or there is no such job.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut admin = Admin::new(&Store::new(&self.redis.redis_url)?);
+        let mut admin = Admin::new(&Store::new(&self.redis.url()?)?);
         let text = match self.command {
             Command::Stats => stats(&mut admin).await?,
             Command::Dead(Dead::List { most }) => dead_list(&admin.dead_letters(most).await?),

@@ -1,22 +1,25 @@
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
 use hermod_queue::{RedisUrl, Tolerance};
 use hermod_types::Config;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Where Redis is.
 #[derive(Args, Clone, Debug)]
 pub struct RedisSettings {
-    /// redis://, rediss:// or unix://, with user, password and database number.
+    /// redis://, rediss:// or unix://, with user, password and database number; or redis-sentinel://, redis-cluster://.
     #[arg(
         long,
         env = "REDIS_URL",
         default_value = "redis://127.0.0.1:6379",
         hide_env_values = true,
+        value_parser = |url: &str| Ok::<_, Infallible>(SecretString::from(url)),
         value_name = "URL"
     )]
-    pub redis_url: RedisUrl,
+    redis_url: SecretString,
     /// Use a Redis whose maxmemory-policy throws jobs away when it is full.
     #[arg(long, env = "HERMOD_ACCEPT_EVICTION")]
     accept_eviction: bool,
@@ -26,6 +29,14 @@ pub struct RedisSettings {
 }
 
 impl RedisSettings {
+    /// Where Redis is. It is read here and not by clap, which would repeat what it cannot read, with its password.
+    ///
+    /// # Errors
+    /// One sentence on what was expected.
+    pub fn url(&self) -> anyhow::Result<RedisUrl> {
+        self.redis_url.expose_secret().parse().context("REDIS_URL, or --redis-url")
+    }
+
     /// What is accepted of it.
     pub const fn tolerance(&self) -> Tolerance {
         Tolerance { eviction: self.accept_eviction, no_persistence: self.accept_no_persistence }

@@ -58,12 +58,13 @@ impl Settings {
         ensure!(self.concurrency > 0, "HERMOD_CONCURRENCY: expected at least 1");
         ensure!(self.max_attempts > 0, "HERMOD_MAX_ATTEMPTS: expected at least 1");
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let redis = self.redis.url()?;
         let config = self.config.load()?;
         let work = Work {
             name: WorkerName::new(host.trim(), std::process::id()),
             providers: Providers::new(&config)?,
             virtual_keys: config.virtual_keys,
-            store: Store::new(&self.redis.redis_url)?,
+            store: Store::new(&redis)?,
             tolerance: self.redis.tolerance(),
             metrics: Metrics::install()?,
             concurrency: self.concurrency,
@@ -75,7 +76,7 @@ impl Settings {
             grace: Duration::from_secs(self.grace_seconds),
         };
         let listener = hermod_service::bind(&self.metrics_listen, "HERMOD_METRICS_LISTEN")?;
-        tracing::info!(redis = %self.redis.redis_url, worker = work.name.as_str(), "hermod-worker starts");
+        tracing::info!(%redis, worker = work.name.as_str(), "hermod-worker starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async move {
             let tasks = TaskTracker::new();
