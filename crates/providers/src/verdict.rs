@@ -63,12 +63,14 @@ const ANY: &[RangeInclusive<u16>] = &[0..=999];
 
 const RULES: &[Rule] = &[
     // The prompt is too long for this model; another's context may be larger.
-    // OpenAI's and Azure's code; the phrases are vLLM's and TGI's, Anthropic's, Gemini's, and llama.cpp's.
+    // OpenAI's and Azure's code, and llama.cpp's; the phrases are vLLM's, SGLang's, TGI's, Anthropic's and Gemini's.
     Rule {
         statuses: &[400..=499],
         words: &["context_length_exceeded", "exceed_context_size_error"],
         phrases: &[
             "maximum context length",
+            "model's context length",
+            "must have less than",
             "prompt is too long",
             "input token count",
             "context window",
