@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use hermod_types::{
@@ -78,6 +79,16 @@ impl Answer {
         }
         let has_extra = member(&object, "extra_fields").is_some();
         Ok(Completion { text: self.text, has_extra })
+    }
+
+    /// Adds its size to what the other answers of the same request have `taken`: together they count as one.
+    pub(crate) fn count(&self, taken: &AtomicUsize) -> Result<(), CallError> {
+        let before = taken.fetch_add(self.text.len(), Ordering::Relaxed);
+        if before.saturating_add(self.text.len()) > MAX_ANSWER_BYTES {
+            let message = format!("its answers are together larger than {MAX_ANSWER_BYTES} bytes");
+            return Err(not_a_completion(&message));
+        }
+        Ok(())
     }
 
     /// As the reply of a chat, which `read` reads.
@@ -224,5 +235,13 @@ mod tests {
             (429, Some(429)),
             "a code that is a status counts as one"
         );
+    }
+
+    #[test]
+    fn answers_of_one_request_are_bounded_together() {
+        let answer = Answer { text: " ".repeat(MAX_ANSWER_BYTES / 2), headers: HeaderMap::new() };
+        let taken = AtomicUsize::new(0);
+        assert!(answer.count(&taken).is_ok() && answer.count(&taken).is_ok());
+        assert!(answer.count(&taken).unwrap_err().detail.message.contains("together larger"));
     }
 }

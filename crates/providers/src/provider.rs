@@ -1,3 +1,4 @@
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -177,7 +178,8 @@ impl Provider {
         let wanted = split.calls().min(MOST_AT_ONCE).saturating_sub(1);
         let more: Vec<_> =
             std::iter::repeat_with(|| self.slots.try_acquire()).take(wanted).flatten().collect();
-        let one = |turn| self.one_prompt(chat, ask, call, turn);
+        let taken = AtomicUsize::new(0);
+        let one = |turn| self.one_prompt(chat, ask, call, turn, &taken);
         split.run(ask.model, 1 + more.len(), one).await.map(Completion::composed)
     }
 
@@ -187,11 +189,13 @@ impl Provider {
         ask: &'a Ask<'a>,
         call: &'a Call<'a>,
         turn: Turn<'a>,
+        taken: &'a AtomicUsize,
     ) -> BoxFuture<'a, Result<Reply, CallError>> {
         // The body is written only when its turn comes: all together could be many times the client's.
         Box::pin(async move {
             let outgoing = chat.request(ask, &turn).map_err(|_| CallError::no_key_left(call.target, None))?;
             let answer = self.send(outgoing).await?;
+            answer.count(taken)?;
             answer.reply(|text| chat.read(text), &self.dialect, &self.secrets)
         })
     }

@@ -101,6 +101,14 @@ const RULES: &[Rule] = &[
         then: Then::NextTarget,
         blames_target: true,
     },
+    // Said with 404 by most; Hugging Face's router and some others have it as 400.
+    Rule {
+        statuses: &[400..=400, 422..=422],
+        words: &["model_not_found", "model_not_supported"],
+        phrases: &[],
+        then: Then::NextTarget,
+        blames_target: true,
+    },
     Rule { statuses: &[401..=403], words: &[], phrases: &[], then: Then::NextKey, blames_target: true },
     Rule {
         statuses: &[429..=429],
@@ -225,6 +233,12 @@ mod tests {
         let after = Some(Duration::from_secs(7));
         assert_eq!(verdict(Seen { after, ..status(429) }), Verdict::Retry { after, another_key: true });
         assert_eq!(verdict(Seen { after, ..status(503) }), Verdict::Retry { after, another_key: false });
+    }
+
+    #[test]
+    fn a_model_that_is_not_there_may_be_elsewhere() {
+        let words = [Some("model_not_found"), None];
+        assert_eq!(verdict(Seen { words, ..status(400) }), Verdict::NextTarget);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hermod_providers::{Call, CallError, Providers, Verdict};
-use hermod_types::config::{Kind, Models};
+use hermod_types::config::{Form, Kind, Models};
 use hermod_types::{CompletionExtra, Config, Journal, Target};
 use serde_json::{Value, json};
 
@@ -207,4 +207,28 @@ fn each_kind_has_a_completion_and_an_error() {
         };
         assert!(of("\"error\": {\n    \"message\"") > 0 && of("text_completion") > 0, "{kind}");
     }
+}
+
+#[test]
+fn the_documentation_has_each_kind_with_its_defaults() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/PROVIDERS.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for kind in Kind::all() {
+        let begins = format!("| `{kind}` | ");
+        let row =
+            page.lines().find(|line| line.starts_with(&begins)).unwrap_or_else(|| panic!("no row: {kind}"));
+        let form = if kind.form() == Form::Native { "| native |" } else { "| by prompt |" };
+        for says in [Some(form), kind.base_url(), kind.key_variable()].into_iter().flatten() {
+            assert!(row.contains(says), "{kind}: {says}");
+        }
+    }
+}
+
+#[test]
+fn the_documented_configuration_loads() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/PROVIDERS.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let example = page.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config = Config::from_json(example, &|_| Some("https://set".to_owned())).unwrap();
+    assert_eq!((config.providers.len(), config.ignored.len()), (5, 0), "{:?}", config.ignored);
 }

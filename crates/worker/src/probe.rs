@@ -13,7 +13,10 @@ pub(crate) fn describe_metrics() {
     metrics::describe_gauge!("hermod_jobs_running", "Jobs that run now.");
     describe("hermod_jobs_slept_total", "Jobs put to sleep until a retry time.");
     metrics::describe_gauge!("hermod_cooldowns", "Targets and keys that rest, as all workers know it.");
-    metrics::describe_counter!("hermod_cooldowns_total", "Times that this worker made one rest, by provider.");
+    metrics::describe_counter!(
+        "hermod_cooldowns_total",
+        "Times that this worker made one rest, by provider."
+    );
     metrics::describe_histogram!(
         "hermod_job_duration_seconds",
         "From a job's start by this worker to its end."
