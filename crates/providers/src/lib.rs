@@ -24,6 +24,7 @@ use hermod_types::{Config, ErrorCode, Inexpressible, Target, inexpressible};
 use tokio::sync::SemaphorePermit;
 
 pub use answer::Completion;
+pub use chat::Answered;
 pub use error::CallError;
 pub use keys::{Key, choose};
 pub use provider::{InvalidProvider, RetryPolicy};
@@ -48,8 +49,12 @@ pub struct Call<'a> {
     pub body: &'a str,
     /// The key to use, of those that [`Providers::keys`] gave.
     pub key: &'a Key,
-    /// The longest that it may take.
+    /// The longest that the provider may take for one answer.
     pub timeout: Duration,
+    /// The longest that all of it may take: a provider that is asked prompt by prompt gives many answers.
+    pub limit: Duration,
+    /// What was answered in earlier attempts with the same request and provider.
+    pub answered: &'a Answered,
 }
 
 impl Providers {
@@ -94,13 +99,7 @@ impl Providers {
     /// Whatever is not a completion, classified.
     pub async fn call(&self, call: Call<'_>, _slot: Slot<'_>) -> Result<Completion, CallError> {
         let provider = self.provider(call.target)?;
-        match tokio::time::timeout(call.timeout, provider.complete(&call)).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                let message = format!("no answer within {} ms", call.timeout.as_millis());
-                Err(CallError::ours(ErrorCode::UpstreamTimeout, message))
-            }
-        }
+        within(call.limit, provider.complete(&call)).await
     }
 
     fn provider(&self, target: &Target) -> Result<&Provider, CallError> {
@@ -114,4 +113,15 @@ impl Providers {
     pub fn retry_policy(&self, provider: &str) -> Option<&RetryPolicy> {
         self.0.get(provider).map(Provider::retry_policy)
     }
+}
+
+/// `answer`, if it comes within `limit`.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
+        let message = format!("no answer within {} ms", limit.as_millis());
+        Err(CallError::ours(ErrorCode::UpstreamTimeout, message))
+    })
 }

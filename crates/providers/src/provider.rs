@@ -16,7 +16,7 @@ use crate::dialect::{Ask, Chat, Dialect, Native, Outgoing};
 use crate::keys::{Key, KeyPool};
 use crate::secrets::Secrets;
 use crate::transport;
-use crate::{Call, CallError, openai};
+use crate::{Call, CallError, openai, within};
 
 /// Why a configured provider cannot be called. It names no secret.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +161,7 @@ impl Provider {
             Some(path) => format!("{}/{}", ask.base.trim_end_matches('/'), path.trim_start_matches('/')),
             None => native.url(ask),
         };
-        let answer = self.send(Outgoing { url, headers, body }).await?;
+        let answer = within(call.timeout, self.send(Outgoing { url, headers, body })).await?;
         answer.into_completion(&self.dialect, &self.secrets)
     }
 
@@ -180,7 +180,7 @@ impl Provider {
             std::iter::repeat_with(|| self.slots.try_acquire()).take(wanted).flatten().collect();
         let taken = AtomicUsize::new(0);
         let one = |turn| self.one_prompt(chat, ask, call, turn, &taken);
-        split.run(ask.model, 1 + more.len(), one).await.map(Completion::composed)
+        split.run(ask.model, 1 + more.len(), call.answered, one).await.map(Completion::composed)
     }
 
     fn one_prompt<'a>(
@@ -194,7 +194,7 @@ impl Provider {
         // The body is written only when its turn comes: all together could be many times the client's.
         Box::pin(async move {
             let outgoing = chat.request(ask, &turn).map_err(|_| CallError::no_key_left(call.target, None))?;
-            let answer = self.send(outgoing).await?;
+            let answer = within(call.timeout, self.send(outgoing)).await?;
             answer.count(taken)?;
             answer.reply(|text| chat.read(text), &self.dialect, &self.secrets)
         })

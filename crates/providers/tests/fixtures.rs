@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hermod_providers::{Call, CallError, Providers, Verdict};
+use hermod_providers::{Answered, Call, CallError, Providers, Verdict};
 use hermod_types::config::{Form, Kind, Models};
 use hermod_types::{CompletionExtra, Config, Journal, Target};
 use serde_json::{Value, json};
@@ -132,7 +132,8 @@ async fn call(provider: &str, fixture: &Value, server: &str) -> Result<Value, Ca
     assert!(providers.cannot_serve(&target, &body).is_none());
     let key = *providers.keys(&target, &Models::All).unwrap().first().unwrap();
     let slot = providers.slot(&target, Duration::from_secs(5)).await.unwrap();
-    let call = Call { target: &target, body: &body, key, timeout: Duration::from_secs(20) };
+    let (limit, answered) = (Duration::from_secs(20), Answered::default());
+    let call = Call { target: &target, body: &body, key, timeout: limit, limit, answered: &answered };
     let completion = providers.call(call, slot).await?;
     let mut done: Value =
         serde_json::from_str(&completion.compose(&CompletionExtra::new(&target, 1, 0, &Journal::default())))

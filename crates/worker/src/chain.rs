@@ -1,4 +1,4 @@
-use hermod_providers::{CallError, Providers, Verdict};
+use hermod_providers::{Answered, CallError, Providers, Verdict};
 use hermod_queue::{Held, NewJob, WorkerQueue};
 use hermod_types::config::{Models, VirtualKey};
 use hermod_types::{ErrorBody, ErrorCode, Target};
@@ -53,6 +53,7 @@ impl Chain<'_> {
                 until: Instant::now() + share,
                 is_last: targets_left <= 1,
                 is_last_resort,
+                answered: Answered::default(),
             };
             match turn.run().await {
                 Tried::Answered(result) => return ChainEnd::Ended(Ok(result)),

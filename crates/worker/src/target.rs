@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use hermod_providers::{Call, CallError, Key, RetryPolicy, Verdict, choose};
+use hermod_providers::{Answered, Call, CallError, Key, RetryPolicy, Verdict, choose};
 use hermod_types::{Attempt, CompletionExtra, ErrorCode, Target, Timestamp};
 use tokio::time::{Instant, sleep};
 
@@ -25,6 +25,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) is_last: bool,
     /// Whether it is tried even if it cools down.
     pub(crate) is_last_resort: bool,
+    /// What it has answered in part.
+    pub(crate) answered: Answered,
 }
 
 /// How a turn ended.
@@ -142,8 +144,8 @@ impl Turn<'_> {
         let left = || self.until.saturating_duration_since(Instant::now());
         let slot = providers.slot(target, left()).await?;
         let (started_at, started) = (Timestamp::now(), Instant::now());
-        let call =
-            Call { target, body: &self.chain.job.body, key, timeout: policy.request_timeout.min(left()) };
+        let (limit, body, answered) = (left(), &self.chain.job.body, &self.answered);
+        let call = Call { target, body, key, timeout: policy.request_timeout.min(limit), limit, answered };
         let outcome = providers.call(call, slot).await;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let error = outcome.as_ref().err();

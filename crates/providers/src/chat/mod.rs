@@ -4,15 +4,19 @@
 //!
 //! What such a request cannot say has been refused before, by [`hermod_types::inexpressible`].
 
+mod answered;
 mod compose;
 mod openai_form;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use hermod_types::RawObject;
 use hermod_types::config::{Form, Kind};
 use serde_json::value::RawValue;
 
+pub use answered::Answered;
 pub(crate) use compose::{Choice, Finish, Reply, Usage, compose};
 pub(crate) use openai_form::{open_request, openai_reply, openai_request, push_member};
 
@@ -95,7 +99,8 @@ impl<'a> Split<'a> {
         self.turns().count()
     }
 
-    /// Asks for all of it, `at_once` calls at a time, and puts the answers together. The first failure ends it.
+    /// Asks for what is not `answered` yet, `at_once` calls at a time, and puts the answers together. After a failure
+    /// nothing more is asked, and what is under way is waited for: it is paid for.
     ///
     /// # Errors
     /// That of the first call that failed.
@@ -103,10 +108,23 @@ impl<'a> Split<'a> {
         &'s self,
         model: &str,
         at_once: usize,
+        answered: &Answered,
         ask: impl Fn(Turn<'s>) -> BoxFuture<'s, Result<Reply, E>>,
     ) -> Result<String, E> {
-        let calls: Vec<_> = self.turns().map(ask).collect();
-        let replies: Vec<Reply> = stream::iter(calls).buffered(at_once.max(1)).try_collect().await?;
+        let failed = AtomicBool::new(false);
+        let missing = self.turns().enumerate().filter(|(number, _)| !answered.has(*number));
+        let calls = missing.map(|(number, turn)| (number, ask(turn))).map(async |(number, call)| {
+            if failed.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let outcome = call.await;
+            failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
+            outcome.map(|reply| answered.put(number, reply))
+        });
+        let outcomes: Vec<Result<(), E>> =
+            stream::iter(calls.collect::<Vec<_>>()).buffer_unordered(at_once.max(1)).collect().await;
+        outcomes.into_iter().collect::<Result<(), E>>()?;
+        let replies = answered.take();
         let each = if self.has_n { 1 } else { usize::try_from(self.n).unwrap_or(usize::MAX) };
         let echoed =
             |reply: usize| self.echo.then(|| self.prompts.get(reply / each).map(|prompt| prompt.get()));
@@ -117,6 +135,7 @@ impl<'a> Split<'a> {
 #[cfg(test)]
 mod tests {
     use std::future::ready;
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -162,7 +181,8 @@ mod tests {
             };
             Box::pin(ready(Ok::<_, &str>(reply))) as BoxFuture<'_, _>
         };
-        let done = split.run("m", 3, ask).await.unwrap();
+        let answered = Answered::default();
+        let done = split.run("m", 3, &answered, ask).await.unwrap();
         let done: serde_json::Value = serde_json::from_str(&done).unwrap();
         let texts: Vec<_> =
             done["choices"].as_array().unwrap().iter().map(|c| c["text"].as_str().unwrap()).collect();
@@ -171,6 +191,27 @@ mod tests {
             done["choices"].as_array().unwrap().iter().map(|c| c["index"].as_u64().unwrap()).collect();
         assert_eq!(indices, [0, 1, 2, 3]);
         assert_eq!(done["usage"]["total_tokens"], 12);
-        assert_eq!(split.run("m", 3, |_| Box::pin(ready(Err("no")))).await, Err("no"));
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_not_asked_again() {
+        let split = Split::of(r#"{"prompt":["a","b","c"]}"#, Kind::Groq).unwrap();
+        let (answered, asked) = (Answered::default(), Mutex::new(Vec::new()));
+        let ask = |fails: &'static str| {
+            let asked = &asked;
+            move |turn: Turn<'_>| {
+                asked.lock().unwrap().push(turn.prompt.to_owned());
+                let choices = vec![Choice { text: turn.prompt.to_owned(), finish: None }];
+                let reply = Reply { choices, ..Reply::default() };
+                Box::pin(ready(if turn.prompt == fails { Err("no") } else { Ok(reply) })) as BoxFuture<'_, _>
+            }
+        };
+        assert_eq!(split.run("m", 3, &answered, ask(r#""b""#)).await, Err("no"));
+        asked.lock().unwrap().clear();
+        let done = split.run("m", 3, &answered, ask("none")).await.unwrap();
+        assert_eq!(*asked.lock().unwrap(), [r#""b""#]);
+        let done: serde_json::Value = serde_json::from_str(&done).unwrap();
+        assert_eq!(done["choices"][1]["text"], r#""b""#);
+        assert_eq!(done["choices"].as_array().unwrap().len(), 3);
     }
 }
