@@ -8,7 +8,7 @@ use actix_web::dev::ServerHandle;
 use hermod::demo::{Calls, Demo, ReceivedCall};
 use hermod::process::Process;
 use hermod::redis_server::RedisServer;
-use redis::{Commands, Connection};
+use redis::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -16,7 +16,7 @@ use crate::redis_nodes::{RedisCluster, RedisNodes, RedisSentinel};
 use crate::{Api, LEASE, Logs, Proxy, binary, eventually, redis_binary};
 
 /// How long what is not being broken may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A whole Hermod: Redis, API processes, workers, and a provider that keeps its calls.
 #[derive(Debug)]
@@ -385,31 +385,6 @@ impl Cluster {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
         });
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
-    }
-
-    /// Asserts that nothing waits and nothing is held in any shard, and that every record has ended and will expire.
-    pub async fn assert_drained(&self) {
-        for mut redis in self.connections() {
-            let queues: Vec<String> = redis.keys("{hermod:*}:queue").unwrap();
-            for queue in queues {
-                eventually("the queue is empty", PATIENCE, async || {
-                    let entries: u64 = redis.xlen(&queue).unwrap();
-                    (entries == 0).then_some(())
-                })
-                .await;
-                let pending: (u64, Option<String>, Option<String>, Option<Vec<redis::Value>>) =
-                    redis::cmd("XPENDING").arg(&queue).arg("workers").query(&mut redis).unwrap_or_default();
-                assert_eq!(pending.0, 0, "nothing is held in {queue}");
-            }
-            let keys: Vec<String> = redis.keys("{hermod:*}:job:*").unwrap();
-            for key in keys {
-                let status: Option<String> = redis.hget(&key, "status").unwrap();
-                let ttl: i64 = redis.pttl(&key).unwrap();
-                // One that expired just now is as good.
-                let ended = matches!(status.as_deref(), Some("completed" | "failed")) && ttl > 0;
-                assert!(ended || ttl == -2, "{key}: {status:?}, expires in {ttl} ms");
-            }
-        }
     }
 
     /// Stops the provider: what calls it is refused.

@@ -11,6 +11,7 @@
 
 mod binaries;
 mod cluster;
+mod drained;
 mod http;
 mod logs;
 mod proxy;

@@ -137,6 +137,30 @@ impl RedisCluster {
         self.0.iter().position(owns).unwrap()
     }
 
+    /// Moves a shard's slot, with its keys, to another node, as an operator's tool does.
+    pub async fn migrate(&self, shard: u16, to: usize) {
+        let slot: u16 = self.0[0].ask(&["CLUSTER", "KEYSLOT", &format!("{{hermod:{shard}}}:queue")]);
+        let (slot, from) = (slot.to_string(), self.node_of(shard));
+        let id = |node: usize| self.0[node].ask::<String>(&["CLUSTER", "MYID"]);
+        let (from_id, to_id) = (id(from), id(to));
+        self.0[to].ask::<()>(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+        self.0[from].ask::<()>(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+        let port = self.0[to].port.to_string();
+        eventually("all keys have moved", PATIENCE, async || {
+            let keys: Vec<String> = self.0[from].ask(&["CLUSTER", "GETKEYSINSLOT", &slot, "10"]);
+            for key in &keys {
+                // One that has expired meanwhile is not moved, which is as good.
+                let moved: String = self.0[from].ask(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
+                assert!(moved == "OK" || moved == "NOKEY", "{moved}");
+            }
+            keys.is_empty().then_some(())
+        })
+        .await;
+        for node in [to, from, 3 - to - from] {
+            self.0[node].ask::<()>(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+        }
+    }
+
     fn url(&self) -> String {
         let hosts: Vec<_> = self.0.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         format!("redis-cluster://{}", hosts.join(","))
@@ -192,6 +216,24 @@ impl RedisSentinel {
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(SERVICE);
         let (_, port): (String, u16) = command.query(&mut connect(self.port)).unwrap();
         port
+    }
+
+    /// Waits until the replica has all that the primary has.
+    pub async fn replica_has_all(&self) {
+        let offset = |node: &RedisNode, field: &str| {
+            let info: String = node.ask(&["INFO", "replication"]);
+            info.lines().find_map(|line| line.strip_prefix(field)).unwrap().trim().parse::<u64>().unwrap()
+        };
+        let sent = offset(&self.servers[0], "master_repl_offset:");
+        eventually("the replica has all", PATIENCE, async || {
+            (offset(&self.servers[1], "slave_repl_offset:") >= sent).then_some(())
+        })
+        .await;
+    }
+
+    /// Has the Sentinel put the replica in the place of the primary, which lives.
+    pub fn fail_over(&self) {
+        redis::cmd("SENTINEL").arg("FAILOVER").arg(SERVICE).exec(&mut connect(self.port)).unwrap();
     }
 
     fn url(&self) -> String {

@@ -172,6 +172,15 @@ async fn settings_that_cannot_be_used_are_named() {
             "http://hunter2@cache",
             "REDIS_URL, or --redis-url: expected redis://, rediss://, unix://,",
         ),
+        ("hermod-worker", "REDIS_URL", "redis-cluster://:secret@cache/1", "no database number"),
+        (
+            "hermod-worker",
+            "REDIS_URL",
+            "redis-sentinel://:secret@cache",
+            "with at least a host and the service",
+        ),
+        ("hermod-api", "HERMOD_SHARDS", "0", "1..=1024"),
+        ("hermod-worker", "HERMOD_SHARDS", "1025", "1..=1024"),
         ("hermod-api", "HERMOD_LISTEN", "nowhere", "HERMOD_LISTEN: cannot listen on nowhere"),
         (
             "hermod-worker",

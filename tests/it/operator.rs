@@ -10,7 +10,7 @@ use serde_json::json;
 const QUEUE: &str = "{hermod:0}:queue";
 
 /// Runs `hermod queue …`; gives its exit code and all that it printed.
-async fn queue(cluster: &Cluster, args: &[&str]) -> (Option<i32>, String) {
+pub(crate) async fn queue(cluster: &Cluster, args: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(binary("hermod"));
     command.arg("queue").args(args).env("REDIS_URL", cluster.redis_url());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();

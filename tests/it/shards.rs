@@ -7,6 +7,8 @@ use hermod_tests::{Cluster, Process, Signal, eventually};
 use redis::Commands;
 use serde_json::json;
 
+use crate::operator::queue;
+
 /// The shard that an id names.
 pub(crate) fn shard_of(id: &str) -> u16 {
     u16::from_str_radix(&id[id.len() - 4..], 16).unwrap() & 1023
@@ -55,6 +57,68 @@ async fn jobs_are_spread_over_all_shards_and_all_end() {
     assert!(shards.len() == 4 && shards.values().all(|jobs| *jobs > 20), "{shards:?}");
     all_complete(&cluster, &ids).await;
     assert_eq!(cluster.calls_of("echo"), 200);
+    cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn the_operator_sees_all_shards_together() {
+    let mut cluster = Cluster::builder()
+        .workers(0)
+        .set("HERMOD_SHARDS", 4)
+        .set("HERMOD_QUEUE_LIMIT", 10)
+        .set("HERMOD_MAX_ATTEMPTS", 1)
+        .start()
+        .await;
+    // Each shard takes its share: a quarter of ten, rounded up.
+    let mut ids = Vec::new();
+    let body = json!({"model": "demo/slow-5s", "prompt": "x"}).to_string();
+    eventually("every shard is full", Duration::from_secs(20), async || {
+        let answer = cluster.api.post(body.clone()).await;
+        match answer.status {
+            202 => ids.push(answer.json()["id"].as_str().unwrap().to_owned()),
+            status => assert_eq!(status, 429),
+        }
+        (ids.len() == 12).then_some(())
+    })
+    .await;
+    for _ in 0..8 {
+        assert_eq!(cluster.api.post(body.clone()).await.status, 429);
+    }
+    let (_, text) = queue(&cluster, &["stats"]).await;
+    assert!(text.starts_with("waiting  12\nsleeping 0\nrunning  0\ndead     0\n"), "{text}");
+    let (code, text) = queue(&cluster, &["check"]).await;
+    assert!(code == Some(0) && text.contains("12 records, 12 entries"), "{text}");
+    assert_eq!(queue(&cluster, &["pause"]).await.0, Some(0));
+    cluster.add_worker();
+    cluster.add_worker();
+    eventually("the workers hear it", Duration::from_secs(10), async || {
+        let heard = cluster.logs.with_message("the operator has paused the queue, or resumed it");
+        (heard.len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(queue(&cluster, &["resume"]).await.0, Some(0));
+    cluster.called("slow-5s", 12).await;
+    eventually("both workers are seen, a line each", Duration::from_secs(10), async || {
+        let (_, text) = queue(&cluster, &["stats"]).await;
+        assert!(text.starts_with("waiting  0\nsleeping 0\nrunning  12\ndead     0\n"), "{text}");
+        let workers = text.lines().filter(|line| line.ends_with(" ago")).count();
+        assert!(workers <= 2, "{text}");
+        (workers == 2).then_some(())
+    })
+    .await;
+
+    while !cluster.workers.is_empty() {
+        drop(cluster.take_worker(0));
+    }
+    cluster.add_worker();
+    for id in &ids {
+        assert_eq!(cluster.ended(id).await["status_code"], 500, "given up on");
+    }
+    let (_, text) = queue(&cluster, &["dead", "list"]).await;
+    assert!(ids.iter().all(|id| text.contains(id)), "{text}");
+    let requeue: Vec<&str> = ["dead", "requeue"].into_iter().chain(ids.iter().map(String::as_str)).collect();
+    assert_eq!(queue(&cluster, &requeue).await.0, Some(0));
+    all_complete(&cluster, &ids).await;
     cluster.assert_drained().await;
 }
 

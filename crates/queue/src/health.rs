@@ -9,7 +9,7 @@ use crate::QueueError;
 ///
 /// A change is logged once, here, however many calls fail.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<RwLock<BTreeMap<Part, QueueError>>>);
+pub(crate) struct Health(Arc<RwLock<BTreeMap<Part, QueueError>>>);
 
 /// What can be away by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,12 +21,7 @@ pub(crate) enum Part {
 }
 
 impl Health {
-    /// What is wrong, if something is.
-    pub fn fault(&self) -> Option<QueueError> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().next().cloned()
-    }
-
-    /// What is wrong with this part.
+    /// What is wrong with this part, if something is.
     pub(crate) fn fault_of(&self, part: Part) -> Option<QueueError> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&part).cloned()
     }

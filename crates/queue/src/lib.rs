@@ -62,7 +62,6 @@ pub use claim::{Claimer, Entry, Unblock};
 pub use cooldown::{Cooldown, CooldownBoard};
 pub use error::QueueError;
 pub use fitness::{Fitness, Tolerance, Unfit};
-pub use health::Health;
 pub use held::{Ended, Held, Settled, Started};
 pub use later::Sleepers;
 pub use leases::{Leases, Lost, ShardLeases};

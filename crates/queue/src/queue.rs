@@ -55,6 +55,13 @@ pub struct QueueSettings {
     pub known: KnownShards,
 }
 
+impl Default for QueueSettings {
+    /// One shard, and no limit.
+    fn default() -> Self {
+        Self { limit: None, shards: ShardCount::ONE, known: KnownShards::default() }
+    }
+}
+
 /// The number of shards that workers are known to serve. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct KnownShards(Arc<AtomicU16>);

@@ -5,11 +5,11 @@ use hermod_types::Shard;
 use redis::Client;
 use redis::aio::MultiplexedConnection;
 
-use crate::health::Part;
+use crate::health::{Health, Part};
 use crate::keys::PAUSED;
 use crate::lane::{Call, Lane, Route};
 use crate::topology::{RESPONSE_TIMEOUT, Topology, connection_config};
-use crate::{Health, QueueError, RedisUrl};
+use crate::{QueueError, RedisUrl};
 
 /// The longest that a read may block.
 pub(crate) const LONGEST_BLOCK: Duration = Duration::from_secs(3);
@@ -37,7 +37,7 @@ impl Store {
     }
 
     /// What this process knows of Redis's health.
-    pub fn health(&self) -> &Health {
+    pub(crate) fn health(&self) -> &Health {
         &self.health
     }
 

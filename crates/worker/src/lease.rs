@@ -87,6 +87,10 @@ impl LeaseBook {
         for held in held {
             let Some(lease) = book.get_mut(&held.id).filter(|lease| lease.held == *held) else { continue };
             if lost.contains(&held.id) {
+                // Its end may be written already, and the answer on its way; if not, the fence decides.
+                if lease.settling {
+                    continue;
+                }
                 tracing::warn!(job = %held.id, "lease lost to another worker; the call is aborted");
                 metrics::counter!("hermod_leases_lost_total").increment(1);
                 lease.lost.cancel();

@@ -16,7 +16,7 @@ pub(crate) const TICK: Duration = Duration::from_secs(1);
 /// What the operator wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Orders {
-    /// Nothing is to be claimed.
+    /// Nothing is to be claimed. So it is until Redis has said otherwise for the first time.
     pub(crate) paused: bool,
     /// Shards to serve. Never shrinks while the worker lives.
     pub(crate) shards: ShardCount,
@@ -51,24 +51,26 @@ pub(crate) async fn follow(
     stop: CancellationToken,
 ) {
     let (mut admin, mut roll) = (Admin::new(&store), ShardRoll::new(&store));
+    let mut said = false;
     loop {
         let before = *orders.borrow();
         let mut now = before;
         // While Redis is away, nothing is claimed anyway.
         if let Ok(paused) = admin.is_paused().await {
             now.paused = paused;
+            if paused != said {
+                tracing::info!(paused, "the operator has paused the queue, or resumed it");
+                said = paused;
+            }
         }
         if let Ok(shards) = roll.raise(before.shards).await {
             now.shards = shards.max(before.shards);
         }
+        if now.shards != before.shards {
+            tracing::info!(shards = now.shards.get(), "serving more shards");
+        }
         if now != before {
             orders.send_replace(now);
-            if now.paused != before.paused {
-                tracing::info!(paused = now.paused, "the operator has paused the queue, or resumed it");
-            }
-            if now.shards != before.shards {
-                tracing::info!(shards = now.shards.get(), "serving more shards");
-            }
             // Who waits must claim nothing more, or leave slots to the new shards.
             unblocks.run().await;
         }

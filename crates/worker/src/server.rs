@@ -115,7 +115,7 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
     let queue = WorkerQueue::new(&work.store, work.name.clone(), work.lease, &tasks);
     let book = LeaseBook::default();
     let renewals = queue.clone();
-    let (orders, told) = watch::channel(Orders { paused: false, shards: work.shards });
+    let (orders, told) = watch::channel(Orders { paused: true, shards: work.shards });
     // A worker whose leases or whose intake have ended, for whatever reason, is none: it drains.
     let alarm = shutdown.drain.clone().drop_guard();
     let keeper = Keeper { book: book.clone(), lease: work.lease, orders: told.clone() };

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hermod_queue::{KnownShards, NewJob, Queue, QueueSettings, Submission};
-use hermod_types::{JobId, Shard, ShardCount, Target as Model, Ttl};
+use hermod_queue::{NewJob, Queue, QueueSettings, Submission};
+use hermod_types::{JobId, Shard, Target as Model, Ttl};
 use tokio_util::task::TaskTracker;
 
 use super::phases::memory_per_job;
@@ -114,8 +114,7 @@ pub(super) async fn waiting(run: &mut Run<'_>, jobs: u64, ended: &[JobId]) -> an
 /// Puts jobs into the queue without the API, which would take its time.
 async fn fill(run: &Run<'_>, jobs: u64) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
-    let settings = QueueSettings { limit: None, shards: ShardCount::ONE, known: KnownShards::default() };
-    let queue = Queue::spawn(&run.store()?, &settings, &tasks);
+    let queue = Queue::spawn(&run.store()?, &QueueSettings::default(), &tasks);
     let targets: Vec<Model> = vec![run.settings.model.parse()?];
     let ttl = Ttl::from_seconds(3600).context("a time to live of an hour")?;
     let (first, done) = (run.take_numbers(jobs), Cell::new(0_u64));
