@@ -63,16 +63,18 @@ const ANY: &[RangeInclusive<u16>] = &[0..=999];
 
 const RULES: &[Rule] = &[
     // The prompt is too long for this model; another's context may be larger.
-    // OpenAI's and Azure's code; the phrases are vLLM's and TGI's, Anthropic's, Gemini's, and llama.cpp's.
+    // OpenAI's and Azure's code; the phrases are vLLM's and TGI's, Anthropic's, Gemini's, llama.cpp's, and Cohere's.
     Rule {
         statuses: &[400..=499],
         words: &["context_length_exceeded", "exceed_context_size_error"],
         phrases: &[
             "maximum context length",
             "prompt is too long",
+            "exceed context limit",
             "input token count",
             "context window",
             "`inputs` tokens",
+            "number of tokens in the prompt",
         ],
         then: Then::NextTarget,
         blames_target: false,
@@ -87,6 +89,7 @@ const RULES: &[Rule] = &[
             "billing_not_active",
             "usage_limit_reached",
             "spend_limit_reached",
+            "enforced_spend_limit_reached",
         ],
         phrases: &[
             "credit balance",

@@ -14,7 +14,7 @@ use hermod_types::config::{Form, Kind};
 use serde_json::value::RawValue;
 
 pub(crate) use compose::{Choice, Finish, Reply, Usage, compose};
-pub(crate) use openai_form::{open_request, openai_reply, openai_request, push_member};
+pub(crate) use openai_form::{open_chat, open_request, openai_reply, openai_request, push_member, stop_list};
 
 /// Calls of one request under way at once, if the provider has slots for them.
 pub(crate) const MOST_AT_ONCE: usize = 8;
