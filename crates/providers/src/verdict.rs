@@ -63,7 +63,7 @@ const ANY: &[RangeInclusive<u16>] = &[0..=999];
 
 const RULES: &[Rule] = &[
     // The prompt is too long for this model; another's context may be larger.
-    // OpenAI's and Azure's code, and llama.cpp's; the phrases are vLLM's, SGLang's, TGI's, Anthropic's and Gemini's.
+    // OpenAI's and Azure's code, and llama.cpp's; the phrases are vLLM's, SGLang's, TGI's, Anthropic's, Gemini's and Cohere's.
     Rule {
         statuses: &[400..=499],
         words: &["context_length_exceeded", "exceed_context_size_error"],
@@ -72,9 +72,11 @@ const RULES: &[Rule] = &[
             "model's context length",
             "must have less than",
             "prompt is too long",
+            "exceed context limit",
             "input token count",
             "context window",
             "`inputs` tokens",
+            "number of tokens in the prompt",
         ],
         then: Then::NextTarget,
         blames_target: false,
@@ -89,6 +91,7 @@ const RULES: &[Rule] = &[
             "billing_not_active",
             "usage_limit_reached",
             "spend_limit_reached",
+            "enforced_spend_limit_reached",
         ],
         phrases: &[
             "credit balance",

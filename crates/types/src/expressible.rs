@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use crate::RawObject;
-use crate::config::{Form, Kind};
+use crate::config::{Bounds, Form, Kind};
 
 /// The most calls that one request may become where a prompt is a call: work is bounded everywhere.
 const MAX_CALLS: u64 = 2048;
@@ -23,7 +23,7 @@ pub struct Inexpressible {
 /// `body` is that of a [`CompletionRequest`](crate::CompletionRequest). Members whose value changes nothing are no reason, and
 /// neither are `seed` and `user`, which promise nothing.
 pub fn inexpressible(kind: Kind, body: &str) -> Option<Inexpressible> {
-    let Form::PerPrompt { lacks, .. } = kind.form() else { return None };
+    let Form::PerPrompt { lacks, bounds, .. } = kind.form() else { return None };
     let object: RawObject<'_> = serde_json::from_str(body).ok()?;
     let member = |wanted: &str| object.members().find(|(name, _)| *name == wanted).map(|(_, value)| value);
     let n = member("n").filter(|n| n.get() != "null").map_or("1", RawValue::get);
@@ -34,6 +34,9 @@ pub fn inexpressible(kind: Kind, body: &str) -> Option<Inexpressible> {
     if let Some(param) = found {
         let message = format!("`{param}` cannot be said in the API of {kind} that serves text completions");
         return Some(Inexpressible { param, message });
+    }
+    if let Some(reason) = out_of_bounds(kind, &bounds, member) {
+        return Some(reason);
     }
     let refuse = |param, message| Some(Inexpressible { param, message });
     let prompts = match member("prompt").map(RawValue::get) {
@@ -51,6 +54,33 @@ pub fn inexpressible(kind: Kind, body: &str) -> Option<Inexpressible> {
             refuse("prompt", message)
         }
     }
+}
+
+/// What is asked for beyond what the provider takes, if anything is.
+fn out_of_bounds<'a>(
+    kind: Kind,
+    bounds: &Bounds,
+    member: impl Fn(&str) -> Option<&'a RawValue>,
+) -> Option<Inexpressible> {
+    for &(param, least, greatest) in bounds.numbers {
+        let number = member(param).and_then(|value| value.get().parse::<f64>().ok());
+        if number.is_some_and(|number| !(least..=greatest).contains(&number)) {
+            let message = format!("{kind} takes a `{param}` of {least} to {greatest}");
+            return Some(Inexpressible { param, message });
+        }
+    }
+    let stop = member("stop")?.get();
+    let stops: Vec<String> = serde_json::from_str(stop)
+        .or_else(|_| serde_json::from_str(stop).map(|lone: String| vec![lone]))
+        .ok()?;
+    let refuse = |message| Some(Inexpressible { param: "stop", message });
+    if stops.len() > bounds.stops {
+        return refuse(format!("{kind} takes up to {} stop sequences", bounds.stops));
+    }
+    if !bounds.blank_stops && stops.iter().any(|stop| stop.trim().is_empty()) {
+        return refuse(format!("{kind} takes no stop sequence of white space alone"));
+    }
+    None
 }
 
 /// Whether the member has a value with which the answer is as without it.
@@ -111,6 +141,25 @@ mod tests {
             fault(Kind::Mistral, r#"{"prompt":"x","frequency_penalty":0.5}"#),
             Some("frequency_penalty")
         );
+    }
+
+    #[test]
+    fn what_is_beyond_a_providers_bounds_is_named() {
+        for (kind, member, param) in [
+            (Kind::Anthropic, r#""temperature":1.01"#, Some("temperature")),
+            (Kind::Anthropic, r#""temperature":1.0"#, None),
+            (Kind::Anthropic, r#""stop":["END","\n\t"]"#, Some("stop")),
+            (Kind::Anthropic, r#""stop":"\n""#, Some("stop")),
+            (Kind::Anthropic, r#""stop":"\nHuman:""#, None),
+            (Kind::Cohere, r#""stop":["1","2","3","4","5"]"#, None),
+            (Kind::Cohere, r#""stop":["1","2","3","4","5","6"]"#, Some("stop")),
+            (Kind::Cohere, r#""stop":"\n""#, None),
+            (Kind::Cohere, r#""presence_penalty":-0.5"#, Some("presence_penalty")),
+            (Kind::Cohere, r#""frequency_penalty":0.5"#, None),
+            (Kind::Xai, r#""temperature":2,"stop":["1","2","3","4","5","6","\n"]"#, None),
+        ] {
+            assert_eq!(fault(kind, &format!(r#"{{"prompt":"x",{member}}}"#)), param, "{kind} {member}");
+        }
     }
 
     #[test]

@@ -57,6 +57,14 @@ pub(crate) struct Usage {
     pub(crate) total_tokens: u64,
 }
 
+impl Usage {
+    /// From a provider that counts what came in and what went out.
+    pub(crate) fn of(prompt_tokens: u64, completion_tokens: u64) -> Self {
+        let total_tokens = prompt_tokens.saturating_add(completion_tokens);
+        Self { prompt_tokens, completion_tokens, total_tokens }
+    }
+}
+
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);

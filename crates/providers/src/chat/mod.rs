@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 pub use answered::Answered;
 pub(crate) use compose::{Choice, Finish, Reply, Usage, compose};
-pub(crate) use openai_form::{open_request, openai_reply, openai_request, push_member};
+pub(crate) use openai_form::{open_chat, open_request, openai_reply, openai_request, push_member, stop_list};
 
 /// Calls of one request under way at once, if the provider has slots for them.
 pub(crate) const MOST_AT_ONCE: usize = 8;
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(split.run("m", 3, &answered, ask(r#""b""#)).await, Err("no"));
         asked.lock().unwrap().clear();
         let done = split.run("m", 3, &answered, ask("none")).await.unwrap();
-        assert_eq!(*asked.lock().unwrap(), [r#""b""#]);
+        assert_eq!(*asked.lock().unwrap(), [r#""b""#, r#""c""#], "after a failure nothing more is asked");
         let done: serde_json::Value = serde_json::from_str(&done).unwrap();
         assert_eq!(done["choices"][1]["text"], r#""b""#);
         assert_eq!(done["choices"].as_array().unwrap().len(), 3);

@@ -8,10 +8,7 @@ use super::{Choice, Finish, Reply, Turn, Usage};
 /// A request of chat: the prompt as the user's one message, and the client's other members as they came, less
 /// what the kind lacks and what is in `without`.
 pub(crate) fn openai_request(model: &str, turn: &Turn<'_>, kind: Kind, without: &[&str]) -> String {
-    let mut body = open_request(model);
-    body.push_str(",\"messages\":[{\"role\":\"user\",\"content\":");
-    body.push_str(turn.prompt);
-    body.push_str("}]");
+    let mut body = open_chat(model, turn);
     if let Some(n) = turn.n {
         push_member(&mut body, "n", &n.to_string());
     }
@@ -26,6 +23,16 @@ pub(crate) fn openai_request(model: &str, turn: &Turn<'_>, kind: Kind, without: 
 pub(crate) fn open_request(model: &str) -> String {
     // Writing a str to memory has no way to fail.
     format!("{{\"model\":{}", serde_json::to_string(model).unwrap_or_default())
+}
+
+/// The beginning of a request of chat: the model, and the prompt as the user's one message.
+pub(crate) fn open_chat(model: &str, turn: &Turn<'_>) -> String {
+    format!("{},\"messages\":[{{\"role\":\"user\",\"content\":{}}}]", open_request(model), turn.prompt)
+}
+
+/// A list of stop sequences from a client's `stop`, which may be a lone one.
+pub(crate) fn stop_list(stop: &str) -> String {
+    if stop.starts_with('"') { format!("[{stop}]") } else { stop.to_owned() }
 }
 
 /// A further member, whose value is JSON.

@@ -5,9 +5,11 @@
 //! putting the answers together is [`crate::chat`]'s. What is peculiar to a provider is in its own file, and
 //! where it is, is in the table of [`Kind`].
 
+mod anthropic;
 mod azure;
 mod bearer;
 mod cerebras;
+mod cohere;
 mod deepseek;
 mod groq;
 mod huggingface;
@@ -115,6 +117,8 @@ impl Dialect {
             Kind::Xai => Self::Chat(Box::new(xai::Xai)),
             Kind::Cerebras => Self::Chat(Box::new(cerebras::Cerebras)),
             Kind::Perplexity => Self::Chat(Box::new(perplexity::Perplexity)),
+            Kind::Anthropic => Self::Chat(Box::new(anthropic::Anthropic)),
+            Kind::Cohere => Self::Chat(Box::new(cohere::Cohere)),
         }
     }
 

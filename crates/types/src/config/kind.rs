@@ -41,10 +41,14 @@ pub enum Kind {
     Cerebras,
     /// Perplexity.
     Perplexity,
+    /// Anthropic, through its messages API.
+    Anthropic,
+    /// Cohere, through its chat API.
+    Cohere,
 }
 
 /// How a text completion is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Form {
     /// In OpenAI's own form: the client's members go as they came, and so does the answer.
     Native,
@@ -54,7 +58,25 @@ pub enum Form {
         lacks: &'static [&'static str],
         /// Whether one call can ask for several choices with `n`.
         has_n: bool,
+        /// What it takes less of than OpenAI does.
+        bounds: Bounds,
     },
+}
+
+/// What a provider takes of members that it has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// Numbers with the least and the greatest value that they may have.
+    pub numbers: &'static [(&'static str, f64, f64)],
+    /// The most stop sequences.
+    pub stops: usize,
+    /// Whether a stop sequence may be nothing but white space.
+    pub blank_stops: bool,
+}
+
+impl Bounds {
+    /// Whatever OpenAI takes.
+    const NONE: Self = Self { numbers: &[], stops: usize::MAX, blank_stops: true };
 }
 
 /// What is known of a [`Kind`].
@@ -73,19 +95,49 @@ struct Row {
 const FIM: Form = Form::PerPrompt {
     lacks: &["logprobs", "best_of", "logit_bias", "frequency_penalty", "presence_penalty"],
     has_n: false,
+    bounds: Bounds::NONE,
 };
 /// What no chat API has.
-const CHAT: Form = Form::PerPrompt { lacks: &["suffix", "logprobs", "best_of"], has_n: true };
+const CHAT: Form =
+    Form::PerPrompt { lacks: &["suffix", "logprobs", "best_of"], has_n: true, bounds: Bounds::NONE };
 /// <https://console.groq.com/docs/openai#currently-unsupported-openai-features>
-const GROQ: Form = Form::PerPrompt { lacks: &["suffix", "logprobs", "best_of", "logit_bias"], has_n: false };
+const GROQ: Form = Form::PerPrompt {
+    lacks: &["suffix", "logprobs", "best_of", "logit_bias"],
+    has_n: false,
+    bounds: Bounds::NONE,
+};
 /// <https://inference-docs.cerebras.ai/resources/openai>
 const CEREBRAS: Form = Form::PerPrompt {
     lacks: &["suffix", "logprobs", "best_of", "logit_bias", "frequency_penalty", "presence_penalty"],
     has_n: false,
+    bounds: Bounds::NONE,
 };
 /// <https://docs.perplexity.ai/api-reference/chat-completions-post>
-const PERPLEXITY: Form =
-    Form::PerPrompt { lacks: &["suffix", "logprobs", "best_of", "logit_bias", "stop"], has_n: false };
+const PERPLEXITY: Form = Form::PerPrompt {
+    lacks: &["suffix", "logprobs", "best_of", "logit_bias", "stop"],
+    has_n: false,
+    bounds: Bounds::NONE,
+};
+/// <https://docs.claude.com/en/api/messages>
+const ANTHROPIC: Form = Form::PerPrompt {
+    lacks: &["suffix", "logprobs", "best_of", "logit_bias", "frequency_penalty", "presence_penalty"],
+    has_n: false,
+    bounds: Bounds { numbers: &[("temperature", 0.0, 1.0)], stops: usize::MAX, blank_stops: false },
+};
+/// <https://docs.cohere.com/v2/reference/chat>
+const COHERE: Form = Form::PerPrompt {
+    lacks: &["suffix", "logprobs", "best_of", "logit_bias"],
+    has_n: false,
+    bounds: Bounds {
+        numbers: &[
+            ("temperature", 0.0, 1.0),
+            ("frequency_penalty", 0.0, 1.0),
+            ("presence_penalty", 0.0, 1.0),
+        ],
+        stops: 5,
+        blank_stops: true,
+    },
+};
 
 const fn row(
     kind: Kind,
@@ -98,7 +150,7 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const ROWS: [Row; 19] = [
+const ROWS: [Row; 21] = [
     row(Kind::OpenAi, "openai", Some("https://api.openai.com"), Some("OPENAI_API_KEY"), Form::Native),
     row(Kind::Azure, "azure", None, Some("AZURE_OPENAI_API_KEY"), Form::Native),
     row(Kind::Vllm, "vllm", None, None, Form::Native),
@@ -118,11 +170,13 @@ const ROWS: [Row; 19] = [
     row(Kind::Xai, "xai", Some("https://api.x.ai"), Some("XAI_API_KEY"), CHAT),
     row(Kind::Cerebras, "cerebras", Some("https://api.cerebras.ai"), Some("CEREBRAS_API_KEY"), CEREBRAS),
     row(Kind::Perplexity, "perplexity", Some("https://api.perplexity.ai"), Some("PERPLEXITY_API_KEY"), PERPLEXITY),
+    row(Kind::Anthropic, "anthropic", Some("https://api.anthropic.com"), Some("ANTHROPIC_API_KEY"), ANTHROPIC),
+    row(Kind::Cohere, "cohere", Some("https://api.cohere.com"), Some("COHERE_API_KEY"), COHERE),
 ];
 
 /// Providers that a Bifrost file may hold and that we do not speak to: passed over with a warning.
-const ELSEWHERE: [&str; 9] =
-    ["anthropic", "bedrock", "cohere", "vertex", "gemini", "elevenlabs", "replicate", "runway", "sapaicore"];
+const ELSEWHERE: [&str; 7] =
+    ["bedrock", "vertex", "gemini", "elevenlabs", "replicate", "runway", "sapaicore"];
 
 impl Kind {
     /// Every kind.
@@ -186,7 +240,7 @@ mod tests {
             assert_eq!(Kind::from_name(kind.name()), Some(kind));
         }
         // The last in the enum: a kind added behind it without a row would have no place in `ROWS`.
-        assert_eq!(Kind::Perplexity as usize + 1, ROWS.len());
+        assert_eq!(Kind::Cohere as usize + 1, ROWS.len());
         assert!(ELSEWHERE.iter().all(|name| !names.contains(name)));
     }
 }

@@ -19,7 +19,7 @@ use secrecy::SecretString;
 
 use crate::Ttl;
 pub use access::KeyAccess;
-pub use kind::{Form, Kind};
+pub use kind::{Bounds, Form, Kind};
 pub use virtual_key::{Models, ProviderGrant, VirtualKey};
 
 /// How long a result is kept where neither client nor operator says: Bifrost's default.

@@ -22,7 +22,7 @@ fn reads_the_parts_that_text_completions_need() {
             "providers": {
               "openai": {"keys": [{"value": "env.OPENAI_API_KEY", "weight": 0.5, "use_for_batch_api": true}],
                          "network_config": {"max_retries": 3, "retry_backoff_initial": 100}},
-              "anthropic": {"keys": [{"value": "env.NOT_SET_HERE"}]},
+              "replicate": {"keys": [{"value": "env.NOT_SET_HERE"}]},
               "my-vllm": {"network_config": {"base_url": "http://vllm:8000"},
                           "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true}}},
             "governance": {"virtual_keys": [{"id": "vk-1", "name": "team", "value": "sk-bf-1",
@@ -35,7 +35,7 @@ fn reads_the_parts_that_text_completions_need() {
     assert_eq!(openai.keys[0].value.expose_secret(), "sk-live");
     assert_eq!((openai.max_retries, openai.backoff_initial), (3, Duration::from_millis(100)));
     assert_eq!(config.providers["my-vllm"].kind, Kind::OpenAi);
-    assert_eq!(config.unsupported, ["anthropic"]);
+    assert_eq!(config.unsupported, ["replicate"]);
     assert_eq!(
         config.ignored,
         ["client.drop_excess_requests", "config_store", "providers.*.keys.use_for_batch_api"]

@@ -1,0 +1,133 @@
+//! Anthropic, over its messages API.
+//!
+//! - Requests and answers: <https://docs.claude.com/en/api/messages>
+//! - Errors: <https://docs.claude.com/en/api/errors>
+//!
+//! It wants a limit of tokens, and has no `n`, no `seed` and no penalties. A temperature ends at 1, and a stop
+//! sequence must be more than white space.
+
+use hermod_types::ErrorDetail;
+use hermod_types::config::Kind;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+
+use super::{Ask, Chat, Outgoing, UnusableKey, below, secret_header};
+use crate::chat::{self, Choice, Finish, Reply, Turn, Usage};
+use crate::openai;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
+/// The limit of tokens where the client gives none: Bifrost's, which every model takes.
+const MAX_TOKENS: &str = "4096";
+
+#[derive(Debug)]
+pub(super) struct Anthropic;
+
+impl Chat for Anthropic {
+    fn request(&self, ask: &Ask<'_>, turn: &Turn<'_>) -> Result<Outgoing, UnusableKey> {
+        let mut body = chat::open_chat(ask.model, turn);
+        let (mut limit, mut user) = (MAX_TOKENS, None);
+        for (name, value) in turn.members(Kind::Anthropic, &["seed"]) {
+            match name {
+                "max_tokens" => limit = value.get(),
+                "user" => user = Some(value.get()),
+                "stop" => chat::push_member(&mut body, "stop_sequences", &chat::stop_list(value.get())),
+                _ => chat::push_member(&mut body, name, value.get()),
+            }
+        }
+        chat::push_member(&mut body, "max_tokens", limit);
+        if let Some(user) = user {
+            chat::push_member(&mut body, "metadata", &format!("{{\"user_id\":{user}}}"));
+        }
+        body.push('}');
+        let mut headers = HeaderMap::from_iter([VERSION]);
+        if let Some(key) = ask.key {
+            secret_header(&mut headers, API_KEY, key.expose_secret())?;
+        }
+        Ok(Outgoing { url: below(ask.base, "v1/messages"), headers, body })
+    }
+
+    fn read(&self, answer: &str) -> Result<Reply, String> {
+        let message: Message =
+            serde_json::from_str(answer).map_err(|_| "its answer is not a message".to_owned())?;
+        // What it thought is in blocks of other types.
+        let said = message.content.into_iter().filter(|block| block.kind == "text");
+        let text = said.filter_map(|block| block.text).collect();
+        let finish = message.stop_reason.map(|reason| match reason.as_str() {
+            "max_tokens" | "model_context_window_exceeded" => Finish::Length,
+            "refusal" => Finish::ContentFilter,
+            _ => Finish::Stop,
+        });
+        let usage = message.usage.map(|usage| {
+            let cached =
+                usage.cache_creation_input_tokens.unwrap_or(0) + usage.cache_read_input_tokens.unwrap_or(0);
+            Usage::of(usage.input_tokens.saturating_add(cached), usage.output_tokens)
+        });
+        Ok(Reply {
+            id: message.id,
+            created: None,
+            model: message.model,
+            choices: vec![Choice { text, finish }],
+            usage,
+        })
+    }
+
+    fn error(&self, answer: &str) -> Option<ErrorDetail> {
+        let mut error = openai::error(answer)?;
+        let details = serde_json::from_str(answer).ok().and_then(|body: ErrorBody| body.error.details);
+        error.code = error.code.or(details.and_then(|details| details.error_code));
+        Some(error)
+    }
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    model: Option<String>,
+    content: Vec<Block>,
+    #[serde(default)]
+    stop_reason: Option<String>,
+    #[serde(default)]
+    usage: Option<MessageUsage>,
+}
+
+#[derive(Deserialize)]
+struct Block {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    text: Option<String>,
+}
+
+/// `input_tokens` leaves out what was read from the cache, or written to it.
+#[derive(Deserialize)]
+struct MessageUsage {
+    input_tokens: u64,
+    output_tokens: u64,
+    #[serde(default)]
+    cache_creation_input_tokens: Option<u64>,
+    #[serde(default)]
+    cache_read_input_tokens: Option<u64>,
+}
+
+/// The part of an error that OpenAI's form has not.
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: Error,
+}
+
+#[derive(Deserialize)]
+struct Error {
+    #[serde(default)]
+    details: Option<Details>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    #[serde(default)]
+    error_code: Option<String>,
+}
