@@ -155,8 +155,11 @@ async fn open_loop(run: &mut Run<'_>, counted: &mut Jobs) -> anyhow::Result<Open
     let text = || format!("open loop: {} of {requests}", done.get());
     let outcome = progress(text, open.run(&submits, note)).await?;
     let jobs = submits.accepted();
-    let ends = run.ended("open loop: jobs end", &jobs).await?;
+    if run.service.is_some() {
+        run.drained("open loop: jobs end").await?;
+    }
     let submit = Phase::new(&outcome, &before, &run.look().await?);
+    let ends = run.ended("open loop: jobs end", &jobs).await?;
     count(counted, &ends);
 
     let (mut pickup, mut stored) = (histogram()?, histogram()?);
