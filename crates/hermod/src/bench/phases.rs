@@ -57,7 +57,6 @@ pub(super) async fn all(run: &mut Run<'_>) -> anyhow::Result<(Report, Vec<JobId>
     let mut counted = Jobs::default();
     count(&mut counted, &ends);
     let open_loop = if settings.rate > 0 { Some(open_loop(run, &mut counted).await?) } else { None };
-    counted.doubled = run.provider.receipts.doubled();
     let last = run.look().await?;
     other_processes(&last, &mut processes);
     let own = run.service.is_some();
