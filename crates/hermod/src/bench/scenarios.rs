@@ -10,6 +10,7 @@ use hermod_queue::{NewJob, Queue, QueueSettings, Submission};
 use hermod_types::{JobId, Shard, Target as Model, Ttl};
 use tokio_util::task::TaskTracker;
 
+use super::load::Closed;
 use super::phases::memory_per_job;
 use super::report::{Cost, Drain, InFlight, Phase, Pollers, Waiting, per};
 use super::run::{Polls, Run};
@@ -33,7 +34,10 @@ pub(super) async fn pollers(run: &Run<'_>, clients: usize, ended: JobId) -> anyh
     let polls = async |what: &str, pause: Duration| {
         let polls = Polls { target: &run.target, ids: &ids, ends: RefCell::new(vec![None]), read: false };
         let before = run.look().await?;
-        let outcome = run.closed(what, &run.target, (clients, pause), requests, &polls).await?;
+        let done = Cell::new(0);
+        let closed = Closed { target: &run.target, clients, requests, pause, done: &done };
+        let text = || format!("{what}: {} of {requests}", done.get());
+        let outcome = progress(text, closed.run(&mut Vec::new(), &polls)).await?;
         anyhow::Ok(Phase::new(&outcome, &before, &run.look().await?))
     };
     Ok(Pollers {
