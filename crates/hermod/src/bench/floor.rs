@@ -22,6 +22,8 @@ use crate::client::print;
 
 /// The longest that Redis may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// The same as the API's.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// What stands before the body in a record.
 const HEADER: &[u8] = b"{\"targets\":[\"bench/echo\"],\"ttl\":3600000}\n";
 /// As long as a real one: which it will be is known only to Redis.
@@ -99,7 +101,7 @@ async fn serve(redis_url: String, ended: u64, result_bytes: usize) -> anyhow::Re
             .route("/v1/async/completions", web::post().to(submit))
             .route("/v1/async/completions/{id}", web::get().to(poll))
     };
-    let server = HttpServer::new(app).bind("127.0.0.1:0")?;
+    let server = HttpServer::new(app).keep_alive(KEEP_ALIVE).bind("127.0.0.1:0")?;
     let address = server.addrs().first().copied().context("it has no address")?;
     print(&json!({"message": "listening", "address": address}).to_string())?;
     Ok(server.run().await?)

@@ -45,6 +45,20 @@ pub(super) struct Outcome {
     pub(super) first_failure: Option<String>,
 }
 
+impl Outcome {
+    /// With what another loop has seen.
+    ///
+    /// # Errors
+    /// None: all histograms here have the same bounds.
+    pub(super) fn and(mut self, other: &Self) -> anyhow::Result<Self> {
+        self.latencies.add(&other.latencies).context("histograms of other bounds")?;
+        self.elapsed += other.elapsed;
+        self.failed += other.failed;
+        self.first_failure = self.first_failure.or_else(|| other.first_failure.clone());
+        Ok(self)
+    }
+}
+
 /// A histogram of times up to ten minutes, in nanoseconds.
 pub(super) fn histogram() -> anyhow::Result<Histogram<u64>> {
     Histogram::new_with_bounds(1, 600_000_000_000, 3).context("a histogram cannot be made")
@@ -105,13 +119,19 @@ pub(super) struct Closed<'a> {
 }
 
 impl Closed<'_> {
-    /// Runs it.
+    /// Runs it over these connections, and opens what is missing.
     ///
     /// # Errors
     /// If there is no connection to be had.
-    pub(super) async fn run(&self, exchange: &impl Exchange) -> anyhow::Result<Outcome> {
+    pub(super) async fn run(
+        &self,
+        pool: &mut Vec<Connection>,
+        exchange: &impl Exchange,
+    ) -> anyhow::Result<Outcome> {
         let clients = self.clients.min(usize::try_from(self.requests).unwrap_or(usize::MAX));
-        let connections = try_join_all((0..clients).map(|_| self.target.connect())).await?;
+        let missing = clients.saturating_sub(pool.len());
+        pool.extend(try_join_all((0..missing).map(|_| self.target.connect())).await?);
+        let connections = pool.split_off(pool.len() - clients);
         let (next, tally) = (Cell::new(0), Tally::new()?);
         let started = Instant::now();
         let clients = connections.into_iter().enumerate().map(async |(client, mut connection)| {
@@ -129,9 +149,9 @@ impl Closed<'_> {
                     sleep(self.pause).await;
                 }
             }
-            anyhow::Ok(())
+            anyhow::Ok(connection)
         });
-        try_join_all(clients).await?;
+        pool.extend(try_join_all(clients).await?);
         Ok(tally.outcome(started.elapsed()))
     }
 }

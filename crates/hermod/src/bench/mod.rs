@@ -60,6 +60,7 @@ impl Settings {
         if let Some(jobs) = self.waiting {
             report.waiting = Some(scenarios::waiting(&mut run, jobs, &ended).await?);
         }
+        report.jobs.doubled = run.provider.receipts.doubled();
         let Run { service, provider, .. } = run;
         if let Some(service) = service {
             service.stop()?;

@@ -7,13 +7,16 @@ use hermod_types::JobId;
 
 use super::WARM_UP;
 use super::load::{Open, histogram, nanos};
-use super::measure::Look;
-use super::reference::{self, Floor};
+use super::measure::{Look, ProcessUse};
+use super::reference::{self, Floor, Side};
 use super::report::{
     Cost, Drain, Jobs, Latency, Load, Machine, Memory, OpenLoop, Phase, Process, Report, float, per,
 };
 use super::run::{Accepted, End, Run, Submits};
 use crate::spinner::progress;
+
+/// Turns that ours and the floor take.
+const TURNS: u64 = 10;
 
 /// All of a run but the further scenarios, and the jobs of its closed loop.
 pub(super) async fn all(run: &mut Run<'_>) -> anyhow::Result<(Report, Vec<JobId>)> {
@@ -22,30 +25,56 @@ pub(super) async fn all(run: &mut Run<'_>) -> anyhow::Result<(Report, Vec<JobId>
     let floor = if settings.reference { Some(Floor::start(run).await?) } else { None };
     let first = run.look().await?;
 
-    let (jobs, submitted) = run.submit("submit", settings.jobs).await?;
+    let (mut ours, mut floors, mut jobs) = (Side::default(), Side::default(), Vec::new());
+    let floor_first = floor_look(floor.as_ref()).await?;
+    for count in turns(settings.jobs, floor.is_some()) {
+        let before = ProcessUse::of(std::process::id())?;
+        let (accepted, outcome) = run.submit_over(&mut ours.pool, "submit", count).await?;
+        ours.add(outcome, before)?;
+        jobs.extend(accepted);
+        if let Some(floor) = &floor {
+            let before = ProcessUse::of(std::process::id())?;
+            let outcome = floor.submit(run, &mut floors.pool, count).await?;
+            floors.add(outcome, before)?;
+        }
+    }
     let waiting = run.look().await?;
-    let submit = Phase::new(&submitted, &first, &waiting);
-    let floor_submit = match &floor {
-        Some(floor) => Some(floor.submit(run, settings.jobs).await?),
-        None => None,
-    };
+    let submit = ours.phase(&first, &waiting)?;
+    let floor_submit = floor_phase(floors, floor_first, floor.as_ref()).await?;
+    let half = settings.jobs.div_ceil(2);
+    let call = if settings.reference { Some(reference::call(run, half)?) } else { None };
 
     let (drain, after_drain) = drain(run, &first, &jobs).await?;
     let mut processes = vec![];
     worker_processes(&after_drain, &mut processes);
-    let call = if settings.reference { Some(reference::call(run)?) } else { None };
+    let call = match call {
+        Some(before) => Some(before.mean(&reference::call(run, half)?)),
+        None => None,
+    };
     if let Some(service) = &mut run.service {
         service.stop_workers()?;
     }
 
     let ended = run.look().await?;
     let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
-    let (ends, polled) = run.poll("poll", &ids).await?;
-    let poll = Phase::new(&polled, &ended, &run.look().await?);
-    let floor_poll = match &floor {
-        Some(floor) => Some(floor.poll(run, settings.jobs).await?),
-        None => None,
-    };
+    let (mut ours, mut floors, mut ends) = (Side::default(), Side::default(), Vec::new());
+    let floor_first = floor_look(floor.as_ref()).await?;
+    let mut rest = &ids[..];
+    for count in turns(u64::try_from(ids.len())?, floor.is_some()) {
+        let (turn, left) = rest.split_at(usize::try_from(count)?.min(rest.len()));
+        rest = left;
+        let before = ProcessUse::of(std::process::id())?;
+        let (ended, outcome) = run.poll_over(&mut ours.pool, "poll", turn).await?;
+        ours.add(outcome, before)?;
+        ends.extend(ended);
+        if let Some(floor) = &floor {
+            let before = ProcessUse::of(std::process::id())?;
+            let outcome = floor.poll(run, &mut floors.pool, count).await?;
+            floors.add(outcome, before)?;
+        }
+    }
+    let poll = ours.phase(&ended, &run.look().await?)?;
+    let floor_poll = floor_phase(floors, floor_first, floor.as_ref()).await?;
     let reference = floor_submit.zip(floor_poll).zip(call);
     let reference = reference.map(|((floor_submit, floor_poll), call)| {
         reference::compare((&submit, &poll, &drain.cost), (floor_submit, floor_poll, call))
@@ -57,7 +86,6 @@ pub(super) async fn all(run: &mut Run<'_>) -> anyhow::Result<(Report, Vec<JobId>
     let mut counted = Jobs::default();
     count(&mut counted, &ends);
     let open_loop = if settings.rate > 0 { Some(open_loop(run, &mut counted).await?) } else { None };
-    counted.doubled = run.provider.receipts.doubled();
     let last = run.look().await?;
     other_processes(&last, &mut processes);
     let own = run.service.is_some();
@@ -89,6 +117,30 @@ pub(super) async fn all(run: &mut Run<'_>) -> anyhow::Result<(Report, Vec<JobId>
         waiting: None,
     };
     Ok((report, ids))
+}
+
+/// How many requests each turn has: one turn where there is nobody to take turns with.
+fn turns(requests: u64, with_floor: bool) -> impl Iterator<Item = u64> {
+    let turns = if with_floor { TURNS.min(requests) } else { 1 };
+    (0..turns).map(move |turn| requests * (turn + 1) / turns - requests * turn / turns)
+}
+
+async fn floor_look(floor: Option<&Floor>) -> anyhow::Result<Option<Look>> {
+    match floor {
+        Some(floor) => Ok(Some(floor.look().await?)),
+        None => Ok(None),
+    }
+}
+
+async fn floor_phase(
+    side: Side,
+    before: Option<Look>,
+    floor: Option<&Floor>,
+) -> anyhow::Result<Option<Phase>> {
+    match before.zip(floor_look(floor).await?) {
+        Some((before, after)) => side.phase(&before, &after).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Growth of Redis's memory, for each of some jobs.
@@ -155,8 +207,11 @@ async fn open_loop(run: &mut Run<'_>, counted: &mut Jobs) -> anyhow::Result<Open
     let text = || format!("open loop: {} of {requests}", done.get());
     let outcome = progress(text, open.run(&submits, note)).await?;
     let jobs = submits.accepted();
-    let ends = run.ended("open loop: jobs end", &jobs).await?;
+    if run.service.is_some() {
+        run.drained("open loop: jobs end").await?;
+    }
     let submit = Phase::new(&outcome, &before, &run.look().await?);
+    let ends = run.ended("open loop: jobs end", &jobs).await?;
     count(counted, &ends);
 
     let (mut pickup, mut stored) = (histogram()?, histogram()?);

@@ -7,9 +7,10 @@ use anyhow::Context;
 use tempfile::TempDir;
 
 use super::floor::ended_id;
-use super::http::Target;
+use super::http::{Connection, Target};
+use super::load::Outcome;
 use super::measure::{Look, ProcessUse, RedisProbe, sum};
-use super::report::{Calls, Cost, Phase, Ratios, Reference, per};
+use super::report::{Calls, Cost, Phase, Ratios, Reference, float, per};
 use super::run::{Polls, Run, Submits};
 use super::service::{Child, start_redis};
 use crate::redis_server::RedisServer;
@@ -45,12 +46,13 @@ impl Floor {
         let target = Target::new(&format!("http://{address}"))?;
         let floor =
             Self { server, target, probe: RedisProbe::connect(&url).await?, ended, redis, _folder: folder };
-        floor.submit(run, settings.jobs.min(super::WARM_UP)).await?;
-        floor.poll(run, settings.jobs.min(super::WARM_UP)).await?;
+        floor.submit(run, &mut Vec::new(), settings.jobs.min(super::WARM_UP)).await?;
+        floor.poll(run, &mut Vec::new(), settings.jobs.min(super::WARM_UP)).await?;
         Ok(floor)
     }
 
-    async fn look(&self) -> anyhow::Result<Look> {
+    /// What they have used so far.
+    pub(super) async fn look(&self) -> anyhow::Result<Look> {
         Ok(Look {
             at: Instant::now(),
             api: sum(std::iter::once(self.server.id()))?,
@@ -61,20 +63,26 @@ impl Floor {
     }
 
     /// The same submits.
-    pub(super) async fn submit(&self, run: &Run<'_>, requests: u64) -> anyhow::Result<Phase> {
+    pub(super) async fn submit(
+        &self,
+        run: &Run<'_>,
+        pool: &mut Vec<Connection>,
+        requests: u64,
+    ) -> anyhow::Result<Outcome> {
         let submits = Submits::new(run, &self.target, requests);
-        let before = self.look().await?;
-        let outcome = run.closed("floor: submit", &self.target, run.clients(), requests, &submits).await?;
-        Ok(Phase::new(&outcome, &before, &self.look().await?))
+        run.closed("floor: submit", &self.target, pool, requests, &submits).await
     }
 
     /// The same polls.
-    pub(super) async fn poll(&self, run: &Run<'_>, requests: u64) -> anyhow::Result<Phase> {
+    pub(super) async fn poll(
+        &self,
+        run: &Run<'_>,
+        pool: &mut Vec<Connection>,
+        requests: u64,
+    ) -> anyhow::Result<Outcome> {
         let ids: Vec<_> = (0..self.ended).map(ended_id).collect();
         let polls = Polls { target: &self.target, ids: &ids, ends: RefCell::default(), read: false };
-        let before = self.look().await?;
-        let outcome = run.closed("floor: poll", &self.target, run.clients(), requests, &polls).await?;
-        Ok(Phase::new(&outcome, &before, &self.look().await?))
+        run.closed("floor: poll", &self.target, pool, requests, &polls).await
     }
 
     /// Stops them.
@@ -86,10 +94,37 @@ impl Floor {
     }
 }
 
+/// One of two that take turns, so that what else the machine does meets both: its connections, and what it has seen.
+#[derive(Default)]
+pub(super) struct Side {
+    pub(super) pool: Vec<Connection>,
+    outcome: Option<Outcome>,
+    bench_cpu: Duration,
+}
+
+impl Side {
+    /// Adds a turn, before which the bench had used `before`.
+    pub(super) fn add(&mut self, turn: Outcome, before: ProcessUse) -> anyhow::Result<()> {
+        self.bench_cpu += ProcessUse::of(std::process::id())?.cpu.saturating_sub(before.cpu);
+        self.outcome = Some(match self.outcome.take() {
+            Some(outcome) => outcome.and(&turn)?,
+            None => turn,
+        });
+        Ok(())
+    }
+
+    /// All of its turns; between the looks its processes did nothing else.
+    pub(super) fn phase(self, before: &Look, after: &Look) -> anyhow::Result<Phase> {
+        let mut phase = Phase::new(&self.outcome.context("it had no turn")?, before, after);
+        phase.cost.bench_cpu_us = self.bench_cpu.as_secs_f64() * 1e6 * per(1, float(phase.requests));
+        Ok(phase)
+    }
+}
+
 /// The bare calls of the provider, as many at once as the workers make.
-pub(super) fn call(run: &Run<'_>) -> anyhow::Result<Calls> {
+pub(super) fn call(run: &Run<'_>, count: u64) -> anyhow::Result<Calls> {
     let settings = run.settings;
-    let (url, calls) = (format!("http://{}/v1/completions", run.provider.address), settings.jobs.to_string());
+    let (url, calls) = (format!("http://{}/v1/completions", run.provider.address), count.to_string());
     let concurrency = (settings.workers * settings.worker_concurrency).to_string();
     let bytes = settings.prompt_bytes.to_string();
     let args = ["bench-floor", "call", "--url", &url, "--calls", &calls, "--concurrency", &concurrency];
@@ -97,8 +132,8 @@ pub(super) fn call(run: &Run<'_>) -> anyhow::Result<Calls> {
     let said = Child::start("calls", &args)?.wait_for("called", CALLS)?;
     let number = |name: &str| said[name].as_f64().unwrap_or_default();
     Ok(Calls {
-        per_second: per(settings.jobs, number("seconds")),
-        cpu_us: number("cpu_seconds") * 1e6 * per(1, super::report::float(settings.jobs)),
+        per_second: per(count, number("seconds")),
+        cpu_us: number("cpu_seconds") * 1e6 * per(1, float(count)),
     })
 }
 

@@ -252,6 +252,16 @@ pub(super) struct Calls {
     pub(super) cpu_us: f64,
 }
 
+impl Calls {
+    /// Of these and as many others.
+    pub(super) fn mean(&self, other: &Self) -> Self {
+        Self {
+            per_second: f64::midpoint(self.per_second, other.per_second),
+            cpu_us: f64::midpoint(self.cpu_us, other.cpu_us),
+        }
+    }
+}
+
 /// Ours ÷ the floor's.
 #[derive(Debug, Serialize)]
 pub(super) struct Ratios {
@@ -292,6 +302,9 @@ pub(super) struct Waiting {
     pub(super) memory_per_job: f64,
     pub(super) submit: Phase,
     pub(super) poll: Phase,
+    /// How long the first worker looked at every record when it started; jobs ran meanwhile.
+    pub(super) check_seconds: f64,
+    /// After that.
     pub(super) drain: Drain,
 }
 

@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode};
 use tokio::time::sleep;
 
-use super::http::Target;
+use super::http::{Connection, Target};
 use super::jobs::{Job, Requests};
 use super::load::{Closed, Exchange, Outcome};
 use super::measure::{Look, ProcessUse, RedisProbe, sum};
@@ -112,24 +112,35 @@ impl<'a> Run<'a> {
         Ok(Store::new(&service.redis_url.parse()?)?)
     }
 
-    /// A closed loop.
+    /// A closed loop, whose clients do not pause.
     pub(super) async fn closed(
         &self,
         what: &str,
         target: &Target,
-        (clients, pause): (usize, Duration),
+        pool: &mut Vec<Connection>,
         requests: u64,
         exchange: &impl Exchange,
     ) -> anyhow::Result<Outcome> {
-        let done = Cell::new(0);
+        let (clients, done) = (self.settings.concurrency, Cell::new(0));
         let text = || format!("{what}: {} of {requests}", done.get());
-        progress(text, Closed { target, clients, requests, pause, done: &done }.run(exchange)).await
+        let closed = Closed { target, clients, requests, pause: Duration::ZERO, done: &done };
+        progress(text, closed.run(pool, exchange)).await
     }
 
     /// Submits jobs in a closed loop.
     pub(super) async fn submit(&self, what: &str, count: u64) -> anyhow::Result<(Vec<Accepted>, Outcome)> {
+        self.submit_over(&mut Vec::new(), what, count).await
+    }
+
+    /// The same over some connections.
+    pub(super) async fn submit_over(
+        &self,
+        pool: &mut Vec<Connection>,
+        what: &str,
+        count: u64,
+    ) -> anyhow::Result<(Vec<Accepted>, Outcome)> {
         let submits = Submits::new(self, &self.target, count);
-        let outcome = self.closed(what, &self.target, self.clients(), count, &submits).await?;
+        let outcome = self.closed(what, &self.target, pool, count, &submits).await?;
         let accepted = submits.accepted();
         ensure!(
             !accepted.is_empty(),
@@ -145,16 +156,20 @@ impl<'a> Run<'a> {
         what: &str,
         ids: &[JobId],
     ) -> anyhow::Result<(Vec<Option<End>>, Outcome)> {
-        let polls =
-            Polls { target: &self.target, ids, ends: RefCell::new(vec![None; ids.len()]), read: true };
-        let count = u64::try_from(ids.len())?;
-        let outcome = self.closed(what, &self.target, self.clients(), count, &polls).await?;
-        Ok((polls.ends.into_inner(), outcome))
+        self.poll_over(&mut Vec::new(), what, ids).await
     }
 
-    /// The clients of a closed loop, which do not pause.
-    pub(super) fn clients(&self) -> (usize, Duration) {
-        (self.settings.concurrency, Duration::ZERO)
+    /// The same over some connections.
+    pub(super) async fn poll_over(
+        &self,
+        pool: &mut Vec<Connection>,
+        what: &str,
+        ids: &[JobId],
+    ) -> anyhow::Result<(Vec<Option<End>>, Outcome)> {
+        let polls =
+            Polls { target: &self.target, ids, ends: RefCell::new(vec![None; ids.len()]), read: true };
+        let outcome = self.closed(what, &self.target, pool, u64::try_from(ids.len())?, &polls).await?;
+        Ok((polls.ends.into_inner(), outcome))
     }
 
     /// Waits until the provider has received so many jobs in all.

@@ -10,6 +10,7 @@ use hermod_queue::{NewJob, Queue, QueueSettings, Submission};
 use hermod_types::{JobId, Shard, Target as Model, Ttl};
 use tokio_util::task::TaskTracker;
 
+use super::load::Closed;
 use super::phases::memory_per_job;
 use super::report::{Cost, Drain, InFlight, Phase, Pollers, Waiting, per};
 use super::run::{Polls, Run};
@@ -21,6 +22,8 @@ const POLL_PAUSE: Duration = Duration::from_millis(200);
 const POLLS_EACH: u64 = 40;
 /// How long a worker that has just started is left alone before its memory counts as that of an idle one.
 const SETTLE: Duration = Duration::from_secs(1);
+/// A worker that has looked at no record for so long has seen them all.
+const QUIET: Duration = Duration::from_millis(500);
 /// Submits under way while jobs are put straight into the queue.
 const FILLING: usize = 512;
 
@@ -31,7 +34,10 @@ pub(super) async fn pollers(run: &Run<'_>, clients: usize, ended: JobId) -> anyh
     let polls = async |what: &str, pause: Duration| {
         let polls = Polls { target: &run.target, ids: &ids, ends: RefCell::new(vec![None]), read: false };
         let before = run.look().await?;
-        let outcome = run.closed(what, &run.target, (clients, pause), requests, &polls).await?;
+        let done = Cell::new(0);
+        let closed = Closed { target: &run.target, clients, requests, pause, done: &done };
+        let text = || format!("{what}: {} of {requests}", done.get());
+        let outcome = progress(text, closed.run(&mut Vec::new(), &polls)).await?;
         anyhow::Ok(Phase::new(&outcome, &before, &run.look().await?))
     };
     Ok(Pollers {
@@ -94,11 +100,11 @@ pub(super) async fn waiting(run: &mut Run<'_>, jobs: u64, ended: &[JobId]) -> an
     let (settings, received) = (run.settings, run.provider.receipts.received());
     let service = run.service.as_mut().context("there is no service of our own")?;
     service.start_workers(settings.workers, u64::try_from(settings.worker_concurrency)?)?;
-    // The check that workers make when they start, of each record, is over with the first of these.
-    let first = received + settings.jobs.min(jobs / 2);
-    run.received("many wait: drain", first).await?;
+    let check_seconds = start_up_check(run).await?;
     let (before, since, from) = (run.look().await?, Instant::now(), run.provider.receipts.received());
-    run.received("many wait: drain", from + settings.jobs.min(jobs / 2)).await?;
+    let left = (received + jobs + settings.jobs).saturating_sub(from);
+    ensure!(left > 0, "--waiting: all jobs were drained before anything was measured; give more");
+    run.received("many wait: drain", from + settings.jobs.min(left)).await?;
     let drained = run.provider.receipts.received() - from;
     let (seconds, after) = (since.elapsed().as_secs_f64(), run.look().await?);
     let drain = Drain {
@@ -108,7 +114,29 @@ pub(super) async fn waiting(run: &mut Run<'_>, jobs: u64, ended: &[JobId]) -> an
         cost: Cost::between(&before, &after, drained),
     };
     let memory_per_job = memory_per_job(&empty, &filled, usize::try_from(jobs)?);
-    Ok(Waiting { jobs, memory_per_job, submit, poll, drain })
+    Ok(Waiting { jobs, memory_per_job, submit, poll, check_seconds, drain })
+}
+
+/// Waits until a worker's look at each record, which it takes when it starts, is over; how long that took.
+async fn start_up_check(run: &Run<'_>) -> anyhow::Result<f64> {
+    let looked = async || {
+        let redis = run.look().await?.redis.context("there is no Redis of our own")?;
+        let calls = |name: &str| redis.by_command.get(name).copied().unwrap_or_default();
+        anyhow::Ok(calls("scan") + calls("xrange"))
+    };
+    let started = Instant::now();
+    let (mut before, mut seconds) = (looked().await?, 0.0);
+    let wait = async {
+        loop {
+            tokio::time::sleep(QUIET).await;
+            let now = looked().await?;
+            if now == before {
+                return anyhow::Ok(seconds);
+            }
+            (before, seconds) = (now, started.elapsed().as_secs_f64());
+        }
+    };
+    progress(|| "many wait: the worker looks at every record".to_owned(), wait).await
 }
 
 /// Puts jobs into the queue without the API, which would take its time.
