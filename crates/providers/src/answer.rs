@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use hermod_types::{
     CompletionExtra, ErrorCode, ErrorDetail, RawObject, compose_completion, extend_completion,
@@ -116,7 +116,8 @@ impl Answer {
         // OpenRouter's way: the code is the status that it would have been.
         let status = detail.code.as_deref().and_then(|code| code.parse().ok());
         if let Some(status) = status.filter(|status| (400..600).contains(status)) {
-            return Err(judge(status, &self.headers, detail, secrets));
+            let after = wait(dialect, &self.headers, &self.text);
+            return Err(judge(status, &self.headers, after, detail, secrets));
         }
         let detail = Box::new(secrets.mask(detail));
         Err(CallError { detail, ..not_a_completion("it answered 200 with an error") })
@@ -127,7 +128,7 @@ fn member<'a>(object: &RawObject<'a>, wanted: &str) -> Option<&'a str> {
     object.members().find(|(name, _)| *name == wanted).map(|(_, value)| value.get())
 }
 
-async fn read_body(mut response: Response) -> Result<Vec<u8>, CallError> {
+pub(crate) async fn read_body(mut response: Response) -> Result<Vec<u8>, CallError> {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
@@ -173,16 +174,28 @@ fn refusal(
         ..ErrorDetail::default()
     });
     let status = status.as_u16();
-    CallError { status, ..judge(dialect.status(status, &detail), headers, detail, secrets) }
+    let after = wait(dialect, headers, text);
+    CallError { status, ..judge(dialect.status(status, &detail), headers, after, detail, secrets) }
+}
+
+/// The wait that an error asks for, in its headers or in its body.
+fn wait(dialect: &Dialect, headers: &HeaderMap, text: &str) -> Option<Duration> {
+    retry_after(headers, SystemTime::now()).or_else(|| dialect.wait(text))
 }
 
 /// What an error means that the provider itself has answered.
-fn judge(status: u16, headers: &HeaderMap, detail: ErrorDetail, secrets: &Secrets) -> CallError {
+fn judge(
+    status: u16,
+    headers: &HeaderMap,
+    after: Option<Duration>,
+    detail: ErrorDetail,
+    secrets: &Secrets,
+) -> CallError {
     let seen = Seen {
         status,
         words: [detail.code.as_deref(), detail.kind.as_deref()],
         message: &detail.message,
-        after: retry_after(headers, SystemTime::now()),
+        after,
         never: headers.get("x-should-retry").is_some_and(|value| value.as_bytes() == b"false"),
     };
     let (verdict, blames_target) = verdict::of_answer(&seen);

@@ -1,6 +1,7 @@
 use hermod_types::{ErrorBody, ErrorCode, ErrorDetail, Inexpressible, Target};
 
 use crate::Verdict;
+use crate::secrets::Secrets;
 
 /// Why a call gave no completion: the provider's own words where it answered, ours where it did not.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -62,6 +63,11 @@ impl CallError {
             blames_target: happens_there,
             may_be_billed: happens_there,
         }
+    }
+
+    /// Without what `secrets` has.
+    pub(crate) fn masked(self, secrets: &Secrets) -> Self {
+        Self { detail: Box::new(secrets.mask(*self.detail)), ..self }
     }
 
     /// The HTTP status of the provider's answer, if that was an error.

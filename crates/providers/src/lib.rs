@@ -12,6 +12,7 @@ mod openai;
 mod provider;
 mod retry_after;
 mod secrets;
+mod tokens;
 mod transport;
 mod verdict;
 

@@ -15,8 +15,7 @@ use crate::chat::{MOST_AT_ONCE, Reply, Split, Turn};
 use crate::dialect::{Ask, Chat, Dialect, Native, Outgoing};
 use crate::keys::{Key, KeyPool};
 use crate::secrets::Secrets;
-use crate::transport;
-use crate::{Call, CallError, openai, within};
+use crate::{Call, CallError, openai, tokens, transport, within};
 
 /// Why a configured provider cannot be called. It names no secret.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +53,7 @@ pub(crate) struct Provider {
     client: Client,
     kind: Kind,
     dialect: Dialect,
-    /// Where it is; none where each key has an address of its own.
+    /// Where it is, if that is configured.
     base: Option<String>,
     /// In place of the dialect's own.
     path: Option<String>,
@@ -73,6 +72,10 @@ impl Provider {
             let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
             parsed.ok_or_else(|| invalid("base_url: expected http:// or https:// and a host".to_owned()))?;
         }
+        for key in &config.keys {
+            let what = "vertex_key_config.auth_credentials: expected the JSON of a service account";
+            tokens::check(&key.access).map_err(|_| invalid(format!("the key {}: {what}", key.name)))?;
+        }
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (header, value) in &config.extra_headers {
@@ -88,7 +91,7 @@ impl Provider {
             client: transport::client_of(name, config, client)?,
             kind: config.kind,
             dialect: Dialect::of(config.kind),
-            base: base.map(str::to_owned),
+            base: config.base_url.clone(),
             path: config.path.clone(),
             headers,
             keys: KeyPool::new(&config.keys),
@@ -136,11 +139,16 @@ impl Provider {
             let message = "neither the provider nor the key has an address";
             CallError::ours(ErrorCode::ProviderNotConfigured, message)
         };
+        let access = call.key.access();
+        // The key's own, else what is configured, else that of the key's region, else the provider's.
+        let regional = access.regional_url();
+        let base = access.base_url().or(self.base.as_deref()).or(regional.as_deref());
         let ask = Ask {
-            base: call.key.access().base_url().or(self.base.as_deref()).ok_or_else(no_address)?,
+            base: base.or(self.kind.base_url()).ok_or_else(no_address)?,
             model: call.key.model(call.target.model()),
             key: call.key.value(),
-            access: call.key.access(),
+            access,
+            token: None,
         };
         match &self.dialect {
             Dialect::Native(native) => self.complete_at_once(native.as_ref(), &ask, call).await,
@@ -178,9 +186,24 @@ impl Provider {
         let wanted = split.calls().min(MOST_AT_ONCE).saturating_sub(1);
         let more: Vec<_> =
             std::iter::repeat_with(|| self.slots.try_acquire()).take(wanted).flatten().collect();
+        let token = within(call.timeout, chat.token(*ask, &self.client)).await;
+        // Whatever went wrong there, no prompt was sent.
+        let unbilled = |error: CallError| CallError { may_be_billed: false, ..error.masked(&self.secrets) };
+        let token = token.map_err(unbilled)?;
+        let ask = Ask { token: token.as_ref(), ..*ask };
         let taken = AtomicUsize::new(0);
-        let one = |turn| self.one_prompt(chat, ask, call, turn, &taken);
-        split.run(ask.model, 1 + more.len(), call.answered, one).await.map(Completion::composed)
+        let one = |turn| self.one_prompt(chat, &ask, call, turn, &taken);
+        let done = split.run(ask.model, 1 + more.len(), call.answered, one).await;
+        if let Err(error) = &done
+            && error.answered() == Some(401)
+        {
+            chat.forget(ask);
+        }
+        let masked = |error: CallError| match &token {
+            Some(token) => error.masked(&Secrets::of_token(token)),
+            None => error,
+        };
+        done.map(Completion::composed).map_err(masked)
     }
 
     fn one_prompt<'a>(

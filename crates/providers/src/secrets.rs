@@ -26,6 +26,11 @@ impl Secrets {
         Self(secrets)
     }
 
+    /// One that lives for an hour and is in no configuration.
+    pub(crate) fn of_token(token: &SecretString) -> Self {
+        Self(vec![token.clone()])
+    }
+
     /// A provider's words without secrets, and of a length that can be kept.
     pub(crate) fn mask(&self, detail: ErrorDetail) -> ErrorDetail {
         let word = |text: Option<String>| text.map(|text| self.mask_text(text, LONGEST_WORD));

@@ -8,7 +8,7 @@ use hermod_types::config::KeyAccess;
 use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::ExposeSecret;
 
-use super::{Ask, Native, UnusableKey, root, secret_header};
+use super::{Ask, Native, UnusableKey, root, secret_header, segment};
 
 /// The latest version of the data plane that is not a preview, and Bifrost's default.
 const API_VERSION: &str = "2024-10-21";
@@ -43,26 +43,13 @@ impl Native for Azure {
     }
 }
 
-/// `text` as one segment of a path: what else could end it is escaped.
-fn segment(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn url(base: &str, version: Option<&str>) -> String {
         let access = KeyAccess::Azure { endpoint: None, api_version: version.map(str::to_owned) };
-        Azure.url(&Ask { base, model: "gpt 3/5", key: None, access: &access })
+        Azure.url(&Ask { base, model: "gpt 3/5", key: None, access: &access, token: None })
     }
 
     #[test]

@@ -11,21 +11,27 @@ mod bearer;
 mod cerebras;
 mod cohere;
 mod deepseek;
+mod gemini;
 mod groq;
 mod huggingface;
 mod mistral;
 mod perplexity;
+mod vertex;
 mod xai;
 
 use std::fmt;
+use std::future::ready;
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use hermod_types::ErrorDetail;
 use hermod_types::config::{KeyAccess, Kind};
+use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::chat::{Reply, Turn};
-use crate::openai;
+use crate::{CallError, openai};
 
 /// What a request is made for.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +44,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) key: Option<&'a SecretString>,
     /// What belongs to the key.
     pub(crate) access: &'a KeyAccess,
+    /// What [`Chat::token`] gave.
+    pub(crate) token: Option<&'a SecretString>,
 }
 
 /// An HTTP POST of JSON to be made.
@@ -85,6 +93,23 @@ pub(crate) trait Chat: fmt::Debug + Send + Sync {
     fn status(&self, status: u16, _error: &ErrorDetail) -> u16 {
         status
     }
+
+    /// The wait that an error asks for in its body.
+    fn wait(&self, _answer: &str) -> Option<Duration> {
+        None
+    }
+
+    /// What to show instead of the key, where that must be got first. Asked before the calls of each request.
+    fn token<'a>(
+        &'a self,
+        _ask: Ask<'a>,
+        _client: &'a Client,
+    ) -> BoxFuture<'a, Result<Option<SecretString>, CallError>> {
+        Box::pin(ready(Ok(None)))
+    }
+
+    /// The provider has refused the token of this request: the next gets another.
+    fn forget(&self, _ask: Ask<'_>) {}
 }
 
 /// The dialect of a provider.
@@ -119,6 +144,8 @@ impl Dialect {
             Kind::Perplexity => Self::Chat(Box::new(perplexity::Perplexity)),
             Kind::Anthropic => Self::Chat(Box::new(anthropic::Anthropic)),
             Kind::Cohere => Self::Chat(Box::new(cohere::Cohere)),
+            Kind::Gemini => Self::Chat(Box::new(gemini::Gemini)),
+            Kind::Vertex => Self::Chat(Box::<vertex::Vertex>::default()),
         }
     }
 
@@ -126,6 +153,14 @@ impl Dialect {
         match self {
             Self::Native(native) => native.error(answer),
             Self::Chat(chat) => chat.error(answer),
+        }
+    }
+
+    /// The wait that an error's body asks for.
+    pub(crate) fn wait(&self, answer: &str) -> Option<Duration> {
+        match self {
+            Self::Native(_) => None,
+            Self::Chat(chat) => chat.wait(answer),
         }
     }
 
@@ -142,6 +177,19 @@ impl Dialect {
 pub(crate) fn root(base: &str) -> &str {
     let base = base.trim_end_matches('/');
     base.strip_suffix("/v1").unwrap_or(base).trim_end_matches('/')
+}
+
+/// `text` as one segment of a path: what else could end it is escaped.
+pub(crate) fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 /// The path below `base`, which may end in a slash or already in its `/v1`.

@@ -52,6 +52,19 @@ impl KeyAccess {
         }
     }
 
+    /// The address of its region, where the provider has one for each and nobody has configured another.
+    pub fn regional_url(&self) -> Option<String> {
+        match self {
+            // <https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations>
+            Self::Vertex { region, .. } => match region.as_str() {
+                "global" => None,
+                "us" | "eu" => Some(format!("https://aiplatform.{region}.rep.googleapis.com")),
+                _ => Some(format!("https://{region}-aiplatform.googleapis.com")),
+            },
+            Self::Plain | Self::Server { .. } | Self::Azure { .. } | Self::Bedrock { .. } => None,
+        }
+    }
+
     /// What of it nobody may see.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretString> {
         let secrets = match self {

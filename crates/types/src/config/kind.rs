@@ -45,6 +45,10 @@ pub enum Kind {
     Anthropic,
     /// Cohere, through its chat API.
     Cohere,
+    /// Google's Gemini API.
+    Gemini,
+    /// Gemini at Google Cloud's Vertex AI.
+    Vertex,
 }
 
 /// How a text completion is asked for.
@@ -138,6 +142,12 @@ const COHERE: Form = Form::PerPrompt {
         blank_stops: true,
     },
 };
+/// <https://ai.google.dev/api/generate-content#generationconfig>
+const GEMINI: Form = Form::PerPrompt {
+    lacks: &["suffix", "logprobs", "best_of", "logit_bias"],
+    has_n: false,
+    bounds: Bounds { numbers: &[], stops: 5, blank_stops: true },
+};
 
 const fn row(
     kind: Kind,
@@ -150,7 +160,7 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const ROWS: [Row; 21] = [
+const ROWS: [Row; 23] = [
     row(Kind::OpenAi, "openai", Some("https://api.openai.com"), Some("OPENAI_API_KEY"), Form::Native),
     row(Kind::Azure, "azure", None, Some("AZURE_OPENAI_API_KEY"), Form::Native),
     row(Kind::Vllm, "vllm", None, None, Form::Native),
@@ -172,11 +182,12 @@ const ROWS: [Row; 21] = [
     row(Kind::Perplexity, "perplexity", Some("https://api.perplexity.ai"), Some("PERPLEXITY_API_KEY"), PERPLEXITY),
     row(Kind::Anthropic, "anthropic", Some("https://api.anthropic.com"), Some("ANTHROPIC_API_KEY"), ANTHROPIC),
     row(Kind::Cohere, "cohere", Some("https://api.cohere.com"), Some("COHERE_API_KEY"), COHERE),
+    row(Kind::Gemini, "gemini", Some("https://generativelanguage.googleapis.com"), Some("GEMINI_API_KEY"), GEMINI),
+    row(Kind::Vertex, "vertex", Some("https://aiplatform.googleapis.com"), None, GEMINI),
 ];
 
 /// Providers that a Bifrost file may hold and that we do not speak to: passed over with a warning.
-const ELSEWHERE: [&str; 7] =
-    ["bedrock", "vertex", "gemini", "elevenlabs", "replicate", "runway", "sapaicore"];
+const ELSEWHERE: [&str; 5] = ["bedrock", "elevenlabs", "replicate", "runway", "sapaicore"];
 
 impl Kind {
     /// Every kind.
@@ -240,7 +251,7 @@ mod tests {
             assert_eq!(Kind::from_name(kind.name()), Some(kind));
         }
         // The last in the enum: a kind added behind it without a row would have no place in `ROWS`.
-        assert_eq!(Kind::Cohere as usize + 1, ROWS.len());
+        assert_eq!(Kind::Vertex as usize + 1, ROWS.len());
         assert!(ELSEWHERE.iter().all(|name| !names.contains(name)));
     }
 }

@@ -136,7 +136,8 @@ fn check_keys(
     path: &dyn Fn(&str) -> String,
 ) -> Result<(), ConfigError> {
     let kind = provider.kind;
-    let is_hosted = kind.key_variable().is_some() && provider.base_url.is_none();
+    let is_one_place = kind.key_variable().is_some() || kind.base_url().is_some();
+    let is_hosted = is_one_place && provider.base_url.is_none();
     if provider.keys.is_empty() && needs_keys && is_hosted {
         return Err(shape_error(path("keys"), format!("expected a key, without which {kind} serves nobody")));
     }
@@ -223,7 +224,7 @@ fn read_key(
     }
     check_aliases(&aliases, path)?;
     // A server of one's own, and an identity in the cloud, may need no value.
-    let may_lack_value = kind.key_variable().is_none()
+    let may_lack_value = kind.key_variable().is_none() && kind.base_url().is_none()
         || matches!(access, KeyAccess::Server { .. } | KeyAccess::Vertex { .. } | KeyAccess::Bedrock { .. });
     let value = if key.value.is_empty() && may_lack_value {
         SecretString::default()

@@ -225,6 +225,28 @@ fn a_key_may_bring_what_its_provider_wants() {
 }
 
 #[test]
+fn vertex_wants_an_api_key_or_a_project_with_an_identity() {
+    let region = |region: &str| {
+        let key = format!(r#"{{"keys":[{{"vertex_key_config":{{"project_id":"p","region":"{region}"}}}}]}}"#);
+        accepted("vertex", &key).keys[0].access.regional_url()
+    };
+    assert_eq!(region("global"), None, "that is the provider's own address");
+    assert_eq!(region("us-east1").as_deref(), Some("https://us-east1-aiplatform.googleapis.com"));
+    assert_eq!(region("eu").as_deref(), Some("https://aiplatform.eu.rep.googleapis.com"));
+    assert_eq!(accepted("vertex", r#"{"keys":[{"value":"express"}]}"#).keys.len(), 1);
+    for (keys, message) in [
+        ("{}", "keys: expected a key, without which vertex serves nobody"),
+        (r#"{"keys":[{"name":"empty"}]}"#, "keys[0].value: expected a secret, found an empty string"),
+        (
+            r#"{"keys":[{"vertex_key_config":{"project_id":"p"}}]}"#,
+            "keys[0].vertex_key_config.region: expected a value",
+        ),
+    ] {
+        assert_eq!(refused(&one("vertex", keys)), format!("providers.vertex.{message}"));
+    }
+}
+
+#[test]
 fn waits_are_milliseconds_or_words() {
     let waits = |initial: &str, max: &str| {
         let network = format!(

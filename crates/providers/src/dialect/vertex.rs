@@ -1,0 +1,141 @@
+//! Gemini, and models tuned from it, at Google Cloud's Vertex AI.
+//!
+//! - Requests and answers: <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference>
+//! - Errors: <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/api-errors>
+//! - API keys: <https://cloud.google.com/vertex-ai/generative-ai/docs/start/api-keys>
+//!
+//! Bodies are [`gemini`]'s. A key with a value is an API key; one without is a service account, or the identity of the
+//! machine, and an access token is got for it. A model whose name is a number is an endpoint with a tuned model. Models
+//! of other publishers have other forms of their own, and are answered with 404.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use hermod_types::ErrorDetail;
+use hermod_types::config::{KeyAccess, Kind};
+use reqwest::Client;
+use reqwest::header::{AUTHORIZATION, HeaderMap};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Ask, Chat, Outgoing, UnusableKey, gemini, root, secret_header, segment};
+use crate::CallError;
+use crate::chat::{Reply, Turn};
+use crate::tokens::Tokens;
+
+#[derive(Debug, Default)]
+pub(super) struct Vertex {
+    tokens: Tokens,
+}
+
+impl Chat for Vertex {
+    fn request(&self, ask: &Ask<'_>, turn: &Turn<'_>) -> Result<Outgoing, UnusableKey> {
+        let mut headers = HeaderMap::new();
+        match (ask.token, ask.key) {
+            (Some(token), _) => {
+                secret_header(&mut headers, AUTHORIZATION, &format!("Bearer {}", token.expose_secret()))?;
+            }
+            (None, Some(key)) => gemini::api_key(&mut headers, key)?,
+            (None, None) => {}
+        }
+        let body = gemini::body(turn, Kind::Vertex);
+        Ok(Outgoing { url: url(ask), headers, body })
+    }
+
+    fn read(&self, answer: &str) -> Result<Reply, String> {
+        gemini::read(answer)
+    }
+
+    fn error(&self, answer: &str) -> Option<ErrorDetail> {
+        gemini::error(answer)
+    }
+
+    fn status(&self, status: u16, error: &ErrorDetail) -> u16 {
+        gemini::status(status, error)
+    }
+
+    fn wait(&self, answer: &str) -> Option<Duration> {
+        gemini::wait(answer)
+    }
+
+    fn token<'a>(
+        &'a self,
+        ask: Ask<'a>,
+        client: &'a Client,
+    ) -> BoxFuture<'a, Result<Option<SecretString>, CallError>> {
+        Box::pin(async move {
+            match credentials(&ask) {
+                Some(credentials) => self.tokens.get(credentials, client).await.map(Some),
+                None => Ok(None),
+            }
+        })
+    }
+
+    fn forget(&self, ask: Ask<'_>) {
+        if let (Some(credentials), Some(token)) = (credentials(&ask), ask.token) {
+            self.tokens.forget(credentials, token);
+        }
+    }
+}
+
+/// Whose token is needed, where the key is not an API key: none within is the machine's.
+fn credentials<'a>(ask: &Ask<'a>) -> Option<Option<&'a SecretString>> {
+    match ask.access {
+        KeyAccess::Vertex { auth_credentials, .. } if ask.key.is_none() => Some(auth_credentials.as_ref()),
+        KeyAccess::Vertex { .. }
+        | KeyAccess::Plain
+        | KeyAccess::Server { .. }
+        | KeyAccess::Azure { .. }
+        | KeyAccess::Bedrock { .. } => None,
+    }
+}
+
+fn url(ask: &Ask<'_>) -> String {
+    let base = root(ask.base);
+    let project = match ask.access {
+        KeyAccess::Vertex { project_id, region, .. } => {
+            format!("/projects/{}/locations/{}", segment(project_id), segment(region))
+        }
+        // An API key of the express mode has its project with it.
+        KeyAccess::Plain | KeyAccess::Server { .. } | KeyAccess::Azure { .. } | KeyAccess::Bedrock { .. } => {
+            String::new()
+        }
+    };
+    let model = ask.model.strip_prefix("google/").unwrap_or(ask.model);
+    let place = if model.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("endpoints/{model}")
+    } else {
+        format!("publishers/google/models/{}", segment(model))
+    };
+    format!("{base}/v1{project}/{place}:generateContent")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_an_endpoint_and_an_express_key_has_no_project() {
+        let access = KeyAccess::Vertex {
+            project_id: "p".to_owned(),
+            region: "europe-west4".to_owned(),
+            auth_credentials: None,
+        };
+        let base = access.regional_url().unwrap();
+        let at = |model, access| url(&Ask { base: &base, model, key: None, access, token: None });
+        let root = "https://europe-west4-aiplatform.googleapis.com/v1";
+        assert_eq!(
+            at("google/gemini-2.5-pro", &access),
+            format!(
+                "{root}/projects/p/locations/europe-west4/publishers/google/models/gemini-2.5-pro:generateContent"
+            )
+        );
+        assert_eq!(
+            at("4567", &access),
+            format!("{root}/projects/p/locations/europe-west4/endpoints/4567:generateContent")
+        );
+        assert_eq!(
+            at("a/b", &KeyAccess::Plain),
+            format!("{root}/publishers/google/models/a%2Fb:generateContent")
+        );
+    }
+}
