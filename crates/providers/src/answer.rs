@@ -169,10 +169,11 @@ fn refusal(
     dialect: &Dialect,
     secrets: &Secrets,
 ) -> CallError {
-    let detail = dialect.error(text).unwrap_or_else(|| ErrorDetail {
+    let mut detail = dialect.error(text).unwrap_or_else(|| ErrorDetail {
         message: format!("the provider answered {status}"),
         ..ErrorDetail::default()
     });
+    detail.kind = detail.kind.or_else(|| dialect.error_type(headers).map(str::to_owned));
     let status = status.as_u16();
     let after = wait(dialect, headers, text);
     CallError { status, ..judge(dialect.status(status, &detail), headers, after, detail, secrets) }

@@ -146,6 +146,7 @@ impl Provider {
         let ask = Ask {
             base: base.or(self.kind.base_url()).ok_or_else(no_address)?,
             model: call.key.model(call.target.model()),
+            is_alias: call.key.model(call.target.model()) != call.target.model(),
             key: call.key.value(),
             access,
             token: None,

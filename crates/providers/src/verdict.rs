@@ -63,7 +63,8 @@ const ANY: &[RangeInclusive<u16>] = &[0..=999];
 
 const RULES: &[Rule] = &[
     // The prompt is too long for this model; another's context may be larger.
-    // OpenAI's and Azure's code, and llama.cpp's; the phrases are vLLM's, SGLang's, TGI's, Anthropic's, Gemini's and Cohere's.
+    // OpenAI's and Azure's code, and llama.cpp's; the phrases are vLLM's, SGLang's, TGI's, Anthropic's, Gemini's,
+    // Cohere's and Bedrock's.
     Rule {
         statuses: &[400..=499],
         words: &["context_length_exceeded", "exceed_context_size_error"],
@@ -73,6 +74,7 @@ const RULES: &[Rule] = &[
             "must have less than",
             "prompt is too long",
             "exceed context limit",
+            "input is too long",
             "input token count",
             "context window",
             "`inputs` tokens",

@@ -49,7 +49,7 @@ mod tests {
 
     fn url(base: &str, version: Option<&str>) -> String {
         let access = KeyAccess::Azure { endpoint: None, api_version: version.map(str::to_owned) };
-        Azure.url(&Ask { base, model: "gpt 3/5", key: None, access: &access, token: None })
+        Azure.url(&Ask { base, model: "gpt 3/5", is_alias: false, key: None, access: &access, token: None })
     }
 
     #[test]

@@ -24,7 +24,14 @@ mod tests {
     fn every_base_that_its_documentation_names_leads_to_the_beta() {
         for base in ["", "/", "/v1", "/beta", "/beta/"] {
             let base = format!("https://api.deepseek.com{base}");
-            let ask = Ask { base: &base, model: "m", key: None, access: &KeyAccess::Plain, token: None };
+            let ask = Ask {
+                base: &base,
+                model: "m",
+                is_alias: false,
+                key: None,
+                access: &KeyAccess::Plain,
+                token: None,
+            };
             assert_eq!(DeepSeek.url(&ask), "https://api.deepseek.com/beta/completions");
         }
     }

@@ -8,6 +8,7 @@
 mod anthropic;
 mod azure;
 mod bearer;
+mod bedrock;
 mod cerebras;
 mod cohere;
 mod deepseek;
@@ -40,6 +41,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) base: &'a str,
     /// The model, by the name that the provider knows.
     pub(crate) model: &'a str,
+    /// Whether that is another name than the client's.
+    pub(crate) is_alias: bool,
     /// The key; none for a provider that has none.
     pub(crate) key: Option<&'a SecretString>,
     /// What belongs to the key.
@@ -94,6 +97,11 @@ pub(crate) trait Chat: fmt::Debug + Send + Sync {
         status
     }
 
+    /// An error's type, where it is in the headers.
+    fn error_type<'h>(&self, _headers: &'h HeaderMap) -> Option<&'h str> {
+        None
+    }
+
     /// The wait that an error asks for in its body.
     fn wait(&self, _answer: &str) -> Option<Duration> {
         None
@@ -145,6 +153,7 @@ impl Dialect {
             Kind::Anthropic => Self::Chat(Box::new(anthropic::Anthropic)),
             Kind::Cohere => Self::Chat(Box::new(cohere::Cohere)),
             Kind::Gemini => Self::Chat(Box::new(gemini::Gemini)),
+            Kind::Bedrock => Self::Chat(Box::new(bedrock::Bedrock)),
             Kind::Vertex => Self::Chat(Box::<vertex::Vertex>::default()),
         }
     }
@@ -153,6 +162,14 @@ impl Dialect {
         match self {
             Self::Native(native) => native.error(answer),
             Self::Chat(chat) => chat.error(answer),
+        }
+    }
+
+    /// An error's type, where it is in the headers.
+    pub(crate) fn error_type<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        match self {
+            Self::Native(_) => None,
+            Self::Chat(chat) => chat.error_type(headers),
         }
     }
 

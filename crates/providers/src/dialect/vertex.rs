@@ -121,7 +121,8 @@ mod tests {
             auth_credentials: None,
         };
         let base = access.regional_url().unwrap();
-        let at = |model, access| url(&Ask { base: &base, model, key: None, access, token: None });
+        let at =
+            |model, access| url(&Ask { base: &base, model, is_alias: false, key: None, access, token: None });
         let root = "https://europe-west4-aiplatform.googleapis.com/v1";
         assert_eq!(
             at("google/gemini-2.5-pro", &access),

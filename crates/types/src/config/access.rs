@@ -37,7 +37,7 @@ pub enum KeyAccess {
         session_token: Option<SecretString>,
         /// The region.
         region: Option<String>,
-        /// Put before the model's name: an inference profile's ARN.
+        /// Put before the name of a model that has an alias: what the ARNs of inference profiles begin with.
         arn: Option<String>,
     },
 }
@@ -61,7 +61,14 @@ impl KeyAccess {
                 "us" | "eu" => Some(format!("https://aiplatform.{region}.rep.googleapis.com")),
                 _ => Some(format!("https://{region}-aiplatform.googleapis.com")),
             },
-            Self::Plain | Self::Server { .. } | Self::Azure { .. } | Self::Bedrock { .. } => None,
+            // <https://docs.aws.amazon.com/general/latest/gr/bedrock.html>
+            Self::Bedrock { region: Some(region), .. } => {
+                let china = if region.starts_with("cn-") { ".cn" } else { "" };
+                Some(format!("https://bedrock-runtime.{region}.amazonaws.com{china}"))
+            }
+            Self::Plain | Self::Server { .. } | Self::Azure { .. } | Self::Bedrock { region: None, .. } => {
+                None
+            }
         }
     }
 

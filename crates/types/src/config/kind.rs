@@ -49,6 +49,8 @@ pub enum Kind {
     Gemini,
     /// Gemini at Google Cloud's Vertex AI.
     Vertex,
+    /// Amazon Bedrock, through its Converse API.
+    Bedrock,
 }
 
 /// How a text completion is asked for.
@@ -148,6 +150,12 @@ const GEMINI: Form = Form::PerPrompt {
     has_n: false,
     bounds: Bounds { numbers: &[], stops: 5, blank_stops: true },
 };
+/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InferenceConfiguration.html>
+const BEDROCK: Form = Form::PerPrompt {
+    lacks: &["suffix", "logprobs", "best_of", "logit_bias", "frequency_penalty", "presence_penalty"],
+    has_n: false,
+    bounds: Bounds { numbers: &[("temperature", 0.0, 1.0)], stops: 2500, blank_stops: true },
+};
 
 const fn row(
     kind: Kind,
@@ -160,7 +168,7 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const ROWS: [Row; 23] = [
+const ROWS: [Row; 24] = [
     row(Kind::OpenAi, "openai", Some("https://api.openai.com"), Some("OPENAI_API_KEY"), Form::Native),
     row(Kind::Azure, "azure", None, Some("AZURE_OPENAI_API_KEY"), Form::Native),
     row(Kind::Vllm, "vllm", None, None, Form::Native),
@@ -184,10 +192,11 @@ const ROWS: [Row; 23] = [
     row(Kind::Cohere, "cohere", Some("https://api.cohere.com"), Some("COHERE_API_KEY"), COHERE),
     row(Kind::Gemini, "gemini", Some("https://generativelanguage.googleapis.com"), Some("GEMINI_API_KEY"), GEMINI),
     row(Kind::Vertex, "vertex", Some("https://aiplatform.googleapis.com"), None, GEMINI),
+    row(Kind::Bedrock, "bedrock", Some("https://bedrock-runtime.us-east-1.amazonaws.com"), Some("AWS_BEARER_TOKEN_BEDROCK"), BEDROCK),
 ];
 
 /// Providers that a Bifrost file may hold and that we do not speak to: passed over with a warning.
-const ELSEWHERE: [&str; 5] = ["bedrock", "elevenlabs", "replicate", "runway", "sapaicore"];
+const ELSEWHERE: [&str; 4] = ["elevenlabs", "replicate", "runway", "sapaicore"];
 
 impl Kind {
     /// Every kind.
@@ -251,7 +260,7 @@ mod tests {
             assert_eq!(Kind::from_name(kind.name()), Some(kind));
         }
         // The last in the enum: a kind added behind it without a row would have no place in `ROWS`.
-        assert_eq!(Kind::Vertex as usize + 1, ROWS.len());
+        assert_eq!(Kind::Bedrock as usize + 1, ROWS.len());
         assert!(ELSEWHERE.iter().all(|name| !names.contains(name)));
     }
 }

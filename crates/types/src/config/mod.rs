@@ -120,6 +120,8 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Besides its key, what Azure needs to be used without a file.
 const AZURE_ENDPOINT: &str = "AZURE_OPENAI_ENDPOINT";
+/// Where a Bedrock API key is used without a file.
+const AWS_REGION: &str = "AWS_REGION";
 
 impl Config {
     /// Reads a `config.json`.
@@ -140,10 +142,20 @@ impl Config {
             if kind == Kind::Azure {
                 provider.base_url = Some(variable(AZURE_ENDPOINT)?);
             }
+            let access = match variable(AWS_REGION) {
+                Some(region) if kind == Kind::Bedrock => KeyAccess::Bedrock {
+                    access_key: None,
+                    secret_key: None,
+                    session_token: None,
+                    region: Some(region),
+                    arn: None,
+                },
+                Some(_) | None => KeyAccess::Plain,
+            };
             provider.keys.push(ProviderKey {
                 name: name.to_owned(),
                 value: value.into(),
-                access: KeyAccess::Plain,
+                access,
                 models: Models::All,
                 weight: 1.0,
                 aliases: BTreeMap::new(),

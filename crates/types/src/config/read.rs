@@ -226,6 +226,13 @@ fn read_key(
     // A server of one's own, and an identity in the cloud, may need no value.
     let may_lack_value = kind.key_variable().is_none() && kind.base_url().is_none()
         || matches!(access, KeyAccess::Server { .. } | KeyAccess::Vertex { .. } | KeyAccess::Bedrock { .. });
+    if let KeyAccess::Bedrock { access_key, secret_key, .. } = &access
+        && key.value.is_empty()
+        && (access_key.is_none() || secret_key.is_none())
+    {
+        let message = "expected access_key and secret_key, or a Bedrock API key as the key's value";
+        return Err(shape_error(path("bedrock_key_config"), message));
+    }
     let value = if key.value.is_empty() && may_lack_value {
         SecretString::default()
     } else {

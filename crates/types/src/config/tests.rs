@@ -247,6 +247,29 @@ fn vertex_wants_an_api_key_or_a_project_with_an_identity() {
 }
 
 #[test]
+fn bedrock_wants_an_api_key_or_credentials() {
+    let region = |region: &str| {
+        let key = format!(r#"{{"keys":[{{"value":"k","bedrock_key_config":{{"region":"{region}"}}}}]}}"#);
+        accepted("bedrock", &key).keys[0].access.regional_url()
+    };
+    assert_eq!(region("eu-west-1").as_deref(), Some("https://bedrock-runtime.eu-west-1.amazonaws.com"));
+    assert_eq!(region("cn-north-1").as_deref(), Some("https://bedrock-runtime.cn-north-1.amazonaws.com.cn"));
+    assert_eq!(region(""), None, "that is the provider's own address");
+    let message = refused(&one("bedrock", r#"{"keys":[{"bedrock_key_config":{"access_key":"a"}}]}"#));
+    let expected = "providers.bedrock.keys[0].bedrock_key_config: \
+        expected access_key and secret_key, or a Bedrock API key as the key's value";
+    assert_eq!(message, expected);
+    let look_up = |name: &str| match name {
+        "AWS_BEARER_TOKEN_BEDROCK" => Some("k".to_owned()),
+        AWS_REGION => Some("eu-west-1".to_owned()),
+        _ => None,
+    };
+    let bedrock = &Config::from_environment(&look_up).providers["bedrock"];
+    let url = bedrock.keys[0].access.regional_url();
+    assert_eq!(url.as_deref(), Some("https://bedrock-runtime.eu-west-1.amazonaws.com"));
+}
+
+#[test]
 fn waits_are_milliseconds_or_words() {
     let waits = |initial: &str, max: &str| {
         let network = format!(

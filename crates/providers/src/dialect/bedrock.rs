@@ -1,0 +1,306 @@
+//! Amazon Bedrock, over its Converse API, which is one for all its models.
+//!
+//! - Requests, answers and errors: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>
+//! - Signatures: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>
+//! - API keys: <https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html>
+//!
+//! A key with a value is an API key; one without signs each request with its credentials. The model is in the path, with
+//! its colons escaped. The region is part of a signature, so it must be that of the address.
+
+use std::time::SystemTime;
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4::SigningParams;
+use hermod_types::config::{KeyAccess, Kind};
+use hermod_types::{ErrorDetail, RawObject};
+use reqwest::header::{HeaderMap, HeaderName};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+
+use super::{Ask, Chat, Outgoing, UnusableKey, bearer_token, secret_header, segment};
+use crate::chat::{self, Choice, Finish, Reply, Turn, Usage};
+
+/// Bifrost's, where a key has none.
+const REGION: &str = "us-east-1";
+const SERVICE: &str = "bedrock";
+
+#[derive(Debug)]
+pub(super) struct Bedrock;
+
+impl Chat for Bedrock {
+    fn request(&self, ask: &Ask<'_>, turn: &Turn<'_>) -> Result<Outgoing, UnusableKey> {
+        let (url, body) = (url(ask), body(turn));
+        let mut headers = HeaderMap::new();
+        if ask.key.is_some() {
+            bearer_token(ask, &mut headers)?;
+        } else {
+            sign_request(ask.access, &url, &body, SystemTime::now(), &mut headers)?;
+        }
+        Ok(Outgoing { url, headers, body })
+    }
+
+    fn read(&self, answer: &str) -> Result<Reply, String> {
+        let answer: Answer =
+            serde_json::from_str(answer).map_err(|_| "its answer has no message".to_owned())?;
+        // What it thought is in blocks with another member.
+        let text: String = answer.output.message.content.into_iter().filter_map(|block| block.text).collect();
+        let finish = match answer.stop_reason.as_deref() {
+            None => None,
+            Some("end_turn" | "stop_sequence" | "tool_use") => Some(Finish::Stop),
+            Some("max_tokens" | "model_context_window_exceeded") => Some(Finish::Length),
+            Some("content_filtered" | "guardrail_intervened") => Some(Finish::ContentFilter),
+            Some(_) if !text.is_empty() => Some(Finish::Stop),
+            Some(reason) => return Err(format!("it ended a completion with {reason}")),
+        };
+        let usage = answer.usage.map(|usage| {
+            let cached =
+                usage.cache_read_input_tokens.unwrap_or(0) + usage.cache_write_input_tokens.unwrap_or(0);
+            Usage::of(usage.input_tokens.saturating_add(cached), usage.output_tokens)
+        });
+        Ok(Reply { choices: vec![Choice { text, finish }], usage, ..Reply::default() })
+    }
+
+    fn error(&self, answer: &str) -> Option<ErrorDetail> {
+        let body: ErrorBody = serde_json::from_str(answer).ok()?;
+        let kind = body.kind.as_deref().map(bare_type).map(str::to_owned);
+        Some(ErrorDetail { message: body.message?, kind, ..ErrorDetail::default() })
+    }
+
+    fn error_type<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        headers.get("x-amzn-errortype")?.to_str().ok().map(bare_type)
+    }
+
+    fn status(&self, status: u16, error: &ErrorDetail) -> u16 {
+        let says = |words: &str| error.message.contains(words);
+        match (status, error.kind.as_deref()) {
+            // The model is being loaded: no matter of the key's pace.
+            (429, Some("ModelNotReadyException")) => 503,
+            (400, Some("ServiceQuotaExceededException")) => 429,
+            (
+                400,
+                Some(
+                    "ExpiredTokenException" | "IncompleteSignatureException" | "UnrecognizedClientException",
+                ),
+            ) => 401,
+            // There is no such model, or none that can be had in this way.
+            (400, Some("ValidationException"))
+                if says("model identifier is invalid")
+                    || says("on-demand throughput")
+                    || says("doesn't support") =>
+            {
+                404
+            }
+            _ => status,
+        }
+    }
+}
+
+fn url(ask: &Ask<'_>) -> String {
+    let model = match ask.access {
+        // As in Bifrost: the alias is an inference profile's id.
+        KeyAccess::Bedrock { arn: Some(arn), .. } if ask.is_alias => format!("{arn}/{}", ask.model),
+        KeyAccess::Bedrock { .. }
+        | KeyAccess::Plain
+        | KeyAccess::Server { .. }
+        | KeyAccess::Azure { .. }
+        | KeyAccess::Vertex { .. } => ask.model.to_owned(),
+    };
+    format!("{}/model/{}/converse", ask.base.trim_end_matches('/'), segment(&model))
+}
+
+fn body(turn: &Turn<'_>) -> String {
+    let mut body =
+        format!("{{\"messages\":[{{\"role\":\"user\",\"content\":[{{\"text\":{}}}]}}]", turn.prompt);
+    let mut config = String::new();
+    for (name, value) in turn.members(Kind::Bedrock, &["user", "seed"]) {
+        let value = value.get();
+        match name {
+            "max_tokens" => chat::push_member(&mut config, "maxTokens", value),
+            "temperature" => chat::push_member(&mut config, "temperature", value),
+            "top_p" => chat::push_member(&mut config, "topP", value),
+            "stop" => chat::push_member(&mut config, "stopSequences", &chat::stop_list(value)),
+            "inferenceConfig" => {
+                // The client's own, in Amazon's words.
+                for (name, value) in serde_json::from_str(value).iter().flat_map(RawObject::members) {
+                    chat::push_member(&mut config, name, value.get());
+                }
+            }
+            _ => chat::push_member(&mut body, name, value),
+        }
+    }
+    if let Some(config) = config.strip_prefix(',') {
+        chat::push_member(&mut body, "inferenceConfig", &format!("{{{config}}}"));
+    }
+    body.push('}');
+    body
+}
+
+/// Adds the headers of a signature made at `now`.
+fn sign_request(
+    access: &KeyAccess,
+    url: &str,
+    body: &str,
+    now: SystemTime,
+    headers: &mut HeaderMap,
+) -> Result<(), UnusableKey> {
+    let KeyAccess::Bedrock {
+        access_key: Some(access_key),
+        secret_key: Some(secret_key),
+        session_token,
+        region,
+        ..
+    } = access
+    else {
+        return Err(UnusableKey);
+    };
+    let session = session_token.as_ref().map(|token| token.expose_secret().to_owned());
+    let credentials = Credentials::new(
+        access_key.expose_secret(),
+        secret_key.expose_secret(),
+        session,
+        None,
+        "config.json",
+    );
+    let identity = credentials.into();
+    let params = SigningParams::builder()
+        .identity(&identity)
+        .region(region.as_deref().unwrap_or(REGION))
+        .name(SERVICE)
+        .time(now)
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|_| UnusableKey)?
+        .into();
+    let content_type = std::iter::once(("content-type", "application/json"));
+    let request = SignableRequest::new("POST", url, content_type, SignableBody::Bytes(body.as_bytes()))
+        .map_err(|_| UnusableKey)?;
+    let (instructions, _) = sign(request, &params).map_err(|_| UnusableKey)?.into_parts();
+    for (name, value) in instructions.headers() {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| UnusableKey)?;
+        secret_header(headers, name, value)?;
+    }
+    Ok(())
+}
+
+/// `ThrottlingException:http://internal.amazon.com/…` and `com.amazon.coral.service#ThrottlingException`, as its name.
+fn bare_type(text: &str) -> &str {
+    let text = text.split(':').next().unwrap_or(text);
+    text.rsplit('#').next().unwrap_or(text)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    output: Output,
+    #[serde(default)]
+    stop_reason: Option<String>,
+    #[serde(default)]
+    usage: Option<AnswerUsage>,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    message: Message,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    content: Vec<Block>,
+}
+
+#[derive(Deserialize)]
+struct Block {
+    #[serde(default)]
+    text: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerUsage {
+    input_tokens: u64,
+    output_tokens: u64,
+    #[serde(default)]
+    cache_read_input_tokens: Option<u64>,
+    #[serde(default)]
+    cache_write_input_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    #[serde(alias = "Message")]
+    message: Option<String>,
+    #[serde(default, rename = "__type")]
+    kind: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn access(session_token: Option<&str>, arn: Option<&str>) -> KeyAccess {
+        KeyAccess::Bedrock {
+            access_key: Some("AKIDEXAMPLE".into()),
+            secret_key: Some("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into()),
+            session_token: session_token.map(Into::into),
+            region: Some("us-west-2".to_owned()),
+            arn: arn.map(str::to_owned),
+        }
+    }
+
+    fn url_of(model: &str, is_alias: bool, access: &KeyAccess) -> String {
+        let base = access.regional_url().unwrap();
+        url(&Ask { base: &base, model, is_alias, key: None, access, token: None })
+    }
+
+    #[test]
+    fn an_inference_profile_of_an_alias_has_its_arn() {
+        let root = "https://bedrock-runtime.us-west-2.amazonaws.com/model";
+        let arn = "arn:aws:bedrock:us-west-2:123456789012:inference-profile";
+        let with_arn = access(None, Some(arn));
+        assert_eq!(
+            url_of("amazon.nova-lite-v1:0", false, &with_arn),
+            format!("{root}/amazon.nova-lite-v1%3A0/converse")
+        );
+        assert_eq!(
+            url_of("us.amazon.nova-lite-v1:0", true, &with_arn),
+            format!(
+                "{root}/arn%3Aaws%3Abedrock%3Aus-west-2%3A123456789012%3Ainference-profile%2Fus.amazon.nova-lite-v1%3A0/converse"
+            )
+        );
+    }
+
+    /// The signatures are botocore's for the same requests.
+    #[test]
+    fn a_request_is_signed_as_aws_does_it() {
+        // 2026-02-19T08:10:17Z
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_771_488_617);
+        for (session, signed, signature) in [
+            (
+                None,
+                "content-type;host;x-amz-date",
+                "d255a38b2aa77fcaa4b8d7357f3f1340b5f80e56c209eb2fd1a82b2018ecfe93",
+            ),
+            (
+                Some("session"),
+                "content-type;host;x-amz-date;x-amz-security-token",
+                "2d83b2bbe8ea0fd05d71f27ab3cb4de6387406a8a54f147dde2f8bbd09128169",
+            ),
+        ] {
+            let access = access(session, None);
+            let url = url_of("us.anthropic.claude-3-5-haiku-20241022-v1:0", false, &access);
+            let mut headers = HeaderMap::new();
+            sign_request(&access, &url, r#"{"messages":[]}"#, now, &mut headers).unwrap();
+            let expected = format!(
+                "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260219/us-west-2/bedrock/aws4_request, SignedHeaders={signed}, Signature={signature}"
+            );
+            assert_eq!(headers["authorization"], expected);
+            assert_eq!(headers["x-amz-date"], "20260219T081017Z");
+            assert_eq!(headers.get("x-amz-security-token").map(|token| token.to_str().unwrap()), session);
+            assert!(headers.values().all(reqwest::header::HeaderValue::is_sensitive));
+        }
+        assert!(sign_request(&KeyAccess::Plain, "https://a/b", "", now, &mut HeaderMap::new()).is_err());
+    }
+}
