@@ -14,6 +14,7 @@ mod retry_after;
 mod secrets;
 mod tokens;
 mod transport;
+mod urls;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -72,6 +73,11 @@ impl Providers {
         Ok(Self(providers))
     }
 
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Why the target cannot serve this request, if it is one that cannot be said to its provider.
     pub fn cannot_serve(&self, target: &Target, body: &str) -> Option<Inexpressible> {
         inexpressible(self.0.get(target.provider())?.kind(), body)
@@ -100,7 +106,7 @@ impl Providers {
     /// Whatever is not a completion, classified.
     pub async fn call(&self, call: Call<'_>, _slot: Slot<'_>) -> Result<Completion, CallError> {
         let provider = self.provider(call.target)?;
-        within(call.limit, provider.complete(&call)).await
+        provider.complete(&call).await
     }
 
     fn provider(&self, target: &Target) -> Result<&Provider, CallError> {

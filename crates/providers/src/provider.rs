@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use hermod_types::ErrorCode;
 use hermod_types::config::{Kind, Models, ProviderConfig};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Url};
+use reqwest::{Client, Method, Request, Url};
 use secrecy::ExposeSecret;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -15,6 +15,7 @@ use crate::chat::{MOST_AT_ONCE, Reply, Split, Turn};
 use crate::dialect::{Ask, Chat, Dialect, Native, Outgoing};
 use crate::keys::{Key, KeyPool};
 use crate::secrets::Secrets;
+use crate::urls::Urls;
 use crate::{Call, CallError, openai, tokens, transport, within};
 
 /// Why a configured provider cannot be called. It names no secret.
@@ -57,6 +58,7 @@ pub(crate) struct Provider {
     base: Option<String>,
     /// In place of the dialect's own.
     path: Option<String>,
+    urls: Urls,
     headers: HeaderMap,
     keys: KeyPool,
     secrets: Secrets,
@@ -93,6 +95,7 @@ impl Provider {
             dialect: Dialect::of(config.kind),
             base: config.base_url.clone(),
             path: config.path.clone(),
+            urls: Urls::default(),
             headers,
             keys: KeyPool::new(&config.keys),
             secrets: Secrets::of(config),
@@ -153,7 +156,10 @@ impl Provider {
         };
         match &self.dialect {
             Dialect::Native(native) => self.complete_at_once(native.as_ref(), &ask, call).await,
-            Dialect::Chat(chat) => self.complete_by_prompt(chat.as_ref(), &ask, call).await,
+            Dialect::Chat(chat) => {
+                // Boxed: it is large, and most calls are not of this kind.
+                within(call.limit, Box::pin(self.complete_by_prompt(chat.as_ref(), &ask, call))).await
+            }
         }
     }
 
@@ -226,10 +232,12 @@ impl Provider {
 
     async fn send(&self, outgoing: Outgoing) -> Result<Answer, CallError> {
         let Outgoing { url, headers: own, body } = outgoing;
-        let mut headers = self.headers.clone();
-        headers.extend(own);
-        let request = self.client.post(url).headers(headers).body(body);
-        let response = request.send().await.map_err(answer::unreachable)?;
+        let no_url = || CallError::ours(ErrorCode::ProviderNotConfigured, "the provider's address is no URL");
+        let mut request = Request::new(Method::POST, self.urls.read(&url).ok_or_else(no_url)?);
+        request.headers_mut().clone_from(&self.headers);
+        request.headers_mut().extend(own);
+        *request.body_mut() = Some(body.into());
+        let response = self.client.execute(request).await.map_err(answer::unreachable)?;
         answer::read(response, &self.dialect, &self.secrets).await
     }
 }

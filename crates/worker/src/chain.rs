@@ -5,6 +5,7 @@ use hermod_types::{ErrorBody, ErrorCode, Target};
 use tokio::time::{Instant, sleep};
 
 use crate::cooldown::Cooldowns;
+use crate::counters::Counters;
 use crate::progress::Progress;
 use crate::target::{Tried, Turn};
 
@@ -12,6 +13,7 @@ use crate::target::{Tried, Turn};
 pub(crate) struct Chain<'a> {
     pub(crate) providers: &'a Providers,
     pub(crate) cooldowns: &'a Cooldowns,
+    pub(crate) counters: &'a Counters,
     /// The virtual keys, one of which the job may have been submitted with.
     pub(crate) virtual_keys: &'a [VirtualKey],
     pub(crate) job: &'a NewJob,

@@ -159,13 +159,15 @@ impl Intake {
         let since = Instant::now();
         for started in self.bench.queue.start(entries).await? {
             let Some(slot) = slots.split(1) else { break };
-            metrics::counter!("hermod_jobs_started_total").increment(1);
+            self.bench.counters.started.increment(1);
             let lease = self.book.hold(started.held.clone(), since, self.bench.work.lease);
-            let running = job::run(Arc::clone(&self.bench), started, lease, self.hand_back.clone());
-            metrics::gauge!("hermod_jobs_running").increment(1);
+            let bench = Arc::clone(&self.bench);
+            // Boxed where it is made: it is some kilobytes, which would be moved several times.
+            let running = Box::pin(job::run(Arc::clone(&bench), started, lease, self.hand_back.clone()));
+            bench.counters.running.increment(1);
             self.jobs.spawn(async move {
                 running.await;
-                metrics::gauge!("hermod_jobs_running").decrement(1);
+                bench.counters.running.decrement(1);
                 drop(slot);
             });
         }

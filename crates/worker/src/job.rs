@@ -37,7 +37,7 @@ pub(crate) async fn run(
     settle(&bench, ended).await;
     let elapsed = begun.elapsed();
     tracing::debug!(job = %lease.held().id, status = status.as_str(), code, duration_ms = elapsed.as_millis(), "job ended");
-    metrics::histogram!("hermod_job_duration_seconds").record(elapsed);
+    bench.counters.seconds.record(elapsed);
 }
 
 /// A fault of ours must not cost the same again and again: the job ends, and is kept for whoever mends it.
@@ -63,6 +63,7 @@ async fn execute(bench: &Bench, started: &Started, begun: Instant) -> Option<End
     let chain = Chain {
         providers: &bench.work.providers,
         cooldowns: &bench.cooldowns,
+        counters: &bench.counters,
         virtual_keys: &bench.work.virtual_keys,
         job,
         queue: &bench.queue,

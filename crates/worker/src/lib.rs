@@ -14,6 +14,7 @@
 
 mod chain;
 mod cooldown;
+mod counters;
 mod intake;
 mod intakes;
 mod job;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cooldown::Cooldowns;
+use crate::counters::Counters;
 use crate::intakes::Intakes;
 use crate::lease::{Keeper, LeaseBook};
 use crate::orders::{self, Orders, TICK, Unblocks};
@@ -85,6 +86,7 @@ pub(crate) struct Bench {
     pub(crate) work: Work,
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
+    pub(crate) counters: Counters,
     handed_back: Mutex<Vec<Held>>,
 }
 
@@ -123,7 +125,9 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
 
     let (grace, concurrency, queue_store) = (work.grace, work.concurrency, work.store.clone());
     let cooldowns = Cooldowns::new(&queue_store);
-    let bench = Arc::new(Bench { work, queue: queue.clone(), cooldowns, handed_back: Mutex::default() });
+    let counters = Counters::new(work.providers.names());
+    let bench =
+        Arc::new(Bench { work, queue: queue.clone(), cooldowns, counters, handed_back: Mutex::default() });
     let unblocks = Unblocks::default();
     tasks.spawn(orders::follow(queue_store.clone(), orders, unblocks.clone(), stop.clone()));
     tasks.spawn(orders::wake_sleepers(queue_store, told.clone(), stop.clone()));

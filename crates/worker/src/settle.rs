@@ -27,7 +27,7 @@ pub(crate) async fn settle(bench: &Bench, ended: Ended) {
     };
     match settled {
         Settled::Done | Settled::AlreadyDone => {
-            metrics::counter!("hermod_jobs_ended_total", "status" => ended.status.as_str()).increment(1);
+            bench.counters.ended(ended.status);
             if let Some(reason) = ended.given_up {
                 tracing::warn!(job = %ended.held.id, reason, "job given up; it is among the dead letters");
             }

@@ -149,9 +149,7 @@ impl Turn<'_> {
         let outcome = providers.call(call, slot).await;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let error = outcome.as_ref().err();
-        let label = if error.is_none() { "success" } else { "error" };
-        metrics::counter!("hermod_provider_calls_total", "provider" => target.provider().to_owned(), "outcome" => label)
-            .increment(1);
+        self.chain.counters.call(target.provider(), error.is_none());
         self.progress.attempts.push(Attempt {
             target: target.to_string(),
             key: key.name().map(str::to_owned),
