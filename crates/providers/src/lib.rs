@@ -20,6 +20,7 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hermod_types::config::Models;
 use hermod_types::{Config, ErrorCode, Inexpressible, Target, inexpressible};
 
@@ -122,13 +123,15 @@ impl Providers {
     }
 }
 
-/// `answer`, if it comes within `limit`.
-pub(crate) async fn within<T>(
+/// `answer`, if it comes within `limit`. Not an `async fn`, which would hold `answer` twice.
+pub(crate) fn within<T>(
     limit: Duration,
     answer: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, CallError> {
-    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
-        let message = format!("no answer within {} ms", limit.as_millis());
-        Err(CallError::ours(ErrorCode::UpstreamTimeout, message))
+) -> impl Future<Output = Result<T, CallError>> {
+    tokio::time::timeout(limit, answer).map(move |in_time| {
+        in_time.unwrap_or_else(|_| {
+            let message = format!("no answer within {} ms", limit.as_millis());
+            Err(CallError::ours(ErrorCode::UpstreamTimeout, message))
+        })
     })
 }

@@ -22,9 +22,9 @@ pub(crate) async fn run(
     hand_back: CancellationToken,
 ) {
     let begun = Instant::now();
-    let executed = AssertUnwindSafe(execute(&bench, &started, begun)).catch_unwind();
     let ended = tokio::select! {
-        executed = executed => executed.unwrap_or_else(|_| Some(after_panic(&started))),
+        // Made here and not before: what is moved keeps its old place in the task as well.
+        executed = AssertUnwindSafe(execute(&bench, &started, begun)).catch_unwind() => executed.unwrap_or_else(|_| Some(after_panic(&started))),
         () = lease.lost() => None,
         () = hand_back.cancelled() => {
             bench.hand_back(lease.held().clone());
