@@ -118,7 +118,10 @@ async fn a_worker_mends_what_disagrees_when_it_starts() {
     let _: u64 = redis.del(QUEUE).unwrap();
     cluster.add_worker();
     assert_eq!(cluster.ended(&orphan).await["status"], "completed");
-    assert_eq!(cluster.logs.with_message("records and entries disagreed; mended").len(), 1);
+    eventually("the worker has said so", Duration::from_secs(10), async || {
+        (cluster.logs.with_message("records and entries disagreed; mended").len() == 1).then_some(())
+    })
+    .await;
     cluster.assert_drained().await;
 }
 

@@ -7,6 +7,7 @@ use redis::streams::{StreamId, StreamInfoConsumersReply, StreamRangeReply};
 use crate::check::{self, Findings};
 use crate::keys::{self, CHECKED, GROUP, Keys, PAUSED};
 use crate::lane::{Call, Lane};
+use crate::pace::Pace;
 use crate::script::Scripts;
 use crate::shards::ShardRoll;
 use crate::{QueueError, Stats, Store};
@@ -191,10 +192,10 @@ impl Admin {
     /// # Errors
     /// If Redis does not answer.
     pub async fn check(&mut self, repair: bool) -> Result<Findings, QueueError> {
-        check::run(self, repair).await
+        check::run(self, repair, Pace::Full).await
     }
 
-    /// The same with repair, unless a worker did so a moment ago.
+    /// The same with repair, slowly, unless a worker did so a moment ago.
     ///
     /// # Errors
     /// If Redis does not answer.
@@ -205,7 +206,7 @@ impl Admin {
         if first.is_none() {
             return Ok(None);
         }
-        self.check(true).await.map(Some)
+        check::run(self, true, Pace::gentle()).await.map(Some)
     }
 }
 

@@ -10,6 +10,7 @@ use redis::{FromRedisValue, Pipeline};
 
 use crate::keys::{self, GROUP, JOBS, Keys};
 use crate::lane::Call;
+use crate::pace::Pace;
 use crate::shards::ShardRoll;
 use crate::{Admin, QueueError};
 
@@ -45,9 +46,9 @@ impl Findings {
     }
 }
 
-pub(crate) async fn run(admin: &mut Admin, repair: bool) -> Result<Findings, QueueError> {
+pub(crate) async fn run(admin: &mut Admin, repair: bool, mut pace: Pace) -> Result<Findings, QueueError> {
     let mut findings = Findings::default();
-    let seen = records(admin, repair, &mut findings).await?;
+    let seen = records(admin, repair, &mut pace, &mut findings).await?;
     let mut shards = admin.shards().await?;
     if seen > shards {
         // Redis lost the number of shards in use, and nobody serves these.
@@ -59,14 +60,19 @@ pub(crate) async fn run(admin: &mut Admin, repair: bool) -> Result<Findings, Que
     }
     for shard in shards.shards() {
         let keys = Keys::new(shard);
-        entries(admin, &keys, repair, &mut findings).await?;
+        entries(admin, &keys, repair, &mut pace, &mut findings).await?;
         consumers(admin, &keys, repair, &mut findings).await?;
     }
     Ok(findings)
 }
 
 /// Looks for jobs that wait or run and have no entry. Returns how many shards there must be for all that live.
-async fn records(admin: &mut Admin, repair: bool, findings: &mut Findings) -> Result<ShardCount, QueueError> {
+async fn records(
+    admin: &mut Admin,
+    repair: bool,
+    pace: &mut Pace,
+    findings: &mut Findings,
+) -> Result<ShardCount, QueueError> {
     let mut seen = ShardCount::ONE;
     for mut server in admin.store.lanes_to_all().await? {
         let mut cursor = 0_u64;
@@ -94,6 +100,7 @@ async fn records(admin: &mut Admin, repair: bool, findings: &mut Findings) -> Re
             if cursor == 0 {
                 break;
             }
+            pace.rest().await;
         }
     }
     Ok(seen)
@@ -159,6 +166,7 @@ async fn entries(
     admin: &mut Admin,
     keys: &Keys,
     repair: bool,
+    pace: &mut Pace,
     findings: &mut Findings,
 ) -> Result<(), QueueError> {
     let mut from = "-".to_owned();
@@ -187,6 +195,7 @@ async fn entries(
                 1
             };
         }
+        pace.rest().await;
     }
 }
 

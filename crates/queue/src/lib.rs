@@ -45,6 +45,7 @@ mod keys;
 mod lane;
 mod later;
 mod leases;
+mod pace;
 mod queue;
 mod record;
 mod script;

@@ -207,7 +207,10 @@ async fn leave(queue: &WorkerQueue, held: &[Held], shards: ShardCount) {
 /// something else than Hermod wrote, or Redis lost data.
 async fn repair_at_start(store: Store, stop: CancellationToken) {
     loop {
-        match Admin::new(&store).check_at_start().await {
+        let mut admin = Admin::new(&store);
+        // With many jobs it takes minutes.
+        let Some(checked) = stop.run_until_cancelled(admin.check_at_start()).await else { return };
+        match checked {
             Ok(Some(findings)) if !findings.agree() => {
                 tracing::warn!(?findings, "records and entries disagreed; mended");
                 return;
