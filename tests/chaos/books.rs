@@ -108,7 +108,7 @@ impl Books {
         for call in cluster.calls() {
             self.calls += 1;
             let body: serde_json::Value = serde_json::from_str(&call.body).unwrap();
-            let number = body["prompt"].as_str().unwrap().parse().unwrap();
+            let number = body["prompt"].as_str().unwrap().trim_end().parse().unwrap();
             self.strangers += usize::from(!known.contains(&number));
             *counts.entry((number, call.model)).or_default() += 1;
         }

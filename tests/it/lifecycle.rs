@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hermod_tests::{Answer, Cluster, eventually};
+use hermod_tests::{Answer, Cluster, binary, eventually};
 use redis::Commands;
 use serde_json::{Value, json};
 
@@ -215,4 +215,64 @@ async fn a_thousand_jobs_at_once_all_end_right() {
     }
     assert_eq!(cluster.calls().len(), 1000, "no job runs twice");
     cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn large_bodies_and_results_are_kept_apart_and_come_back_whole() {
+    let mut cluster = Cluster::builder().workers(0).start().await;
+    let prompts: Vec<String> = [15_000, 16_384, 200_000, 3_000_000].map(|bytes| "x".repeat(bytes)).into();
+    let mut jobs = Vec::new();
+    for prompt in &prompts {
+        jobs.push(cluster.api.submit(json!({"model": "demo/echo", "prompt": prompt})).await);
+    }
+    let mut redis = cluster.connect();
+    let bodies: Vec<String> = redis.keys("{hermod:0}:body:*").unwrap();
+    assert_eq!(bodies.len(), 3, "{bodies:?}");
+    for key in &bodies {
+        assert_eq!(redis.ttl::<_, i64>(key).unwrap(), -1, "a job that waits does not expire");
+    }
+    cluster.add_worker();
+    for (job, prompt) in jobs.iter().zip(&prompts) {
+        let job = cluster.ended(job).await;
+        assert_eq!(job["status"], "completed", "{}", job["error"]);
+        assert_eq!(job["result"]["choices"][0]["text"].as_str(), Some(prompt.as_str()));
+    }
+    assert_eq!(redis.keys::<_, Vec<String>>("{hermod:0}:body:*").unwrap(), Vec::<String>::new());
+    let outcomes: Vec<String> = redis.keys("{hermod:0}:outcome:*").unwrap();
+    assert_eq!(outcomes.len(), 3, "{outcomes:?}");
+    for key in &outcomes {
+        assert!(redis.ttl::<_, i64>(key).unwrap() > 3000, "it lives as long as its record");
+    }
+    // A result whose text is gone is as good as expired.
+    let _: u64 = redis.del(&outcomes).unwrap();
+    assert_eq!(cluster.api.poll(&jobs[3]).await.status, 404);
+    cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_large_job_that_is_given_up_can_be_queued_again() {
+    let cluster = Cluster::builder().set("HERMOD_MAX_WAIT_SECONDS", 1).workers(0).start().await;
+    let mut cluster = cluster;
+    let prompt = "x".repeat(50_000);
+    let id = cluster.api.submit(json!({"model": "demo/echo", "prompt": prompt})).await;
+    let accepted = std::time::Instant::now();
+    eventually("it has waited too long", Duration::from_secs(5), async || {
+        (accepted.elapsed() > Duration::from_millis(2100)).then_some(())
+    })
+    .await;
+    cluster.add_worker();
+    assert_eq!(cluster.ended(&id).await["error"]["error"]["code"], "job_deadline_exceeded");
+    assert_eq!(cluster.connect().keys::<_, Vec<String>>("{hermod:0}:body:*").unwrap(), Vec::<String>::new());
+    let output = std::process::Command::new(binary("hermod"))
+        .args(["queue", "dead", "requeue", &id])
+        .env("REDIS_URL", cluster.redis_url())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = eventually("it has run", Duration::from_secs(10), async || {
+        let job = cluster.api.poll(&id).await.json();
+        job["result"]["choices"][0]["text"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert_eq!(text, prompt);
 }

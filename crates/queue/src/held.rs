@@ -14,6 +14,8 @@ pub struct Held {
     pub entry: String,
     /// The number of this start of it.
     pub fence: u64,
+    /// Whether the body of its request is kept apart from its record.
+    pub(crate) is_apart: bool,
 }
 
 /// A job that was just started.
@@ -78,8 +80,9 @@ pub(crate) fn read_started(entry: &Entry, row: Value) -> Result<Option<Started>,
     let (fence, request, owner, handbacks, history, progress, now) = row;
     // A stream's entry id begins with when it was added, by Redis's clock.
     let accepted = entry.entry.split('-').next().and_then(|millis| millis.parse().ok()).unwrap_or_default();
+    let is_apart = request.ends_with('\n');
     Ok(Some(Started {
-        held: Held { id: entry.id, entry: entry.entry.clone(), fence },
+        held: Held { id: entry.id, entry: entry.entry.clone(), fence, is_apart },
         job: NewJob::from_request(entry.id, &request, &owner),
         attempt: fence.saturating_sub(handbacks),
         history,

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `{hermod:S}:queue` | stream, one consumer group | an entry is a job's id and nothing else; acknowledged *and* deleted when the job ends |
 //! | `{hermod:S}:job:<id>` | hash | the record, below; Redis itself expires it after its job has ended |
+//! | `{hermod:S}:body:<id>`, `{hermod:S}:outcome:<id>:<token>` | string | a large body or outcome, apart from the record: Lua would copy it several times |
 //! | `{hermod:S}:dead` | stream, capped | jobs given up on, with what is needed to queue them again |
 //! | `{hermod:S}:later` | sorted set by time (ms) | jobs that sleep until a retry time; they have no entry meanwhile |
 //! | `{hermod:0}:paused` | string | exists while workers are to claim nothing |
@@ -19,7 +20,7 @@
 //! |---|---|---|
 //! | `status` | always | `pending`, `processing`, `completed`, `failed` |
 //! | `entry` | waits, runs, but not while it sleeps | its entry in the queue |
-//! | `request` | waits, runs | a header line in JSON (targets, time to live), then the client's body |
+//! | `request` | waits, runs | a header line in JSON (targets, time to live), then the client's body, unless that is apart |
 //! | `owner` | always | id of the virtual key that it was submitted with; absent for none |
 //! | `fence` | ran | how often it was started; a write must show the newest |
 //! | `worker`, `started`, `lease`, `token` | runs | who holds it, since when and until when (ms, Redis's clock), and by which call |
@@ -27,12 +28,14 @@
 //! | `history` | lost a worker | a line for each start that came to nothing: worker, started |
 //! | `progress` | ran | the worker's own note of how far the chain of targets has come |
 //! | `code`, `outcome`, `completed`, `expires` | has ended | HTTP status, result or error, and times (ms) |
+//! | `apart` | has ended | instead of `outcome`: the token in the key of one that is apart |
 //!
 //! Each transition is one file under `lua/`, which can be read alone. Scripts check first and write after,
 //! since Lua does not roll back, and take many jobs in one call. [`Queue`] is what the API calls,
 //! [`WorkerQueue`] what a worker calls, [`Admin`] what an operator calls. Nothing else in Hermod knows a key or a Redis command.
 
 mod admin;
+mod apart;
 mod batch;
 mod check;
 mod claim;

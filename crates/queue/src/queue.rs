@@ -13,7 +13,7 @@ use crate::record::Fields;
 use crate::script::Scripts;
 use crate::shards::ShardRoll;
 use crate::topology::RESPONSE_TIMEOUT;
-use crate::{Admin, JobRecord, NewJob, QueueError, Stats, Store};
+use crate::{Admin, JobRecord, NewJob, QueueError, Stats, Store, apart};
 
 /// The API's side of the queue: jobs go in, and their records are read. Cheap to clone.
 ///
@@ -164,7 +164,13 @@ impl Queue {
             Finder::Routed => {
                 let mut command = redis::cmd("HMGET");
                 command.arg(keys::job(id)).arg(&JobRecord::FIELDS);
-                Box::pin(self.store.errand().run(Call::Command(&command))).await?
+                let mut lane = self.store.errand();
+                let mut fields: Fields = Box::pin(lane.run(Call::Command(&command))).await?;
+                if let Some(key) = JobRecord::outcome_key(id, &fields) {
+                    let outcome = Box::pin(lane.run(Call::Command(redis::cmd("GET").arg(key)))).await?;
+                    JobRecord::put_outcome(&mut fields, outcome);
+                }
+                fields
             }
         };
         JobRecord::read(id, fields)
@@ -208,6 +214,10 @@ impl Batch for Submits {
         }
         self.turn = (self.turn + 1) % self.shards.len();
         let Some((shard, keys)) = self.shards.get(self.turn) else { return Ok(Vec::new()) };
+        let large = jobs.iter().filter(|job| job.is_large());
+        let bodies: Vec<(String, &str)> =
+            large.map(|job| (apart::body_key(job.id.in_shard(*shard)), job.body.as_str())).collect();
+        apart::stage(&mut self.lane, &bodies).await?;
         let mut script: ScriptInvocation<'_> = self.scripts.submit.prepare_invoke();
         // A Redis that hung and comes back finds our command in its buffer, after the client was told that the
         // job is not accepted. It must not run then.
@@ -217,6 +227,9 @@ impl Batch for Submits {
             let id = job.id.in_shard(*shard);
             script.key(keys::job(id)).arg(id.to_string()).arg(job.request());
             script.arg(job.owner.as_deref().unwrap_or_default());
+        }
+        for (key, _) in &bodies {
+            script.key(key);
         }
         let replies: Vec<i64> = self.lane.run(Call::Script(&script)).await?;
         let (now, taken) = replies.split_first().unwrap_or((&0, &[]));
@@ -250,6 +263,18 @@ impl Batch for Finds {
         for id in ids {
             pipeline.cmd("HMGET").arg(keys::job(*id)).arg(&JobRecord::FIELDS);
         }
-        self.lane.run(Call::Pipeline(&pipeline)).await
+        let mut found: Vec<RedisResult<Fields>> = self.lane.run(Call::Pipeline(&pipeline)).await?;
+        let apart = |(id, fields): (&JobId, &RedisResult<Fields>)| {
+            fields.as_ref().ok().and_then(|fields| JobRecord::outcome_key(*id, fields))
+        };
+        let keys: Vec<Option<String>> = ids.iter().zip(&found).map(apart).collect();
+        let wanted: Vec<String> = keys.iter().flatten().cloned().collect();
+        let mut outcomes = apart::fetch(&mut self.lane, &wanted).await?.into_iter();
+        for (fields, _) in found.iter_mut().zip(&keys).filter(|(_, key)| key.is_some()) {
+            if let (Ok(fields), Some(outcome)) = (fields, outcomes.next()) {
+                JobRecord::put_outcome(fields, outcome);
+            }
+        }
+        Ok(found)
     }
 }

@@ -1,7 +1,7 @@
 use hermod_types::{JobId, JobStatus, JobView, Target, Timestamp, Ttl};
 use serde::{Deserialize, Serialize};
 
-use crate::QueueError;
+use crate::{QueueError, apart};
 
 /// A job to be accepted.
 #[derive(Clone, Debug)]
@@ -26,6 +26,11 @@ struct Header {
 }
 
 impl NewJob {
+    /// Whether its body is kept apart from its record.
+    pub(crate) fn is_large(&self) -> bool {
+        self.body.len() >= apart::LARGE
+    }
+
     /// The `request` of its record.
     pub(crate) fn request(&self) -> String {
         #[derive(Serialize)]
@@ -36,13 +41,14 @@ impl NewJob {
         // Strings and an integer have no way to fail to be written to memory, and JSON escapes newlines.
         let header = HeaderRef { targets: &self.targets, ttl: self.ttl };
         let mut request = serde_json::to_string(&header).unwrap_or_default();
-        request.reserve_exact(self.body.len() + 1);
+        let body = if self.is_large() { "" } else { &self.body };
+        request.reserve_exact(body.len() + 1);
         request.push('\n');
-        request.push_str(&self.body);
+        request.push_str(body);
         request
     }
 
-    /// Reads a record's `request` back.
+    /// Reads a record's `request` back. One whose body is apart has an empty one.
     pub(crate) fn from_request(id: JobId, request: &str, owner: &str) -> Option<Self> {
         let (header, body) = request.split_once('\n')?;
         let Header { targets, ttl } = serde_json::from_str(header).ok()?;
@@ -73,14 +79,28 @@ struct EndedRecord {
 
 /// What `HMGET` gives of [`JobRecord::FIELDS`].
 pub(crate) type Fields =
-    (Option<String>, Option<String>, Option<u16>, Option<String>, Option<u64>, Option<u64>);
+    (Option<String>, Option<String>, Option<u16>, Option<String>, Option<u64>, Option<u64>, Option<String>);
 
 impl JobRecord {
-    pub(crate) const FIELDS: [&str; 6] = ["status", "owner", "code", "outcome", "completed", "expires"];
+    pub(crate) const FIELDS: [&str; 7] =
+        ["status", "owner", "code", "outcome", "completed", "expires", "apart"];
+
+    /// The key of its outcome, where that is apart.
+    pub(crate) fn outcome_key(id: JobId, fields: &Fields) -> Option<String> {
+        fields.6.as_deref().map(|token| apart::outcome_key(id, token))
+    }
+
+    /// Puts in an outcome that was apart. One that is gone has expired, and its record a moment before or after.
+    pub(crate) fn put_outcome(fields: &mut Fields, outcome: Option<String>) {
+        if outcome.is_none() {
+            fields.0 = None;
+        }
+        fields.3 = outcome;
+    }
 
     /// Reads what `HMGET` gave; none where there is no record.
     pub(crate) fn read(id: JobId, fields: Fields) -> Result<Option<Self>, QueueError> {
-        let (Some(status), owner, code, outcome, completed, expires) = fields else { return Ok(None) };
+        let (Some(status), owner, code, outcome, completed, expires, _) = fields else { return Ok(None) };
         let unreadable = |field| QueueError::Unexpected(format!("job {id}: unreadable {field}"));
         let status: JobStatus = status.parse().map_err(|_| unreadable("status"))?;
         let ended = if status.is_ended() {

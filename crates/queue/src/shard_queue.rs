@@ -14,7 +14,7 @@ use crate::keys::{self, GROUP, Keys};
 use crate::lane::{Call, Lane, millis};
 use crate::leases::run_on_held;
 use crate::script::Scripts;
-use crate::{Ended, Entry, Held, QueueError, Settled, Started, Store, WorkerName};
+use crate::{Ended, Entry, Held, NewJob, QueueError, Settled, Started, Store, WorkerName, apart};
 
 /// Dead letters that each shard keeps; older ones go first.
 pub const DEAD_LETTERS: u32 = 1000;
@@ -62,10 +62,18 @@ impl ShardQueue {
         for entry in entries {
             script.key(keys::job(entry.id)).arg(&entry.entry);
         }
-        let rows: Vec<Value> = self.control.lock().await.run(Call::Script(&script)).await?;
+        let mut lane = self.control.lock().await;
+        let rows: Vec<Value> = lane.run(Call::Script(&script)).await?;
         let started =
             entries.iter().zip(rows).filter_map(|(entry, row)| read_started(entry, row).transpose());
-        started.collect()
+        let mut started: Vec<Started> = started.collect::<Result<_, _>>()?;
+        let mut apart: Vec<&mut Started> =
+            started.iter_mut().filter(|started| started.held.is_apart).collect();
+        let keys: Vec<String> = apart.iter().map(|started| apart::body_key(started.held.id)).collect();
+        for (started, body) in apart.iter_mut().zip(apart::fetch(&mut lane, &keys).await?) {
+            started.job = started.job.take().zip(body).map(|(job, body)| NewJob { body, ..job });
+        }
+        Ok(started)
     }
 
     pub(crate) async fn note_progress(&self, held: &Held, progress: &str) -> Result<bool, QueueError> {
@@ -126,15 +134,45 @@ impl Batch for Finishes {
     }
 
     async fn call(&mut self, items: &[Arc<Ended>]) -> Result<Vec<Settled>, QueueError> {
+        let token = |ended: &Ended| match ended.outcome.len() {
+            apart::LARGE.. => format!("{:016x}", fastrand::u64(..)),
+            _ => String::new(),
+        };
+        let mut tokens: Vec<String> = items.iter().map(|ended| token(ended)).collect();
+        let large = items.iter().zip(&tokens).filter(|(_, token)| !token.is_empty());
+        let large: Vec<(String, &str)> = large
+            .map(|(ended, token)| (apart::outcome_key(ended.held.id, token), ended.outcome.as_str()))
+            .collect();
+        match apart::stage(&mut self.lane, &large).await {
+            // A full Redis lets only scripts write, so that what was accepted can end.
+            Err(QueueError::OutOfMemory) => tokens.iter_mut().for_each(String::clear),
+            staged => staged?,
+        }
+        let with_token = || items.iter().zip(&tokens);
+
         let mut script = self.scripts.finish.prepare_invoke();
         script.key(&self.keys.queue).key(&self.keys.dead);
         script.arg(GROUP).arg(self.worker.as_str()).arg(DEAD_LETTERS);
-        for ended in items {
+        for (ended, token) in with_token() {
             let Ended { held, status, code, outcome, ttl, given_up } = &**ended;
+            let outcome = if token.is_empty() { outcome.as_str() } else { "" };
             script.key(keys::job(held.id)).arg(&held.entry).arg(held.fence).arg(status.as_str());
             script.arg(*code).arg(outcome).arg(millis(ttl.as_duration())).arg(given_up.unwrap_or_default());
+            script.arg(if held.is_apart { "1" } else { "" }).arg(token);
+        }
+        for (ended, token) in with_token() {
+            if ended.held.is_apart {
+                script.key(apart::body_key(ended.held.id));
+            }
+            if !token.is_empty() {
+                script.key(apart::outcome_key(ended.held.id, token));
+            }
         }
         let settled: Vec<i8> = self.lane.run(Call::Script(&script)).await?;
+        if settled.contains(&-2) {
+            // The others of this call are told the next time that they are done.
+            return Err(QueueError::Unexpected("an outcome has expired before it was kept".to_owned()));
+        }
         let outcome = |settled| match settled {
             1 => Settled::Done,
             2 => Settled::AlreadyDone,
