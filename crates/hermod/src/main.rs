@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use hermod::{bench, client, demo, queue, up};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Asynchronous LLM completions on Redis: `hermod up` starts all of it on this machine.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]

@@ -4,6 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Hermod's worker: claims jobs, calls the providers, and writes the results.
 ///
 /// Exit codes: 0 all that ran has ended; 3 the grace time ran out, and what still ran was handed back; 4 a
