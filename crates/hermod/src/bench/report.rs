@@ -302,9 +302,6 @@ pub(super) struct Waiting {
     pub(super) memory_per_job: f64,
     pub(super) submit: Phase,
     pub(super) poll: Phase,
-    /// How long the first worker looked at every record when it started; jobs ran meanwhile.
-    pub(super) check_seconds: f64,
-    /// After that.
     pub(super) drain: Drain,
 }
 

@@ -222,9 +222,8 @@ fn scenarios(report: &Report, out: &mut String) -> std::fmt::Result {
         let Drain { jobs, per_second, .. } = &waiting.drain;
         writeln!(
             out,
-            "\nmany wait    {} jobs, {:.0} bytes each; the first worker looked at each for {:.1} s; then {jobs} drained at \
-             {per_second:.0} jobs/s",
-            waiting.jobs, waiting.memory_per_job, waiting.check_seconds
+            "\nmany wait    {} jobs, {:.0} bytes each; {jobs} drained at {per_second:.0} jobs/s",
+            waiting.jobs, waiting.memory_per_job
         )?;
     }
     Ok(())
