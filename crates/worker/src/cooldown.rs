@@ -44,8 +44,10 @@ struct Known {
 
 /// Whether a target may be called with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gate {
+pub(crate) enum Gate {
+    /// Nothing is held against it.
     Open,
+    /// It cools down.
     Closed,
     /// Its cooldown is over; one call may try whether it can be lifted.
     Due,
@@ -73,19 +75,19 @@ impl Cooldowns {
         Ok(())
     }
 
-    /// Whether `target` may be called with `key` now. Where its cooldown is over, the answer is yes to one at a time.
-    pub(crate) async fn allows(&self, target: &Target, key: &Key) -> bool {
-        let Some(name) = self.name_if_known(target, key) else { return true };
+    /// Whether `target` may be called with `key` now. Where its cooldown is over, one at a time is told [`Gate::Due`], and is to
+    /// make the call; the others are told that it is closed.
+    pub(crate) async fn pass(&self, target: &Target, key: &Key) -> Gate {
+        let Some(name) = self.name_if_known(target, key) else { return Gate::Open };
         match self.gate(&name) {
-            Gate::Open => true,
-            Gate::Closed => false,
+            gate @ (Gate::Open | Gate::Closed) => gate,
             Gate::Due => {
                 // Without Redis nobody can share anything.
                 let won = self.board.lock().await.probe(&name, TURN).await.unwrap_or(true);
                 if !won && let Some(known) = self.lock().known.get_mut(&name) {
                     known.next_probe = Instant::now() + PROBE_INTERVAL;
                 }
-                won
+                if won { Gate::Due } else { Gate::Closed }
             }
         }
     }

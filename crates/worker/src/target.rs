@@ -5,6 +5,7 @@ use hermod_types::{Attempt, CompletionExtra, ErrorCode, Target, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use crate::chain::Chain;
+use crate::cooldown::Gate;
 use crate::progress::Progress;
 
 /// A longer wait for one target is not worth it while there is another to try.
@@ -78,7 +79,10 @@ impl Turn<'_> {
                         |key: &&Key| !is_in(&paced, key) && self.chain.cooldowns.is_open(target, key);
                     let fresh = another_key && left.iter().any(is_fresh);
                     match self.wait(policy, after.filter(|_| !fresh)) {
-                        Some(wait) if wait > LONGEST_HOLD => return Tried::Sleep(wait),
+                        // What was answered in part is only here, and paid for.
+                        Some(wait) if wait > LONGEST_HOLD && self.answered.is_empty() => {
+                            return Tried::Sleep(wait);
+                        }
                         Some(wait) => sleep(wait).await,
                         None => return Tried::Failed(error),
                     }
@@ -111,8 +115,16 @@ impl Turn<'_> {
         let (mut open, mut closed) = (Vec::with_capacity(keys.len()), Vec::new());
         for key in keys {
             let was_last = last.is_some_and(|last| last.name() == key.name());
-            let may = self.is_last_resort || was_last || self.chain.cooldowns.allows(self.target, key).await;
-            if may { open.push(*key) } else { closed.push(*key) }
+            if self.is_last_resort || was_last {
+                open.push(*key);
+                continue;
+            }
+            match self.chain.cooldowns.pass(self.target, key).await {
+                Gate::Open => open.push(*key),
+                Gate::Closed => closed.push(*key),
+                // The turn is this call's: only its outcome can lift the cooldown.
+                Gate::Due => return Some(key),
+            }
         }
         if open.is_empty() && self.is_last {
             return choose(keys);

@@ -9,6 +9,11 @@ use super::Reply;
 pub struct Answered(Mutex<BTreeMap<usize, Reply>>);
 
 impl Answered {
+    /// Whether nothing was answered yet.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Whether the call of this number was answered.
     pub(crate) fn has(&self, number: usize) -> bool {
         self.lock().contains_key(&number)
