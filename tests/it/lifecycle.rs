@@ -276,3 +276,13 @@ async fn a_large_job_that_is_given_up_can_be_queued_again() {
     .await;
     assert_eq!(text, prompt);
 }
+
+#[tokio::test]
+async fn a_large_body_that_is_refused_leaves_nothing_behind() {
+    let cluster = Cluster::builder().set("HERMOD_QUEUE_LIMIT", 1).workers(0).start().await;
+    let body = json!({"model": "demo/echo", "prompt": "x".repeat(50_000)});
+    cluster.api.submit(body.clone()).await;
+    assert_eq!(cluster.api.post(body.to_string()).await.status, 429);
+    let bodies: Vec<String> = cluster.connect().keys("{hermod:0}:body:*").unwrap();
+    assert_eq!(bodies.len(), 1, "only that of the job that waits: {bodies:?}");
+}

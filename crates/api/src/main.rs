@@ -4,9 +4,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Hermod's HTTP front: takes text-completion jobs, and tells how they are.
 #[derive(Parser)]
 #[command(version)]

@@ -48,5 +48,7 @@ for i = 1, jobs do
     if owner ~= '' then redis.call('HSET', job, 'owner', owner) end
     taken[i + 1] = 1
   end
+  -- What was refused must not fill Redis until it expires.
+  if body and taken[i + 1] ~= 1 then redis.call('UNLINK', body) end
 end
 return taken
