@@ -120,7 +120,8 @@ async fn redis_may_be_killed_while_jobs_wait_and_run() {
     for _ in 0..6 {
         jobs.push(cluster.api.submit(json!({"model": "demo/slow-1s", "prompt": "x"})).await);
     }
-    cluster.called("slow-1s", 1).await;
+    // Both slots are taken, so no claim is on its way: its answer would be lost, and the job wait for a lease.
+    cluster.called("slow-1s", 2).await;
     cluster.redis.as_mut().unwrap().process.signal(Signal::KILL);
     cluster.redis = None;
     // Longer than the calls take: their results wait for Redis.
