@@ -5,7 +5,7 @@
 //! | [`up`] | all of Hermod on one machine, with nothing configured |
 //! | [`demo`] | a provider whose model names choose its behaviour |
 //! | [`client`] | submit and get, on the command line |
-//! | [`bench`] | load, what it costs, and the least that it could cost |
+//! | [`mod@bench`] | load, what it costs, and the least that it could cost |
 //! | [`queue`] | what an operator sees and does |
 //! | [`redis_server`] | finds a Redis or Valkey server, or fetches one |
 //! | [`pip`] | Python packages, one of which is a Redis server |
