@@ -28,7 +28,7 @@ pub(crate) fn describe_metrics() {
     );
     metrics::describe_histogram!("hermod_http_request_duration_seconds", "From head to answer, by route.");
     metrics::describe_gauge!("hermod_queue_waiting", "Jobs accepted and not yet given to a worker.");
-    metrics::describe_gauge!("hermod_queue_sleeping", "Jobs that sleep until a retry time.");
+    metrics::describe_gauge!("hermod_queue_delayed", "Jobs that sleep until a retry time.");
     metrics::describe_gauge!("hermod_queue_running", "Jobs given to a worker and not yet ended.");
     metrics::describe_gauge!("hermod_queue_dead", "Jobs given up on, kept for the operator.");
 }
@@ -91,7 +91,7 @@ pub(crate) async fn metrics(metrics: web::Data<Metrics>, queue: web::Data<Queue>
             metrics::gauge!(name).set(f64::from(u32::try_from(jobs).unwrap_or(u32::MAX)));
         };
         gauge("hermod_queue_waiting", stats.waiting);
-        gauge("hermod_queue_sleeping", stats.sleeping);
+        gauge("hermod_queue_delayed", stats.delayed);
         gauge("hermod_queue_running", stats.running);
         gauge("hermod_queue_dead", stats.dead);
     }

@@ -51,6 +51,7 @@ impl Settings {
             max_memory_bytes: self.max_memory_bytes,
             queue: QueueSettings {
                 limit: (self.queue_limit > 0).then_some(self.queue_limit),
+                limit_bytes: None,
                 shards: ShardCount::new(self.shards).unwrap_or(ShardCount::ONE),
                 known: KnownShards::default(),
             },

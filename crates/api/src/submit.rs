@@ -1,10 +1,8 @@
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
-use hermod_queue::{NewJob, Queue, QueueError, Submission};
+use hermod_queue::{JobRequest, Queue, QueueError, Submission};
 use hermod_types::config::VirtualKey;
-use hermod_types::{
-    CompletionRequest, Config, InvalidRequest, JobId, JobView, Shard, Target, Ttl, inexpressible,
-};
+use hermod_types::{CompletionRequest, Config, InvalidRequest, JobView, Target, Ttl, inexpressible};
 
 use crate::body::{self, BodyLimits};
 use crate::caller;
@@ -24,8 +22,7 @@ pub(crate) async fn submit(
     check_targets(&targets, &config, key)?;
     check_expressible(&targets, &body, &config)?;
 
-    let job = NewJob {
-        id: JobId::new(Shard::default()),
+    let job = JobRequest {
         targets,
         body,
         ttl: ttl(&request).unwrap_or(config.default_ttl),

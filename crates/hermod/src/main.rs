@@ -36,7 +36,7 @@ enum Command {
     /// Run an API process (the same as `hermod-api`)
     Api(hermod_api::Settings),
     /// Run a worker process (the same as `hermod-worker`)
-    Worker(hermod_worker::Settings),
+    Worker(hermod_worker::WorkerSettings),
     /// Exit with 0 if a health URL answers 200 within 3 s, else with 1
     Healthcheck(client::Healthcheck),
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use hermod_queue::{Admin, DeadLetter, Findings, Revived, Store};
+use hermod_queue::{Admin, DeadLetter, Findings, Requeued, Store};
 use hermod_service::RedisSettings;
 use hermod_types::{JobId, Timestamp};
 
@@ -67,14 +67,14 @@ impl Settings {
     /// # Errors
     /// If Redis does not answer, or there is no such job.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut admin = Admin::new(&Store::new(&self.redis.url()?)?);
+        let admin = Admin::new(&Store::new(&self.redis.url()?)?);
         let text = match self.command {
-            Command::Stats => stats(&mut admin).await?,
+            Command::Stats => stats(&admin).await?,
             Command::Dead(Dead::List { most }) => dead_list(&admin.dead_letters(most).await?),
             Command::Dead(Dead::Show { id }) => {
                 dead_show(&admin.dead_letter(id).await?.context("no such job among the dead letters")?)
             }
-            Command::Dead(Dead::Requeue { ids }) => requeue(&mut admin, &ids).await?,
+            Command::Dead(Dead::Requeue { ids }) => requeue(&admin, &ids).await?,
             Command::Pause => {
                 admin.set_paused(true).await?;
                 "paused: within two seconds no worker claims anything; `hermod queue resume` ends it"
@@ -95,11 +95,11 @@ impl Settings {
     }
 }
 
-async fn stats(admin: &mut Admin) -> anyhow::Result<String> {
+async fn stats(admin: &Admin) -> anyhow::Result<String> {
     let stats = admin.stats().await?;
     let mut text = format!(
-        "waiting  {}\nsleeping {}\nrunning  {}\ndead     {}\n",
-        stats.waiting, stats.sleeping, stats.running, stats.dead
+        "waiting  {}\ndelayed  {}\nrunning  {}\ndead     {}\n",
+        stats.waiting, stats.delayed, stats.running, stats.dead
     );
     if stats.paused {
         text.push_str("paused: no worker claims anything; `hermod queue resume` ends it\n");
@@ -150,13 +150,13 @@ fn dead_show(letter: &DeadLetter) -> String {
     text
 }
 
-async fn requeue(admin: &mut Admin, ids: &[JobId]) -> anyhow::Result<String> {
+async fn requeue(admin: &Admin, ids: &[JobId]) -> anyhow::Result<String> {
     let (mut text, mut refused) = (String::new(), 0);
     for id in ids {
-        let outcome = match admin.revive(*id).await? {
-            Revived::Queued => "queued again",
-            Revived::Unknown => "not among the dead letters",
-            Revived::Alive => "waits or runs already",
+        let outcome = match admin.requeue(*id).await? {
+            Requeued::Queued => "queued again",
+            Requeued::Unknown => "not among the dead letters",
+            Requeued::Alive => "waits or runs already",
         };
         refused += usize::from(outcome != "queued again");
         writeln!(text, "{id}  {outcome}")?;
@@ -173,6 +173,8 @@ fn check(findings: &Findings, repair: bool) -> String {
         entries,
         records_without_entry,
         entries_without_job,
+        entries_without_holder,
+        bodies_without_job,
         idle_consumers,
         shards_unknown,
     } = findings;
@@ -185,10 +187,14 @@ fn check(findings: &Findings, repair: bool) -> String {
         "{records:>8} records, {entries} entries\n\
          {records_without_entry:>8} jobs that wait or run without an entry{}\n\
          {entries_without_job:>8} entries whose job is gone or has ended{}\n\
+         {entries_without_holder:>8} entries that no worker would get again{}\n\
+         {bodies_without_job:>8} bodies without a job{}\n\
          {idle_consumers:>8} workers that are gone and hold nothing{}\n\
          {shards_unknown:>8} shards with jobs that no worker knows of{}\n",
         mended(*records_without_entry, "queued again"),
         mended(*entries_without_job, "removed"),
+        mended(*entries_without_holder, "to be claimed"),
+        mended(*bodies_without_job, "expire"),
         mended(*idle_consumers, "forgotten"),
         mended(*shards_unknown, "served from now on"),
     )

@@ -1,63 +1,70 @@
-#!lua flags=allow-oom
 -- finish: the holder of the fence ends its job; anyone else changes nothing.
--- KEYS  1 queue   2 dead   3.. one job each
---       then for each job: its body if that is apart, its outcome if that is apart
--- ARGV  1 group   2 worker   3 limit of dead letters
---       then for each job: entry, fence, status, status_code, outcome, ttl_ms, reason ('' unless given up on),
---       '1' if its body is apart ('' if not), token of its outcome's key if that is apart ('' if not)
--- ->    for each job: 1 done   2 was already done by this fence   0 lease lost   -1 no such job
---                     -2 its outcome's key has expired
-local queue, dead, group, worker, dead_limit = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local jobs = (#ARGV - 3) / 9
-local used = 2 + jobs
+-- KEYS  1 queue
+-- args  worker, now (ms)
+--       dead: what is kept of dead letters: letters, age_ms, bytes
+--       jobs: id, entry, fence, code, ttl_ms, outcome, or token where the outcome is under a key of its own;
+--       reason: why it was given up on, absent if it was not; staged: whether its body is under a key of its own;
+--       bytes: what it counted as while it waited, 0 for nothing
+-- ->    for each job 'done', 'already_done' (by this fence), 'lost', 'gone' (no such record), or 'expired' (the key of its
+--       outcome is gone; nothing is written)
+local now = args.now
 
-local function key_if(is_apart)
-  if is_apart == '' then return nil end
-  used = used + 1
-  return KEYS[used]
-end
-
-local finished, entries = {}, {}
-for i = 1, jobs do
-  local job, at = KEYS[i + 2], 9 * i - 6
-  local entry, fence, status, code = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local outcome, ttl_ms, reason, token = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7], ARGV[at + 9]
-  local body_key, outcome_key = key_if(ARGV[at + 8]), key_if(token)
-  local is = redis.pcall('HMGET', job, 'status', 'fence', 'worker', 'owner')
-  if not is[1] then
-    finished[i] = -1
-  elseif is[2] ~= fence then
-    finished[i] = 0
-  elseif is[1] == 'completed' or is[1] == 'failed' then
-    finished[i] = 2
-  elseif is[1] ~= 'processing' or is[3] ~= worker then
-    finished[i] = 0
-  elseif outcome_key and redis.call('PEXPIRE', outcome_key, ttl_ms) == 0 then
-    finished[i] = -2
-  else
-    if reason ~= '' then
-      -- The request goes along, so that the job can be queued again after its record has expired.
-      local kept = redis.call('HMGET', job, 'request', 'history')
-      local body = body_key and redis.call('GET', body_key) or ''
-      local id = string.sub(job, -36)
-      redis.call('XADD', dead, 'MAXLEN', '~', dead_limit, '*', 'id', id, 'reason', reason,
-        'request', (kept[1] or '') .. body, 'owner', is[4] or '', 'history', kept[2] or '', 'fence', fence)
-    end
-    -- A new record with what is left is cheaper than the removal of nine fields.
-    redis.call('DEL', job)
-    redis.call('HSET', job, 'status', status, 'fence', fence, 'code', code, outcome_key and 'apart' or 'outcome',
-      outcome_key and token or outcome, 'completed', now, 'expires', now + ttl_ms)
-    if is[4] then redis.call('HSET', job, 'owner', is[4]) end
-    redis.call('PEXPIRE', job, ttl_ms)
-    if body_key then redis.call('UNLINK', body_key) end
-    entries[#entries + 1] = entry
-    finished[i] = 1
+-- Forgets the oldest dead letters until what is left is within bounds.
+local function trim_letters(dead, sizes)
+  local bytes = 0
+  for _, size in ipairs(redis.call('HVALS', sizes)) do bytes = bytes + size end
+  while true do
+    local id, at = unpack(redis.call('ZRANGE', dead, 0, 0, 'WITHSCORES'))
+    if not id then return end
+    local is_old = now - at > args.dead.age_ms
+    if not is_old and bytes <= args.dead.bytes and redis.call('ZCARD', dead) <= args.dead.letters then return end
+    bytes = bytes - (redis.call('HGET', sizes, id) or 0)
+    redis.call('HDEL', sizes, id)
+    redis.call('UNLINK', letter_key(id), body_key(id))
+    redis.call('ZREM', dead, id)
   end
 end
-if #entries > 0 then
-  redis.call('XACK', queue, group, unpack(entries))
-  redis.call('XDEL', queue, unpack(entries))
+
+-- Keeps what it takes to queue the job again, after its record has expired, too. A body under a key of its own stays there.
+local function keep_letter(job, request, owner, history)
+  local letter, dead, sizes = letter_key(job.id), key('dead'), key('dead_bytes')
+  local bytes = #request + (job.staged and redis.call('STRLEN', body_key(job.id)) or 0)
+  redis.call('HSET', letter, 'reason', job.reason, 'request', request, 'history', history or '', 'fence', job.fence)
+  if owner then redis.call('HSET', letter, 'owner', owner) end
+  redis.call('PEXPIRE', letter, args.dead.age_ms)
+  if job.staged then redis.call('PEXPIRE', body_key(job.id), args.dead.age_ms) end
+  redis.call('ZADD', dead, now, job.id)
+  redis.call('HSET', sizes, job.id, bytes)
+  trim_letters(dead, sizes)
 end
-return finished
+
+local results, entries, freed = {}, {}, 0
+for i, job in ipairs(args.jobs) do
+  local record = job_key(job.id)
+  local is = redis.pcall('HMGET', record, 'holder', 'code', 'owner', 'released', 'progress', 'history', 'queued')
+  if is.err or not (is[1] or is[2]) then
+    results[i] = 'gone'
+  elseif is[2] then
+    results[i] = read_holder(is[1]).fence == job.fence and 'already_done' or 'lost'
+  elseif not is_held(is[1], job.fence, args.worker) then
+    results[i] = 'lost'
+  elseif job.token and redis.call('PEXPIRE', outcome_key(job.id, job.token), job.ttl_ms) == 0 then
+    results[i] = 'expired'
+  else
+    if job.reason then keep_letter(job, redis.call('HGET', record, 'request') or '', is[3], is[6])
+    elseif job.staged then redis.call('UNLINK', body_key(job.id)) end
+    redis.call('HSET', record, 'request', '', 'holder', job.fence, 'code', job.code,
+      job.token and 'apart' or 'outcome', job.token or job.outcome, 'completed', now, 'expires', now + job.ttl_ms)
+    if is[4] or is[5] or is[6] or is[7] then
+      redis.call('HDEL', record, 'released', 'progress', 'history', 'queued')
+    end
+    redis.call('PEXPIRE', record, job.ttl_ms)
+    entries[#entries + 1] = job.entry
+    freed = freed + job.bytes
+    results[i] = 'done'
+  end
+end
+remove_entries(entries)
+-- Below zero it is only where Redis has lost a part of its data.
+if freed > 0 and redis.call('DECRBY', key('bytes'), freed) < 0 then redis.call('DEL', key('bytes')) end
+return reply(results)

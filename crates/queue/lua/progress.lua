@@ -1,9 +1,8 @@
-#!lua flags=allow-oom
 -- progress: the holder of the fence notes how far its job has come; anyone else changes nothing.
--- KEYS  1 job
--- ARGV  1 worker   2 fence   3 progress
--- ->    1 noted   0 lease lost
-local is = redis.call('HMGET', KEYS[1], 'status', 'fence', 'worker')
-if is[1] ~= 'processing' or is[2] ~= ARGV[2] or is[3] ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'progress', ARGV[3])
-return 1
+-- KEYS  1 queue
+-- args  worker, id, fence, progress
+-- ->    whether it was noted; if not, the job is another's by now
+local record = job_key(args.id)
+if not is_held(redis.call('HGET', record, 'holder'), args.fence, args.worker) then return reply(false) end
+redis.call('HSET', record, 'progress', args.progress)
+return reply(true)

@@ -1,25 +1,20 @@
-#!lua flags=allow-oom
--- release: a worker that stops hands its jobs back, to be reclaimed at once and without counting an attempt.
--- KEYS  1 queue   2.. one job each
--- ARGV  1 group   2 worker
---       then for each job: entry, fence
--- ->    for each job: 1 handed back   0 was not this worker's any more
-local queue, group, worker = KEYS[1], ARGV[1], ARGV[2]
--- Longer than any lease: the next reclaim takes it.
+-- release: a worker that stops gives its jobs back, to be run by another at once and without counting an attempt. Their
+-- entries keep their places in the queue.
+-- KEYS  1 queue
+-- args  worker, jobs: id, entry, fence
+-- ->    how many were released; the others were no longer this worker's
+-- An idle time longer than any lease: the entry is one that nobody holds.
 local IDLE_MS = 7 * 24 * 3600 * 1000
-
-local released = {}
-for i = 1, #KEYS - 1 do
-  local job, entry, fence = KEYS[i + 1], ARGV[2 * i + 1], ARGV[2 * i + 2]
-  local is = redis.pcall('HMGET', job, 'status', 'fence', 'worker')
-  if is[1] == 'processing' and is[2] == fence and is[3] == worker then
-    redis.call('HINCRBY', job, 'handbacks', 1)
-    redis.call('HSET', job, 'status', 'pending')
-    redis.call('HDEL', job, 'worker', 'started', 'lease', 'token')
-    redis.call('XCLAIM', queue, group, worker, 0, entry, 'IDLE', IDLE_MS, 'FORCE', 'JUSTID')
-    released[i] = 1
-  else
-    released[i] = 0
+local now, released = now_ms(), 0
+for _, job in ipairs(args.jobs) do
+  local record = job_key(job.id)
+  local holder = redis.pcall('HGET', record, 'holder')
+  if type(holder) == 'string' and is_held(holder, job.fence, args.worker) then
+    redis.call('HSET', record, 'holder', job.fence, 'queued', now)
+    redis.call('HINCRBY', record, 'released', 1)
+    redis.call('XCLAIM', QUEUE, GROUP, args.worker, 0, job.entry, 'IDLE', IDLE_MS, 'FORCE', 'JUSTID')
+    released = released + 1
   end
 end
-return released
+if released > 0 then wake('expired') end
+return reply(released)

@@ -1,15 +1,27 @@
-#!lua flags=allow-oom
--- requeue: gives an entry to a job that waits or runs but has none, which no worker would ever find.
--- KEYS  1 queue   2 later   3 job
--- ARGV  1 id
--- ->    1 queued again   0 nothing to mend
-local queue, later, job, id = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
-local is = redis.call('HMGET', job, 'status', 'entry')
-if is[1] ~= 'pending' and is[1] ~= 'processing' then return 0 end
-if is[2] and #redis.call('XRANGE', queue, is[2], is[2]) > 0 then return 0 end
--- It sleeps, and is woken at its time.
-if not is[2] and redis.call('ZSCORE', later, id) then return 0 end
-local entry = redis.call('XADD', queue, '*', 'id', id)
-redis.call('HSET', job, 'status', 'pending', 'entry', entry)
-redis.call('HDEL', job, 'worker', 'started', 'lease', 'token')
-return 1
+-- requeue: queues a dead letter's job again under its old id, with all its attempts before it.
+-- KEYS  1 queue
+-- args  id
+-- ->    'queued', 'unknown' (no such letter, or its body is gone) or 'alive' (the job waits or runs already)
+local id, letter = args.id, letter_key(args.id)
+local is = redis.call('HMGET', letter, 'request', 'owner', 'fence')
+local request = is[1]
+if not request then return reply('unknown') end
+local record = job_key(id)
+local was = redis.call('HMGET', record, 'holder', 'code')
+if was[1] and not was[2] then return reply('alive') end
+local staged = string.sub(request, -1) == '\n'
+if staged and redis.call('PERSIST', body_key(id)) == 0 then return reply('unknown') end
+-- The fence goes on from where it was, so that nobody who held the job before can write to it.
+local fence = math.max(read_holder(was[1]).fence, tonumber(is[3]) or 0)
+redis.call('DEL', record)
+redis.call('HSET', record, 'request', request, 'holder', fence, 'released', fence, 'queued', now_ms())
+if is[2] then redis.call('HSET', record, 'owner', is[2]) end
+enqueue(id)
+wake('queue')
+-- What the job counts as while it waits, if it was counted.
+local counted = cjson.decode(string.match(request, '^[^\n]*')).bytes
+if counted then redis.call('INCRBY', key('bytes'), counted) end
+redis.call('HDEL', key('dead_bytes'), id)
+redis.call('ZREM', key('dead'), id)
+redis.call('DEL', letter)
+return reply('queued')

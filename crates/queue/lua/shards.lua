@@ -1,9 +1,8 @@
-#!lua flags=allow-oom
--- shards: raises the number of shards in use to what somebody wants; it never shrinks.
--- KEYS  1 shards
--- ARGV  1 the number wanted
+-- shards: the number of shards in use, which this raises where it is smaller than what is wanted.
+-- KEYS  1 queue of shard 0
+-- args  wanted
 -- ->    the number in use
-local used, wanted = tonumber(redis.call('GET', KEYS[1]) or 1) or 1, tonumber(ARGV[1])
-if wanted <= used then return used end
-redis.call('SET', KEYS[1], wanted)
-return wanted
+local used = tonumber(redis.call('GET', key('shards')) or 1) or 1
+if args.wanted <= used then return reply(used) end
+redis.call('SET', key('shards'), args.wanted)
+return reply(args.wanted)

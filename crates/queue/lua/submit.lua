@@ -1,54 +1,54 @@
 -- submit: writes each job's record and its entry in the queue, or neither.
 -- Safe to send again: a job whose record exists is taken once.
--- KEYS  1 queue   2 later   3.. one job each   then the body of each whose request ends with the header's line
--- ARGV  1 group   2 limit of waiting jobs, 0 for none   3 until when its clients wait, in ms, 0 for unknown
---       then for each job: id, request, owner ('' for none)
--- ->    the time in ms, then for each job: 1 accepted   0 refused, the queue is full
---                                          -1 refused, it came too late: its client has been told so
-local queue, later, group, limit, latest = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local jobs = (#ARGV - 3) / 3
-local used = 2 + jobs
-
-local room = math.huge
-if limit > 0 then
-  -- A job that sleeps waits, too.
-  local waiting = redis.call('XLEN', queue) + redis.call('ZCARD', later)
-  if waiting + jobs > limit then
-    -- What is delivered and not yet ended is in the stream too, but does not wait.
-    local pending = redis.pcall('XPENDING', queue, group)
-    if not pending.err then waiting = waiting - pending[1] end
+-- KEYS  1 queue
+-- args  limit, limit_bytes: of what waits, 0 for none     counted: whether to compare with them
+--       jobs: id, request, owner (absent for none), bytes, latest (ms: its client has given up then), staged (its body
+--       is under a key of its own)
+-- ->    now (ms), room and room_bytes (what may still come; absent if not counted), results: for each job
+--       'accepted', 'full' or 'late'
+local now, room, room_bytes = now_ms(), math.huge, math.huge
+if args.counted then
+  if args.limit > 0 then
+    -- A delayed job waits, too.
+    local waiting = redis.call('XLEN', QUEUE) + redis.call('ZCARD', key('delayed'))
+    if waiting + #args.jobs > args.limit then waiting = waiting - count_running() end
+    room = args.limit - waiting
   end
-  room = limit - waiting
+  if args.limit_bytes > 0 then
+    room_bytes = args.limit_bytes - (tonumber(redis.call('GET', key('bytes'))) or 0)
+  end
 end
 
-local taken = {now}
-for i = 1, jobs do
-  local job = KEYS[i + 2]
-  local id, request, owner = ARGV[3 * i + 1], ARGV[3 * i + 2], ARGV[3 * i + 3]
-  local body
-  if string.sub(request, -1) == '\n' then
-    used = used + 1
-    body = KEYS[used]
-  end
-  if redis.call('EXISTS', job) == 1 then
-    taken[i + 1] = 1
-  elseif latest > 0 and now > latest then
-    taken[i + 1] = -1
-  elseif room <= 0 then
-    taken[i + 1] = 0
-  elseif body and redis.call('PERSIST', body) == 0 then
-    -- It was written beside this call, and has expired since.
-    taken[i + 1] = -1
-  else
-    room = room - 1
-    local entry = redis.call('XADD', queue, '*', 'id', id)
-    redis.call('HSET', job, 'status', 'pending', 'entry', entry, 'request', request)
-    if owner ~= '' then redis.call('HSET', job, 'owner', owner) end
-    taken[i + 1] = 1
+local results, accepted, added = {}, 0, 0
+for i, job in ipairs(args.jobs) do
+  local record = job_key(job.id)
+  local result = 'accepted'
+  if now > job.latest then
+    -- It may have been taken by an earlier try, whose answer was lost.
+    result = redis.call('EXISTS', record) == 1 and 'accepted' or 'late'
+  elseif room <= 0 or room_bytes < job.bytes then
+    result = redis.call('EXISTS', record) == 1 and 'accepted' or 'full'
+  elseif job.staged and redis.call('EXISTS', body_key(job.id)) == 0 then
+    -- It was written before this call, and has expired since.
+    result = 'late'
+  elseif redis.call('HSETNX', record, 'holder', 0) == 1 then
+    if job.owner then
+      redis.call('HSET', record, 'request', job.request, 'owner', job.owner)
+    else
+      redis.call('HSET', record, 'request', job.request)
+    end
+    if job.staged then redis.call('PERSIST', body_key(job.id)) end
+    enqueue(job.id)
+    room, room_bytes = room - 1, room_bytes - job.bytes
+    accepted, added = accepted + 1, added + job.bytes
   end
   -- What was refused must not fill Redis until it expires.
-  if body and taken[i + 1] ~= 1 then redis.call('UNLINK', body) end
+  if job.staged and result ~= 'accepted' then redis.call('UNLINK', body_key(job.id)) end
+  results[i] = result
 end
-return taken
+if accepted > 0 then wake('queue') end
+if args.limit_bytes > 0 and added > 0 then redis.call('INCRBY', key('bytes'), added) end
+return reply({
+  now = now, room = room < math.huge and room or nil, room_bytes = room_bytes < math.huge and room_bytes or nil,
+  results = results,
+})

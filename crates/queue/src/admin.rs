@@ -2,27 +2,25 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hermod_types::{JobId, Shard, ShardCount};
-use redis::streams::{StreamId, StreamInfoConsumersReply, StreamRangeReply};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use crate::check::{self, Findings};
-use crate::keys::{self, CHECKED, GROUP, Keys, PAUSED};
-use crate::lane::{Call, Lane};
-use crate::pace::Pace;
-use crate::script::Scripts;
-use crate::shards::ShardRoll;
-use crate::{QueueError, Stats, Store};
+use crate::connection::Call;
+use crate::keys::{self, PAUSED, SHARDS};
+use crate::script::{self, SCRIPTS};
+use crate::stats::NoArgs;
+use crate::{Control, QueueError, Stats, Store};
 
 /// What an operator does with the queue: with all shards of it.
+#[derive(Clone)]
 pub struct Admin {
-    pub(crate) store: Store,
-    pub(crate) lane: Lane,
-    pub(crate) scripts: Scripts,
+    store: Store,
 }
 
 /// A worker, as the consumer group knows it.
 #[derive(Clone, Debug)]
 pub struct WorkerState {
-    /// Its name.
     pub name: String,
     /// Jobs that it holds.
     pub holds: usize,
@@ -33,22 +31,20 @@ pub struct WorkerState {
 /// A job that was given up on.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
-    /// The job.
     pub id: JobId,
     /// When it was given up on, in milliseconds since the epoch, by Redis's clock.
     pub at_ms: u64,
-    /// Why.
     pub reason: String,
     /// A line for each start of it that came to nothing.
     pub history: String,
-    /// Its targets and its time to live, then the client's body.
+    /// A header line in JSON (targets, time to live), then the client's body. Read for one letter alone; empty in a list.
     pub request: String,
-    letter: String,
 }
 
 /// What became of a dead letter that was to be queued again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revived {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Requeued {
     /// It waits, with all its attempts before it.
     Queued,
     /// It is not, or no longer, among the dead letters.
@@ -57,19 +53,72 @@ pub enum Revived {
     Alive,
 }
 
+/// Why the number of shards stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotSetShards {
+    /// There is one server.
+    #[error(transparent)]
+    NeedsCluster(#[from] crate::ShardsNeedCluster),
+    /// Jobs would be left in shards that nobody serves.
+    #[error(
+        "shard {0} still has jobs: start the API with the smaller number first, and wait until they have ended"
+    )]
+    InUse(u16),
+    /// Redis does not answer.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+#[derive(Serialize)]
+struct LettersArgs {
+    count: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct LetterRow {
+    id: String,
+    at: u64,
+    reason: String,
+    history: ByteBuf,
+    #[serde(default)]
+    request: Option<ByteBuf>,
+}
+
+#[derive(Serialize)]
+struct RequeueArgs {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct ConsumerRow {
+    name: String,
+    pending: usize,
+    idle: u64,
+}
+
 impl Admin {
     /// Acts on the queue in `store`.
     pub fn new(store: &Store) -> Self {
-        Self { store: store.clone(), lane: store.errand(), scripts: Scripts::new() }
+        Self { store: store.clone() }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// How many jobs are in which state.
     ///
     /// # Errors
     /// If Redis does not answer; likewise for all that follow.
-    pub async fn stats(&mut self) -> Result<Stats, QueueError> {
-        let shards = self.shards().await?;
-        Stats::read(&mut self.lane, shards).await
+    pub async fn stats(&self) -> Result<Stats, QueueError> {
+        let control = Control::read(&self.store).await?;
+        let mut stats = Stats { paused: control.paused, ..Stats::default() };
+        for shard in control.shards.unwrap_or(ShardCount::ONE).shards() {
+            stats.add(&self.store, shard).await?;
+        }
+        Ok(stats)
     }
 
     /// How many shards are in use.
@@ -77,17 +126,35 @@ impl Admin {
     /// # Errors
     /// If Redis does not answer.
     pub async fn shards(&self) -> Result<ShardCount, QueueError> {
-        ShardRoll::new(&self.store).raise(ShardCount::ONE).await
+        Ok(Control::read(&self.store).await?.shards.unwrap_or(ShardCount::ONE))
+    }
+
+    /// Sets the number of shards in use. Workers hear it within a second.
+    ///
+    /// # Errors
+    /// Why it stays as it is.
+    pub async fn set_shards(&self, wanted: ShardCount) -> Result<(), CannotSetShards> {
+        self.store.allow(wanted)?;
+        for shard in self.shards().await?.shards().skip(wanted.get().into()) {
+            let mut stats = Stats::default();
+            stats.add(&self.store, shard).await?;
+            if stats.waiting + stats.running + stats.delayed > 0 {
+                return Err(CannotSetShards::InUse(shard.number()));
+            }
+        }
+        let mut command = redis::cmd("SET");
+        self.store.shared().run::<()>(Call::Command(command.arg(SHARDS).arg(wanted.get()))).await?;
+        Ok(())
     }
 
     /// The workers that the groups know; those that are gone among them.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn workers(&mut self) -> Result<Vec<WorkerState>, QueueError> {
+    pub async fn workers(&self) -> Result<Vec<WorkerState>, QueueError> {
         let mut all: BTreeMap<String, WorkerState> = BTreeMap::new();
         for shard in self.shards().await?.shards() {
-            for worker in self.workers_of(&Keys::new(shard)).await? {
+            for worker in self.workers_of(shard).await? {
                 match all.get_mut(&worker.name) {
                     Some(known) => {
                         known.holds += worker.holds;
@@ -100,124 +167,96 @@ impl Admin {
         Ok(all.into_values().collect())
     }
 
-    pub(crate) async fn workers_of(&mut self, keys: &Keys) -> Result<Vec<WorkerState>, QueueError> {
-        let mut command = redis::cmd("XINFO");
-        command.arg("CONSUMERS").arg(&keys.queue).arg(GROUP);
-        let consumers = match self.lane.run::<StreamInfoConsumersReply>(Call::Command(&command)).await {
-            Ok(reply) => reply.consumers,
-            // No worker and no job have come yet.
-            Err(QueueError::NoGroup) => return Ok(Vec::new()),
-            Err(QueueError::Unexpected(text)) if text.contains("no such key") => return Ok(Vec::new()),
-            Err(error) => return Err(error),
+    pub(crate) async fn workers_of(&self, shard: Shard) -> Result<Vec<WorkerState>, QueueError> {
+        let rows: Vec<ConsumerRow> =
+            script::run(self.store.shared(), &SCRIPTS.consumers, &keys::queue(shard), &NoArgs {}).await?;
+        let state = |row: ConsumerRow| WorkerState {
+            name: row.name,
+            holds: row.pending,
+            idle: Duration::from_millis(row.idle),
         };
-        let state = |consumer: redis::streams::StreamInfoConsumer| WorkerState {
-            name: consumer.name,
-            holds: consumer.pending,
-            idle: Duration::from_millis(u64::try_from(consumer.idle).unwrap_or(u64::MAX)),
-        };
-        Ok(consumers.into_iter().map(state).collect())
+        Ok(rows.into_iter().map(state).collect())
     }
 
-    /// Tells all workers to claim nothing, or to go on. They hear it within two seconds; what runs goes on.
+    /// Tells all workers to claim nothing, or to go on. They hear it within a second or two; what runs goes on.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn set_paused(&mut self, paused: bool) -> Result<(), QueueError> {
+    pub async fn set_paused(&self, paused: bool) -> Result<(), QueueError> {
         let mut command = redis::cmd(if paused { "SET" } else { "DEL" });
         command.arg(PAUSED);
         if paused {
             command.arg(1);
         }
-        self.lane.run(Call::Command(&command)).await
+        self.store.shared().run(Call::Command(&command)).await
     }
 
-    /// Whether workers are told to claim nothing.
+    /// The newest dead letters, up to `most`, without their requests.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn is_paused(&mut self) -> Result<bool, QueueError> {
-        self.lane.run(Call::Command(redis::cmd("EXISTS").arg(PAUSED))).await
-    }
-
-    /// The newest dead letters, up to `most`.
-    ///
-    /// # Errors
-    /// If Redis does not answer.
-    pub async fn dead_letters(&mut self, most: usize) -> Result<Vec<DeadLetter>, QueueError> {
+    pub async fn dead_letters(&self, most: usize) -> Result<Vec<DeadLetter>, QueueError> {
         let mut all = Vec::new();
         for shard in self.shards().await?.shards() {
-            all.extend(self.dead_letters_of(shard, most).await?);
+            all.extend(self.letters(shard, LettersArgs { count: most, id: None }).await?);
         }
         all.sort_by_key(|letter| std::cmp::Reverse(letter.at_ms));
         all.truncate(most);
         Ok(all)
     }
 
-    async fn dead_letters_of(&mut self, shard: Shard, most: usize) -> Result<Vec<DeadLetter>, QueueError> {
-        let mut command = redis::cmd("XREVRANGE");
-        command.arg(Keys::new(shard).dead).arg("+").arg("-").arg("COUNT").arg(most);
-        let reply: StreamRangeReply = self.lane.run(Call::Command(&command)).await?;
-        Ok(reply.ids.into_iter().filter_map(dead_letter).collect())
+    async fn letters(&self, shard: Shard, args: LettersArgs) -> Result<Vec<DeadLetter>, QueueError> {
+        let rows: Vec<LetterRow> =
+            script::run(self.store.shared(), &SCRIPTS.letters, &keys::queue(shard), &args).await?;
+        let text = |bytes: ByteBuf| String::from_utf8_lossy(&bytes).into_owned();
+        let letter = |row: LetterRow| {
+            Some(DeadLetter {
+                id: row.id.parse().ok()?,
+                at_ms: row.at,
+                reason: row.reason,
+                history: text(row.history),
+                request: row.request.map(text).unwrap_or_default(),
+            })
+        };
+        Ok(rows.into_iter().filter_map(letter).collect())
     }
 
-    /// The newest dead letter of this job.
+    /// The dead letter of this job, with its request.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn dead_letter(&mut self, id: JobId) -> Result<Option<DeadLetter>, QueueError> {
-        let all = self.dead_letters_of(id.shard(), usize::from(u16::MAX)).await?;
-        Ok(all.into_iter().find(|letter| letter.id == id))
+    pub async fn dead_letter(&self, id: JobId) -> Result<Option<DeadLetter>, QueueError> {
+        let args = LettersArgs { count: 1, id: Some(id.to_string()) };
+        let Some(mut letter) = self.letters(id.shard(), args).await?.pop() else { return Ok(None) };
+        if letter.request.ends_with('\n') {
+            let body = self.store.fetch_body(id, 0).await?.unwrap_or_default();
+            letter.request.push_str(&String::from_utf8_lossy(&body));
+        }
+        Ok(Some(letter))
     }
 
     /// Queues a dead letter's job again under its old id.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn revive(&mut self, id: JobId) -> Result<Revived, QueueError> {
-        let Some(letter) = self.dead_letter(id).await? else { return Ok(Revived::Unknown) };
-        let keys = Keys::new(id.shard());
-        let mut script = self.scripts.revive.prepare_invoke();
-        script.key(&keys.queue).key(&keys.dead).key(keys::job(id));
-        script.arg(&letter.letter).arg(id.to_string());
-        let outcome: i8 = self.lane.run(Call::Script(&script)).await?;
-        Ok(match outcome {
-            1 => Revived::Queued,
-            0 => Revived::Unknown,
-            _ => Revived::Alive,
-        })
+    pub async fn requeue(&self, id: JobId) -> Result<Requeued, QueueError> {
+        let args = RequeueArgs { id: id.to_string() };
+        script::run(self.store.shared(), &SCRIPTS.requeue, &keys::queue(id.shard()), &args).await
     }
 
     /// Compares records and entries, and mends what disagrees if `repair` is set.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn check(&mut self, repair: bool) -> Result<Findings, QueueError> {
-        check::run(self, repair, Pace::Full).await
+    pub async fn check(&self, repair: bool) -> Result<Findings, QueueError> {
+        check::run(self, repair, false).await
     }
 
-    /// The same with repair, slowly, unless a worker did so a moment ago.
+    /// The same with repair, at a tenth of the time, so that jobs do not notice.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn check_at_start(&mut self) -> Result<Option<Findings>, QueueError> {
-        let mut command = redis::cmd("SET");
-        command.arg(CHECKED).arg(1).arg("NX").arg("EX").arg(check::PAUSE_SECONDS);
-        let first: Option<String> = self.lane.run(Call::Command(&command)).await?;
-        if first.is_none() {
-            return Ok(None);
-        }
-        check::run(self, true, Pace::gentle()).await.map(Some)
+    pub async fn check_gently(&self) -> Result<Findings, QueueError> {
+        check::run(self, true, true).await
     }
-}
-
-fn dead_letter(entry: StreamId) -> Option<DeadLetter> {
-    let field = |name: &str| entry.get::<String>(name).unwrap_or_default();
-    Some(DeadLetter {
-        id: field("id").parse().ok()?,
-        at_ms: entry.id.split('-').next()?.parse().ok()?,
-        reason: field("reason"),
-        history: field("history"),
-        request: field("request"),
-        letter: entry.id.clone(),
-    })
 }

@@ -12,10 +12,10 @@ use crate::QueueError;
 const MAX_ITEMS: usize = 64;
 /// Bytes of one call, for the same reason; a larger item goes alone.
 const MAX_BYTES: usize = 1 << 20;
-/// Items that may wait for their turn; more wait in front of the door.
+/// Items that may wait for their turn; more wait before they are taken in.
 const CAPACITY: usize = 1024;
 /// The longest that anybody waits for an answer, its turn included.
-const DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
 /// One kind of call that takes many items.
 pub(crate) trait Batch: Send + 'static {
@@ -34,11 +34,11 @@ pub(crate) trait Batch: Send + 'static {
     ) -> impl Future<Output = Result<Vec<Self::Reply>, QueueError>> + Send;
 }
 
-type Answer<R> = oneshot::Sender<Result<R, QueueError>>;
+type ReplySender<R> = oneshot::Sender<Result<R, QueueError>>;
 
 /// The way to one [`Batch`], which runs as a task of its own and ends with its last sender.
 pub(crate) struct Batcher<B: Batch> {
-    sender: mpsc::Sender<(B::Item, Answer<B::Reply>)>,
+    sender: mpsc::Sender<(B::Item, ReplySender<B::Reply>)>,
 }
 
 impl<B: Batch> Batcher<B> {
@@ -64,7 +64,7 @@ impl<B: Batch> Batcher<B> {
     }
 }
 
-async fn run<B: Batch>(mut batch: B, mut receiver: mpsc::Receiver<(B::Item, Answer<B::Reply>)>) {
+async fn run<B: Batch>(mut batch: B, mut receiver: mpsc::Receiver<(B::Item, ReplySender<B::Reply>)>) {
     let mut left_over = None;
     loop {
         let Some(first) = (match left_over.take() {

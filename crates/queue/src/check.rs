@@ -1,26 +1,33 @@
 //! Do records and entries agree? They are written by the same scripts, so they do unless something else than
 //! Hermod wrote, or Redis lost a part of its data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use hermod_types::{JobId, Shard, ShardCount};
 use redis::streams::{StreamId, StreamRangeReply};
 use redis::{FromRedisValue, Pipeline};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
-use crate::keys::{self, GROUP, JOBS, Keys};
-use crate::lane::Call;
-use crate::pace::Pace;
-use crate::shards::ShardRoll;
+use crate::connection::{Call, Connection};
+use crate::keys::{self, BODIES, JOBS};
+use crate::script::{self, SCRIPTS};
 use crate::{Admin, QueueError};
 
 /// Keys or entries of one call.
 const PAGE: usize = 500;
-/// After this long without a word, a consumer that holds nothing is taken to be gone. A worker asks every few
-/// seconds; one that was forgotten too early is simply known again when it asks.
+/// Ids that are held in memory at one time: some 40 MB. With more entries, records are gone through more than once.
+const IDS_IN_MEMORY: usize = 1_000_000;
+/// After this long without a word, a consumer that holds nothing is taken to be gone. A worker that is forgotten too early is
+/// simply known again when it claims.
 const GONE: Duration = Duration::from_secs(300);
-/// How long after a check another worker's start makes none.
-pub(crate) const PAUSE_SECONDS: u64 = 60;
+/// A gentle check rests for so many times as long as it worked.
+const REST: u32 = 9;
+const LONGEST_REST: Duration = Duration::from_secs(5);
+/// How long a body without a record is kept, in seconds: its record may be on its way.
+const ORPHAN_SECONDS: u64 = 600;
 
 /// What a check has found, and mended if it was told to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +40,10 @@ pub struct Findings {
     pub records_without_entry: usize,
     /// Entries whose job is gone or has ended.
     pub entries_without_job: usize,
+    /// Entries that were given out and that no worker holds: none would get them again.
+    pub entries_without_holder: usize,
+    /// Bodies without a job, and without an end.
+    pub bodies_without_job: usize,
     /// Names of workers that are gone and hold nothing; one in each shard.
     pub idle_consumers: usize,
     /// Shards that hold jobs and that no worker knows of.
@@ -40,200 +51,362 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Whether records and entries agree.
+    /// Whether nothing is to be mended.
     pub const fn agree(&self) -> bool {
-        self.records_without_entry == 0 && self.entries_without_job == 0 && self.shards_unknown == 0
+        self.records_without_entry == 0
+            && self.entries_without_job == 0
+            && self.entries_without_holder == 0
+            && self.bodies_without_job == 0
+            && self.shards_unknown == 0
     }
 }
 
-pub(crate) async fn run(admin: &mut Admin, repair: bool, mut pace: Pace) -> Result<Findings, QueueError> {
-    let mut findings = Findings::default();
-    let seen = records(admin, repair, &mut pace, &mut findings).await?;
-    let mut shards = admin.shards().await?;
-    if seen > shards {
-        // Redis lost the number of shards in use, and nobody serves these.
-        findings.shards_unknown = usize::from(seen.get() - shards.get());
-        if repair {
-            ShardRoll::new(&admin.store).raise(seen).await?;
-        }
-        shards = seen;
-    }
-    for shard in shards.shards() {
-        let keys = Keys::new(shard);
-        entries(admin, &keys, repair, &mut pace, &mut findings).await?;
-        consumers(admin, &keys, repair, &mut findings).await?;
-    }
-    Ok(findings)
+#[derive(Serialize)]
+struct RecordArgs {
+    id: String,
 }
 
-/// Looks for jobs that wait or run and have no entry. Returns how many shards there must be for all that live.
-async fn records(
-    admin: &mut Admin,
+#[derive(Serialize)]
+struct EntryArgs<'a> {
+    id: String,
+    entry: &'a str,
+    consumer: &'a str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum EntryState {
+    Removed,
+    Released,
+    Sound,
+}
+
+#[derive(Serialize)]
+struct LeaveArgs<'a> {
+    worker: &'a str,
+}
+
+struct Check<'a> {
+    admin: &'a Admin,
     repair: bool,
-    pace: &mut Pace,
-    findings: &mut Findings,
-) -> Result<ShardCount, QueueError> {
-    let mut seen = ShardCount::ONE;
-    for mut server in admin.store.lanes_to_all().await? {
-        let mut cursor = 0_u64;
+    /// When a gentle check last began to work; none for one that somebody waits for.
+    working_since: Option<Instant>,
+    findings: Findings,
+}
+
+pub(crate) async fn run(admin: &Admin, repair: bool, gently: bool) -> Result<Findings, QueueError> {
+    let working_since = gently.then(Instant::now);
+    let mut check = Check { admin, repair, working_since, findings: Findings::default() };
+    check.all().await?;
+    Ok(check.findings)
+}
+
+impl Check<'_> {
+    async fn all(&mut self) -> Result<(), QueueError> {
+        let mut shards = self.admin.shards().await?;
+        let (seen, entries) = self.look_at_records(shards).await?;
+        if seen > shards {
+            // Redis lost the number of shards in use, and nobody serves these.
+            self.findings.shards_unknown = usize::from(seen.get() - shards.get());
+            if self.repair {
+                crate::shards::raise(self.admin.store(), seen).await?;
+            }
+            shards = seen;
+        }
+        // Records are gone through once for each part of the ids that fits into memory.
+        let parts = entries.div_ceil(IDS_IN_MEMORY).max(1);
+        let hasher = RandomState::new();
+        for part in 0..parts {
+            let mut queued = Queued { part, parts, hasher: hasher.clone(), ..Queued::default() };
+            for shard in shards.shards() {
+                self.look_at_entries(shard, &mut queued, part == 0).await?;
+            }
+            self.look_for_lost_records(queued).await?;
+        }
+        for shard in shards.shards() {
+            self.look_at_consumers(shard).await?;
+        }
+        self.look_for_lost_bodies().await
+    }
+
+    /// Counts records, and finds how many shards there must be for all that live, and about how many entries.
+    async fn look_at_records(&mut self, shards: ShardCount) -> Result<(ShardCount, usize), QueueError> {
+        let mut entries = 0;
+        for shard in shards.shards() {
+            let mut command = redis::cmd("XLEN");
+            entries += self.read::<usize>(Call::Command(command.arg(keys::queue(shard)))).await?;
+        }
+        let mut seen = ShardCount::ONE;
+        for server in self.admin.store().connections_to_all().await? {
+            let mut scan = Scan::new(&server, JOBS);
+            while let Some(page) = scan.page().await? {
+                let ids = ids(&page);
+                self.findings.records += ids.len();
+                for (shard, ids) in by_shard(ids) {
+                    if ShardCount::with(shard) > seen && !self.living(&ids).await?.is_empty() {
+                        seen = seen.max(ShardCount::with(shard));
+                    }
+                }
+                self.rest().await;
+            }
+        }
+        Ok((seen, entries))
+    }
+
+    /// Those of some jobs of one shard that wait or run.
+    async fn living(&self, ids: &[JobId]) -> Result<Vec<JobId>, QueueError> {
+        let mut pipeline = Pipeline::with_capacity(ids.len());
+        for id in ids {
+            pipeline.cmd("HMGET").arg(keys::job(*id)).arg(&["holder", "code"]);
+        }
+        let states: Vec<(Option<String>, Option<u16>)> = self.pipeline(&pipeline).await?;
+        let is_alive = |(holder, code): &(Option<String>, Option<u16>)| holder.is_some() && code.is_none();
+        Ok(ids.iter().zip(states).filter(|(_, state)| is_alive(state)).map(|(id, _)| *id).collect())
+    }
+
+    /// Looks for jobs that wait or run, and are not `queued`.
+    async fn look_for_lost_records(&mut self, mut queued: Queued) -> Result<(), QueueError> {
+        for server in self.admin.store().connections_to_all().await? {
+            let mut scan = Scan::new(&server, JOBS);
+            while let Some(page) = scan.page().await? {
+                for (shard, mut suspects) in by_shard(ids(&page)) {
+                    suspects.retain(|id| queued.lacks(id));
+                    if suspects.is_empty() {
+                        continue;
+                    }
+                    let suspects = self.without_entry(shard, &suspects).await?;
+                    // They may have got an entry since the entries were read.
+                    self.look_at_entries(shard, &mut queued, false).await?;
+                    for id in suspects.into_iter().filter(|id| queued.lacks(id)) {
+                        self.findings.records_without_entry += if self.repair {
+                            let args = RecordArgs { id: id.to_string() };
+                            usize::from(self.script::<bool>(&SCRIPTS.repair_record, shard, &args).await?)
+                        } else {
+                            1
+                        };
+                    }
+                }
+                self.rest().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of some jobs that wait or run, and are not delayed.
+    async fn without_entry(&self, shard: Shard, ids: &[JobId]) -> Result<Vec<JobId>, QueueError> {
+        let living = self.living(ids).await?;
+        let mut pipeline = Pipeline::with_capacity(living.len());
+        for id in &living {
+            pipeline.cmd("ZSCORE").arg(keys::delayed(shard)).arg(id.to_string());
+        }
+        let due: Vec<Option<f64>> = self.pipeline(&pipeline).await?;
+        Ok(living.into_iter().zip(due).filter(|(_, due)| due.is_none()).map(|(id, _)| id).collect())
+    }
+
+    /// Notes the entries of a shard, from where it was left; `judge` says whether they are looked at, too.
+    async fn look_at_entries(
+        &mut self,
+        shard: Shard,
+        queued: &mut Queued,
+        judge: bool,
+    ) -> Result<(), QueueError> {
         loop {
-            let mut command = redis::cmd("SCAN");
-            command.arg(cursor).arg("MATCH").arg(JOBS).arg("COUNT").arg(PAGE);
-            let (next, found): (u64, Vec<String>) = server.run(Call::Command(&command)).await?;
-            findings.records += found.len();
-            let mut shards: BTreeMap<Shard, Vec<String>> = BTreeMap::new();
-            for job in found {
-                // What is named like a record, but not after an id, is none of ours.
-                if let Ok(id) = id_of(&job).parse::<JobId>()
-                    && keys::job(id) == job
-                {
-                    shards.entry(id.shard()).or_default().push(job);
-                }
+            let from = queued.from.get(&shard).map_or("-", String::as_str);
+            let mut command = redis::cmd("XRANGE");
+            command.arg(keys::queue(shard)).arg(from).arg("+").arg("COUNT").arg(PAGE);
+            let page: StreamRangeReply = self.read(Call::Command(&command)).await?;
+            let Some(last) = page.ids.last() else { return Ok(()) };
+            queued.from.insert(shard, format!("({}", last.id));
+            // What names no job at all is removed by whoever claims it.
+            let id = |entry: &StreamId| entry.get::<String>("id").and_then(|id| id.parse::<JobId>().ok());
+            let named: Vec<_> = page.ids.iter().filter_map(|entry| Some((&entry.id, id(entry)?))).collect();
+            named.iter().for_each(|(_, id)| queued.add(*id));
+            if judge {
+                self.findings.entries += page.ids.len();
+                self.judge_entries(shard, &named).await?;
             }
-            for (shard, jobs) in shards {
-                let living = shard_records(admin, &Keys::new(shard), jobs, repair, findings).await?;
-                if living {
-                    seen = seen.max(ShardCount::with(shard));
-                }
-            }
-            cursor = next;
-            if cursor == 0 {
-                break;
-            }
-            pace.rest().await;
+            self.rest().await;
         }
     }
-    Ok(seen)
-}
 
-/// The same among some records of one shard. Says whether one of them waits or runs.
-async fn shard_records(
-    admin: &mut Admin,
-    keys: &Keys,
-    jobs: Vec<String>,
-    repair: bool,
-    findings: &mut Findings,
-) -> Result<bool, QueueError> {
-    let (living, without) = without_entry(admin, keys, jobs).await?;
-    for job in without {
-        // The look and the mending are one script, so a job that has ended meanwhile is let be.
-        findings.records_without_entry += if repair {
-            let mut script = admin.scripts.requeue.prepare_invoke();
-            script.key(&keys.queue).key(&keys.later).key(&job).arg(id_of(&job));
-            admin.lane.run::<usize>(Call::Script(&script)).await?
-        } else {
-            1
+    /// Looks for entries whose job is gone or has ended, and for those that were given out and that nobody holds.
+    async fn judge_entries(&mut self, shard: Shard, named: &[(&String, JobId)]) -> Result<(), QueueError> {
+        let ids: Vec<JobId> = named.iter().map(|(_, id)| *id).collect();
+        let living: HashSet<JobId> = self.living(&ids).await?.into_iter().collect();
+        let given_out = self.given_out(shard).await?;
+        let order = |entry: &str| {
+            let (ms, number) = entry.split_once('-').unwrap_or((entry, "0"));
+            (ms.parse::<u64>().unwrap_or(u64::MAX), number.parse::<u64>().unwrap_or(u64::MAX))
         };
-    }
-    Ok(living)
-}
-
-/// Whether any of `jobs` waits or runs, and those that do and have no entry.
-async fn without_entry(
-    admin: &mut Admin,
-    keys: &Keys,
-    jobs: Vec<String>,
-) -> Result<(bool, Vec<String>), QueueError> {
-    let mut pipeline = Pipeline::with_capacity(jobs.len());
-    for job in &jobs {
-        pipeline.cmd("HMGET").arg(job).arg("status").arg("entry");
-    }
-    let states: Vec<(Option<String>, Option<String>)> = read(admin, &pipeline).await?;
-    let alive = jobs.into_iter().zip(states).filter(|(_, (status, _))| is_alive(status.as_deref()));
-    let (with, without): (Vec<_>, Vec<_>) = alive.partition(|(_, (_, entry))| entry.is_some());
-    let living = !with.is_empty() || !without.is_empty();
-
-    // A job that sleeps has none.
-    let mut pipeline = Pipeline::with_capacity(without.len());
-    for (job, _) in &without {
-        pipeline.cmd("ZSCORE").arg(&keys.later).arg(id_of(job));
-    }
-    let asleep: Vec<Option<f64>> = read(admin, &pipeline).await?;
-    let awake = without.into_iter().zip(asleep).filter(|(_, until)| until.is_none());
-    let mut without: Vec<_> = awake.map(|(job, _)| job).collect();
-
-    let mut pipeline = Pipeline::with_capacity(with.len());
-    for (_, (_, entry)) in &with {
-        pipeline.cmd("XRANGE").arg(&keys.queue).arg(entry).arg(entry);
-    }
-    let found: Vec<StreamRangeReply> = read(admin, &pipeline).await?;
-    without.extend(with.into_iter().zip(found).filter(|(_, found)| found.ids.is_empty()).map(|(job, _)| job));
-    Ok((living, without.into_iter().map(|(job, _)| job).collect()))
-}
-
-/// Looks for entries whose job is gone or has ended.
-async fn entries(
-    admin: &mut Admin,
-    keys: &Keys,
-    repair: bool,
-    pace: &mut Pace,
-    findings: &mut Findings,
-) -> Result<(), QueueError> {
-    let mut from = "-".to_owned();
-    loop {
-        let mut command = redis::cmd("XRANGE");
-        command.arg(&keys.queue).arg(&from).arg("+").arg("COUNT").arg(PAGE);
-        let page: StreamRangeReply = admin.lane.run(Call::Command(&command)).await?;
-        let Some(last) = page.ids.last() else { return Ok(()) };
-        from = format!("({}", last.id);
-        findings.entries += page.ids.len();
-        // What names no job at all is removed by whoever claims it.
-        let id = |entry: &StreamId| entry.get::<String>("id").and_then(|id| id.parse::<JobId>().ok());
-        let named: Vec<_> =
-            page.ids.iter().filter_map(|entry| Some((&entry.id, keys::job(id(entry)?)))).collect();
-        let mut pipeline = Pipeline::with_capacity(named.len());
-        for (_, job) in &named {
-            pipeline.cmd("HGET").arg(job).arg("status");
+        let suspects: Vec<_> = named
+            .iter()
+            .filter(|(entry, id)| !living.contains(id) || order(entry) <= order(&given_out))
+            .collect();
+        let mut pipeline = Pipeline::with_capacity(suspects.len());
+        for (entry, _) in &suspects {
+            pipeline.cmd("XPENDING").arg(keys::queue(shard)).arg(keys::GROUP).arg(entry).arg(entry).arg(1);
         }
-        let states: Vec<Option<String>> = read(admin, &pipeline).await?;
-        for ((entry, job), _) in named.iter().zip(states).filter(|(_, status)| !is_alive(status.as_deref())) {
-            findings.entries_without_job += if repair {
-                let mut script = admin.scripts.drop.prepare_invoke();
-                script.key(&keys.queue).key(job).arg(GROUP).arg(entry);
-                admin.lane.run::<usize>(Call::Script(&script)).await?
+        let held: Vec<redis::streams::StreamPendingCountReply> = match self.pipeline(&pipeline).await {
+            Err(QueueError::NoGroup) => return Ok(()),
+            held => held?,
+        };
+        for ((entry, id), held) in suspects.into_iter().zip(held) {
+            let is_alive = living.contains(id);
+            if is_alive && !held.ids.is_empty() {
+                continue;
+            }
+            let state = if self.repair {
+                let args = EntryArgs { id: id.to_string(), entry: entry.as_str(), consumer: "repair" };
+                self.script(&SCRIPTS.repair_entry, shard, &args).await?
+            } else if is_alive {
+                EntryState::Released
+            } else {
+                EntryState::Removed
+            };
+            self.findings.entries_without_job += usize::from(state == EntryState::Removed);
+            self.findings.entries_without_holder += usize::from(state == EntryState::Released);
+        }
+        Ok(())
+    }
+
+    /// The last entry of a shard that was given to a worker.
+    async fn given_out(&self, shard: Shard) -> Result<String, QueueError> {
+        let args = crate::stats::NoArgs {};
+        let row: Option<String> = self.script(&SCRIPTS.given_out, shard, &args).await?;
+        Ok(row.unwrap_or_else(|| "0-0".to_owned()))
+    }
+
+    /// Looks for bodies that are kept for ever and have no record.
+    async fn look_for_lost_bodies(&mut self) -> Result<(), QueueError> {
+        for server in self.admin.store().connections_to_all().await? {
+            let mut scan = Scan::new(&server, BODIES);
+            while let Some(page) = scan.page().await? {
+                for (_, ids) in by_shard(ids(&page)) {
+                    let mut pipeline = Pipeline::with_capacity(2 * ids.len());
+                    for id in &ids {
+                        pipeline.cmd("PTTL").arg(keys::body(*id)).cmd("EXISTS").arg(keys::job(*id));
+                    }
+                    let states: Vec<i64> = self.pipeline(&pipeline).await?;
+                    // -1: no end.
+                    let orphans = ids.iter().zip(states.chunks(2)).filter(|(_, state)| *state == [-1, 0]);
+                    for (id, _) in orphans {
+                        self.findings.bodies_without_job += 1;
+                        if self.repair {
+                            let mut command = redis::cmd("EXPIRE");
+                            command.arg(keys::body(*id)).arg(ORPHAN_SECONDS);
+                            self.read::<()>(Call::Command(&command)).await?;
+                        }
+                    }
+                }
+                self.rest().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for consumers that are gone and hold nothing.
+    async fn look_at_consumers(&mut self, shard: Shard) -> Result<(), QueueError> {
+        for worker in self.admin.workers_of(shard).await? {
+            if worker.holds > 0 || worker.idle < GONE {
+                continue;
+            }
+            self.findings.idle_consumers += if self.repair {
+                let args = LeaveArgs { worker: &worker.name };
+                usize::from(self.script::<bool>(&SCRIPTS.leave, shard, &args).await?)
             } else {
                 1
             };
         }
-        pace.rest().await;
+        Ok(())
     }
-}
 
-/// The id in a record's key.
-fn id_of(job: &str) -> &str {
-    job.rsplit(':').next().unwrap_or_default()
-}
-
-fn is_alive(status: Option<&str>) -> bool {
-    matches!(status, Some("pending" | "processing"))
-}
-
-/// Runs a pipeline, which may be empty.
-async fn read<T: FromRedisValue>(admin: &mut Admin, pipeline: &Pipeline) -> Result<Vec<T>, QueueError> {
-    if pipeline.is_empty() {
-        return Ok(Vec::new());
-    }
-    admin.lane.run(Call::Pipeline(pipeline)).await
-}
-
-/// Looks for consumers that are gone and hold nothing.
-async fn consumers(
-    admin: &mut Admin,
-    keys: &Keys,
-    repair: bool,
-    findings: &mut Findings,
-) -> Result<(), QueueError> {
-    for worker in admin.workers_of(keys).await? {
-        if worker.holds > 0 || worker.idle < GONE {
-            continue;
-        }
-        if repair {
-            let mut script = admin.scripts.forget.prepare_invoke();
-            script.key(&keys.queue).arg(GROUP).arg(&worker.name);
-            findings.idle_consumers += admin.lane.run::<usize>(Call::Script(&script)).await?;
-        } else {
-            findings.idle_consumers += 1;
+    async fn rest(&mut self) {
+        if let Some(since) = &mut self.working_since {
+            sleep((since.elapsed() * REST).min(LONGEST_REST)).await;
+            *since = Instant::now();
         }
     }
-    Ok(())
+
+    async fn read<T: FromRedisValue>(&self, call: Call<'_>) -> Result<T, QueueError> {
+        self.admin.store().shared().run(call).await
+    }
+
+    /// Runs a pipeline, which may be empty, on keys of one shard.
+    async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<Vec<T>, QueueError> {
+        if pipeline.is_empty() { Ok(Vec::new()) } else { self.read(Call::Pipeline(pipeline)).await }
+    }
+
+    async fn script<T: serde::de::DeserializeOwned>(
+        &self,
+        script: &redis::Script,
+        shard: Shard,
+        args: &(impl Serialize + Sync),
+    ) -> Result<T, QueueError> {
+        script::run(self.admin.store().shared(), script, &keys::queue(shard), args).await
+    }
+}
+
+/// The jobs that have an entry: one part of them.
+#[derive(Default)]
+struct Queued {
+    part: usize,
+    parts: usize,
+    hasher: RandomState,
+    ids: HashSet<JobId>,
+    /// After which entry of each shard to go on.
+    from: BTreeMap<Shard, String>,
+}
+
+impl Queued {
+    fn is_of_part(&self, id: &JobId) -> bool {
+        self.parts == 1
+            || usize::try_from(self.hasher.hash_one(id)).unwrap_or_default() % self.parts == self.part
+    }
+
+    fn add(&mut self, id: JobId) {
+        if self.is_of_part(&id) {
+            self.ids.insert(id);
+        }
+    }
+
+    /// Whether a job of this part has no entry.
+    fn lacks(&self, id: &JobId) -> bool {
+        self.is_of_part(id) && !self.ids.contains(id)
+    }
+}
+
+/// The ids in some keys; what is named like ours, but not after an id, is none of ours.
+fn ids(keys: &[String]) -> Vec<JobId> {
+    keys.iter().filter_map(|key| key.rsplit(':').next()?.parse().ok()).collect()
+}
+
+fn by_shard(ids: Vec<JobId>) -> BTreeMap<Shard, Vec<JobId>> {
+    let mut shards: BTreeMap<Shard, Vec<JobId>> = BTreeMap::new();
+    for id in ids {
+        shards.entry(id.shard()).or_default().push(id);
+    }
+    shards
+}
+
+/// Goes through the keys of one server.
+struct Scan<'a> {
+    server: &'a Connection,
+    pattern: &'static str,
+    cursor: Option<u64>,
+}
+
+impl<'a> Scan<'a> {
+    const fn new(server: &'a Connection, pattern: &'static str) -> Self {
+        Self { server, pattern, cursor: Some(0) }
+    }
+
+    /// The next keys; none at the end.
+    async fn page(&mut self) -> Result<Option<Vec<String>>, QueueError> {
+        let Some(cursor) = self.cursor else { return Ok(None) };
+        let mut command = redis::cmd("SCAN");
+        command.arg(cursor).arg("MATCH").arg(self.pattern).arg("COUNT").arg(PAGE);
+        let (next, found): (u64, Vec<String>) = self.server.run(Call::Command(&command)).await?;
+        self.cursor = (next != 0).then_some(next);
+        Ok(Some(found))
+    }
 }

@@ -1,59 +1,92 @@
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hermod_types::{JobId, Shard};
+use hermod_types::Shard;
 use redis::aio::MultiplexedConnection;
-use redis::streams::{StreamAutoClaimReply, StreamId, StreamInfoGroupsReply, StreamReadReply};
-use redis::{Client, Cmd, FromRedisValue, Pipeline};
+use serde::{Deserialize, Serialize};
 
-use crate::keys::{GROUP, Keys};
-use crate::lane::{Call, Lane, connect_to};
-use crate::store::LONGEST_BLOCK;
-use crate::{QueueError, Store, WorkerName};
+use crate::clock::millis;
+use crate::connection::{Call, Connection};
+use crate::job::Row;
+use crate::keys::{self, GROUP};
+use crate::script::{self, SCRIPTS};
+use crate::topology::RESPONSE_TIMEOUT;
+use crate::{QueueError, Started, Store, WorkerName};
 
-/// Where XAUTOCLAIM starts, and where it says that it has seen all.
-const FROM_THE_START: &str = "0-0";
-/// Reclaim calls in one go: each looks at up to ten entries for each free slot.
-const MAX_SWEEPS: usize = 100;
+/// How long an idle worker waits to be woken before it looks by itself. Each wait is a command; what is missed meanwhile is
+/// noticed by the leader's look, a second later (see [`crate::Maintenance`]).
+const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
-/// An entry of the queue that this worker has claimed but not started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Its id in the stream.
-    pub entry: String,
-    /// The job that it is for.
-    pub id: JobId,
+/// Where jobs are claimed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// New entries.
+    Queue,
+    /// Entries that their worker has not renewed for a lease, or has released.
+    Expired,
 }
 
-/// Takes entries out of one shard's queue for one worker: new ones, and those of workers that are gone.
+impl Source {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// What a claim gave.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// Jobs that this worker holds now.
+    pub jobs: Vec<Started>,
+    /// Whether there may be more.
+    pub more: bool,
+}
+
+/// Claims jobs of one shard for one worker.
+///
+/// An idle worker waits on the set of wake-ups, not on the stream: Redis wakes one of those that wait there, the one that has
+/// waited longest, and a blocked read of the stream would wake all. A wake-up is a hint and holds nothing, so one that is lost
+/// with its worker, or with a connection, costs a second and no job.
 pub struct Claimer {
     worker: WorkerName,
     shard: Shard,
-    keys: Keys,
     lease: Duration,
     store: Store,
-    lane: Lane,
-    blocking: Option<MultiplexedConnection>,
-    reader: Reader,
-    cursor: String,
+    connection: Connection,
+    waiting: Option<MultiplexedConnection>,
+    /// Of a claim whose answer was lost: what it started is still to be learnt.
+    lost_token: Option<String>,
 }
 
-/// The server that a blocking connection leads to, and that server's id of it; none while there is none.
-type Reader = Arc<Mutex<Option<(Client, u64)>>>;
+#[derive(Serialize)]
+struct Args<'a> {
+    worker: &'a str,
+    count: usize,
+    now: u64,
+    lease_ms: u64,
+    token: &'a str,
+    source: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    taken: usize,
+    jobs: Vec<Row>,
+}
+
+/// More than any worker holds of what one claim gave.
+const REPEATED: usize = 10_000;
 
 impl Claimer {
-    pub(crate) fn new(store: &Store, worker: WorkerName, shard: Shard, lease: Duration) -> Self {
-        Self {
-            worker,
-            shard,
-            keys: Keys::new(shard),
-            lease,
-            lane: store.lane(shard),
-            store: store.clone(),
-            blocking: None,
-            reader: Reader::default(),
-            cursor: FROM_THE_START.to_owned(),
-        }
+    pub(crate) fn new(
+        store: &Store,
+        connection: Connection,
+        worker: WorkerName,
+        shard: Shard,
+        lease: Duration,
+    ) -> Self {
+        Self { worker, shard, lease, connection, store: store.clone(), waiting: None, lost_token: None }
     }
 
     /// Makes the consumer group, from the first entry on, if it is missing.
@@ -62,167 +95,123 @@ impl Claimer {
     /// If Redis does not answer.
     pub async fn ensure_group(&mut self) -> Result<(), QueueError> {
         let mut command = redis::cmd("XGROUP");
-        command.arg("CREATE").arg(&self.keys.queue).arg(GROUP).arg("0").arg("MKSTREAM");
-        match self.lane.run::<()>(Call::Command(&command)).await {
-            Err(QueueError::Unexpected(text)) if text.contains("BUSYGROUP") => Ok(()),
+        command.arg("CREATE").arg(keys::queue(self.shard)).arg(GROUP).arg("0").arg("MKSTREAM");
+        match self.connection.run::<()>(Call::Command(&command)).await {
+            Err(QueueError::GroupExists) => Ok(()),
             outcome => outcome,
         }
     }
 
-    /// Claims up to `slots` new entries, and waits up to `block`, at most 3 s, for the first. Nothing is lost when the
-    /// wait is cut short through [`Unblock`].
+    /// Waits until this worker is woken, and says what for; after half a minute it is worth a look in any case. May be
+    /// dropped while it waits: call [`Claimer::stop_waiting`] then.
     ///
     /// # Errors
-    /// If Redis does not answer, or the group is missing.
-    pub async fn claim(&mut self, slots: usize, block: Duration) -> Result<Vec<Entry>, QueueError> {
-        let mut command = self.read_group(slots);
-        command.arg("BLOCK").arg(block_ms(block)).arg("STREAMS").arg(&self.keys.queue).arg(">");
-        let reply: Option<StreamReadReply> = self.wait_for(&command).await?;
-        self.read_entries(reply).await
-    }
-
-    /// Claims up to `slots` new entries that are there already.
-    ///
-    /// # Errors
-    /// If Redis does not answer, or the group is missing.
-    pub async fn claim_waiting(&mut self, slots: usize) -> Result<Vec<Entry>, QueueError> {
-        let mut command = self.read_group(slots);
-        command.arg("STREAMS").arg(&self.keys.queue).arg(">");
-        let reply: Option<StreamReadReply> = self.lane.run(Call::Command(&command)).await?;
-        self.read_entries(reply).await
-    }
-
-    /// Waits up to `block`, at most 3 s, until there is an entry that nobody has claimed, and claims nothing. Says
-    /// whether there is one; it may be another's the next moment.
-    ///
-    /// # Errors
-    /// If Redis does not answer, or the group is missing.
-    pub async fn watch(&mut self, block: Duration) -> Result<bool, QueueError> {
-        let mut command = redis::cmd("XINFO");
-        command.arg("GROUPS").arg(&self.keys.queue);
-        let groups = match self.lane.run::<StreamInfoGroupsReply>(Call::Command(&command)).await {
-            Ok(reply) => reply.groups,
-            Err(QueueError::Unexpected(text)) if text.contains("no such key") => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        let group = groups.into_iter().find(|group| group.name == GROUP).ok_or(QueueError::NoGroup)?;
-        let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(1).arg("BLOCK").arg(block_ms(block));
-        command.arg("STREAMS").arg(&self.keys.queue).arg(group.last_delivered_id);
-        let reply: Option<StreamReadReply> = self.wait_for(&command).await?;
-        Ok(reply.is_some_and(|reply| !reply.keys.is_empty()))
-    }
-
-    fn read_group(&self, slots: usize) -> Cmd {
-        let mut command = redis::cmd("XREADGROUP");
-        command.arg("GROUP").arg(GROUP).arg(self.worker.as_str()).arg("COUNT").arg(slots);
-        command
-    }
-
-    async fn read_entries(&mut self, reply: Option<StreamReadReply>) -> Result<Vec<Entry>, QueueError> {
-        self.entries(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|stream| stream.ids)).await
-    }
-
-    /// Sends a read that blocks, over the connection for those.
-    async fn wait_for<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, QueueError> {
-        let had_connection = self.blocking.is_some();
-        let mut outcome = self.read(command).await;
-        if had_connection && outcome.as_ref().is_err_and(QueueError::ends_connection) {
+    /// If Redis does not answer.
+    pub async fn wait(&mut self) -> Result<Source, QueueError> {
+        let had_connection = self.waiting.is_some();
+        let mut outcome = self.wait_once().await;
+        if had_connection && outcome.as_ref().is_err_and(QueueError::is_worth_reconnecting) {
             // It may have broken long ago, while there was no slot to claim for.
-            outcome = self.read(command).await;
+            outcome = self.wait_once().await;
         }
         self.store.health().note(self.store.part(self.shard), &outcome, false);
         outcome
     }
 
-    async fn read<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, QueueError> {
-        let connection = match &mut self.blocking {
+    async fn wait_once(&mut self) -> Result<Source, QueueError> {
+        let connection = match &mut self.waiting {
             Some(connection) => connection,
             none => {
-                let (mut connection, server) = self.store.blocking(self.shard).await?;
-                let client_id = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await?;
-                *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some((server, client_id));
-                none.insert(connection)
+                let patience = LONGEST_WAIT + RESPONSE_TIMEOUT;
+                none.insert(self.store.connect_for(self.shard, patience).await?)
             }
         };
-        let outcome = command.query_async(connection).await.map_err(QueueError::from);
-        if outcome.as_ref().is_err_and(QueueError::ends_connection) {
-            // The server keeps the read blocked and would give the next entry to nobody, so the connection
-            // is dropped whole. The next one leads to where the shard is then.
-            self.blocking = None;
-            *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut command = redis::cmd("BZPOPMIN");
+        command.arg(keys::wake(self.shard)).arg(LONGEST_WAIT.as_secs());
+        let woken: Result<Option<(String, String, f64)>, _> = command.query_async(connection).await;
+        match woken.map_err(QueueError::from) {
+            Ok(Some((_, why, _))) if why == Source::Expired.as_str() => Ok(Source::Expired),
+            Ok(_) => Ok(Source::Queue),
+            Err(error) => {
+                self.waiting = None;
+                Err(error)
+            }
         }
-        outcome
     }
 
-    /// Claims up to `slots` entries whose worker has not renewed them for a lease: it is gone, or has
-    /// handed them back.
+    /// Ends a wait: its connection is dropped whole, as the server would give the next wake-up to a wait that nobody reads.
+    pub fn stop_waiting(&mut self) {
+        self.waiting = None;
+    }
+
+    /// Gives a wake-up on to the next idle worker: this one has no slot for what it is about.
     ///
     /// # Errors
-    /// If Redis does not answer, or the group is missing.
-    pub async fn reclaim(&mut self, slots: usize) -> Result<Vec<Entry>, QueueError> {
-        let mut claimed = Vec::new();
-        for _ in 0..MAX_SWEEPS {
-            let mut command = redis::cmd("XAUTOCLAIM");
-            command.arg(&self.keys.queue).arg(GROUP).arg(self.worker.as_str());
-            command.arg(self.lease.as_millis().to_string()).arg(&self.cursor);
-            command.arg("COUNT").arg(slots - claimed.len());
-            let reply: StreamAutoClaimReply = self.lane.run(Call::Command(&command)).await?;
-            claimed.extend(self.entries(reply.claimed.into_iter()).await?);
-            self.cursor = reply.next_stream_id;
-            if self.cursor == FROM_THE_START || claimed.len() >= slots {
-                break;
-            }
-        }
-        Ok(claimed)
+    /// If Redis does not answer; the leader's look then takes its place.
+    pub async fn pass_on(&self, source: Source) -> Result<(), QueueError> {
+        let mut command = redis::cmd("ZADD");
+        command.arg(keys::wake(self.shard)).arg(u8::from(source == Source::Queue)).arg(source.as_str());
+        self.connection.run(Call::Command(&command)).await
     }
 
-    /// What ends a [`Claimer::claim`] or a [`Claimer::watch`] that waits.
-    pub fn unblock(&self) -> Unblock {
-        Unblock(Arc::clone(&self.reader))
-    }
-
-    /// The jobs that `ids` stand for. What stands for none is not ours: it is removed, or it would be
-    /// claimed for ever.
-    async fn entries(&mut self, ids: impl Iterator<Item = StreamId>) -> Result<Vec<Entry>, QueueError> {
-        let (mut entries, mut strangers) = (Vec::new(), Vec::new());
-        for stream in ids {
-            let id: Option<String> = stream.get("id");
-            match id.and_then(|id| id.parse().ok()) {
-                Some(id) => entries.push(Entry { entry: stream.id, id }),
-                None => strangers.push(stream.id),
+    /// Claims up to `slots` jobs that are there, and makes this worker their holder.
+    ///
+    /// # Errors
+    /// If Redis does not answer, or the group is missing. What was started all the same comes with the next claim.
+    pub async fn claim(&mut self, source: Source, slots: usize) -> Result<Claimed, QueueError> {
+        if let Some(token) = self.lost_token.clone() {
+            let (claimed, _) = self.run("repeat", REPEATED, &token).await?;
+            self.lost_token = None;
+            if !claimed.is_empty() {
+                return Ok(Claimed { jobs: claimed, more: true });
             }
         }
-        if !strangers.is_empty() {
-            tracing::warn!(entries = ?strangers, "removed entries of the queue that name no job");
-            let mut pipeline = Pipeline::with_capacity(2);
-            pipeline.cmd("XACK").arg(&self.keys.queue).arg(GROUP).arg(&strangers);
-            pipeline.cmd("XDEL").arg(&self.keys.queue).arg(&strangers);
-            self.lane.run::<()>(Call::Pipeline(&pipeline)).await?;
+        let token = format!("{:x}", fastrand::u64(..));
+        match self.run(source.as_str(), slots, &token).await {
+            Ok((jobs, taken)) => Ok(Claimed { jobs, more: taken >= slots }),
+            Err(error) => {
+                if !matches!(error, QueueError::NoGroup) {
+                    self.lost_token = Some(token);
+                }
+                Err(error)
+            }
         }
-        Ok(entries)
+    }
+
+    async fn run(
+        &self,
+        source: &str,
+        count: usize,
+        token: &str,
+    ) -> Result<(Vec<Started>, usize), QueueError> {
+        let now = self.connection.now_ms().await?;
+        let args =
+            Args { worker: self.worker.as_str(), count, now, lease_ms: millis(self.lease), token, source };
+        let queue = keys::queue(self.shard);
+        let reply: Reply = script::run_once(&self.connection, &SCRIPTS.claim, &queue, &args).await?;
+        let jobs = reply.jobs.into_iter().filter_map(|row| row.into_started(now)).collect();
+        Ok((jobs, reply.taken))
+    }
+
+    /// Changes each time that Redis has come back: a wait that began before may never end.
+    pub fn recoveries(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.store.health().recoveries()
+    }
+
+    /// The shard that it claims from.
+    pub const fn shard(&self) -> Shard {
+        self.shard
     }
 }
 
-/// Ends one claimer's blocked read from outside, so that no entry is on its way to it afterwards. Cheap to clone.
-#[derive(Clone)]
-pub struct Unblock(Reader);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Unblock {
-    /// Makes the read return, if there is one.
-    ///
-    /// # Errors
-    /// If that server does not answer; the read then ends at the end of its wait.
-    pub async fn run(&self) -> Result<(), QueueError> {
-        let reader = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some((server, client_id)) = reader else { return Ok(()) };
-        let mut command = redis::cmd("CLIENT");
-        command.arg("UNBLOCK").arg(client_id);
-        Ok(command.query_async(&mut connect_to(&server).await?).await?)
+    #[test]
+    fn the_names_of_sources_are_those_of_the_scripts() {
+        for source in [Source::Queue, Source::Expired] {
+            assert!(include_str!("../lua/lib.lua").contains(&format!("'{}'", source.as_str())));
+        }
     }
-}
-
-/// How long to block, as Redis takes it: 0 would be for ever.
-fn block_ms(block: Duration) -> String {
-    block.min(LONGEST_BLOCK).as_millis().max(1).to_string()
 }

@@ -37,6 +37,12 @@ pub enum QueueError {
     /// `NOGROUP`: the consumer group is gone, or was never made.
     #[error("the consumer group is missing")]
     NoGroup,
+    /// `BUSYGROUP`: it is there already.
+    #[error("the consumer group exists")]
+    GroupExists,
+    /// All connections of a pool are in use.
+    #[error("all connections for large texts are in use")]
+    NoConnection,
     /// Anything else.
     #[error("unexpected answer of Redis: {0}")]
     Unexpected(String),
@@ -86,8 +92,7 @@ impl From<RedisError> for QueueError {
             "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN" | "ASK" | "TRYAGAIN" => Self::Degraded(text),
             "NOAUTH" | "WRONGPASS" | "NOPERM" => Self::Denied(text),
             "NOGROUP" => Self::NoGroup,
-            // What a long command gets from a server that still waits for a password; it has no code of its own.
-            _ if text.contains("unauthenticated multibulk length") => Self::Denied(text),
+            "BUSYGROUP" => Self::GroupExists,
             "" if kind == ErrorKind::AuthenticationFailed => Self::Denied(text),
             "" if is_lost || finds_nobody => Self::Unreachable(text),
             _ => Self::Unexpected(text),
@@ -99,9 +104,7 @@ impl From<PoolError> for QueueError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => error.into(),
-            PoolError::Timeout(TimeoutType::Wait) => {
-                Self::Unexpected("all connections are in use".to_owned())
-            }
+            PoolError::Timeout(TimeoutType::Wait) => Self::NoConnection,
             PoolError::Timeout(_) => Self::Unreachable("no connection in time".to_owned()),
             PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
                 Self::Unexpected(error.to_string())

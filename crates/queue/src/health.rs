@@ -1,15 +1,32 @@
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use hermod_types::Shard;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::QueueError;
+use crate::clock::millis;
 
 /// Whether Redis answers, as all that talk to it in this process have last seen it. Cheap to clone.
 ///
 /// A change is logged once, here, however many calls fail.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Health(Arc<RwLock<BTreeMap<Part, QueueError>>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Health(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    since: Instant,
+    /// When any part last answered: milliseconds after `since`.
+    answered_ms: AtomicU64,
+    faults: RwLock<BTreeMap<Part, QueueError>>,
+    /// When a part last failed.
+    failures: RwLock<BTreeMap<Part, Instant>>,
+    /// How often a part has come back.
+    recoveries: watch::Sender<u64>,
+}
 
 /// What can be away by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,10 +37,39 @@ pub(crate) enum Part {
     Shard(Shard),
 }
 
+impl Default for Health {
+    fn default() -> Self {
+        Self(Arc::new(State {
+            since: Instant::now(),
+            answered_ms: AtomicU64::new(0),
+            faults: RwLock::default(),
+            failures: RwLock::default(),
+            recoveries: watch::Sender::default(),
+        }))
+    }
+}
+
 impl Health {
+    /// How long this part has answered without a failure; at most since this process has started.
+    pub(crate) fn well_for(&self, part: Part) -> Duration {
+        let failures = self.0.failures.read().unwrap_or_else(PoisonError::into_inner);
+        failures.get(&part).unwrap_or(&self.0.since).elapsed()
+    }
+
+    /// Whether Redis has answered within this time.
+    pub(crate) fn has_answered_within(&self, time: Duration) -> bool {
+        let answered = self.0.since + Duration::from_millis(self.0.answered_ms.load(Ordering::Relaxed));
+        answered.elapsed() < time
+    }
+
     /// What is wrong with this part, if something is.
     pub(crate) fn fault_of(&self, part: Part) -> Option<QueueError> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&part).cloned()
+        self.0.faults.read().unwrap_or_else(PoisonError::into_inner).get(&part).cloned()
+    }
+
+    /// Changes each time that a part has come back: connections that were made before may lead nowhere.
+    pub(crate) fn recoveries(&self) -> watch::Receiver<u64> {
+        self.0.recoveries.subscribe()
     }
 
     /// Notes the outcome of a call, and whether it was one that writes: a Redis that refuses writes still answers
@@ -35,16 +81,24 @@ impl Health {
         };
         match outcome {
             Ok(_) => {
+                self.0.answered_ms.store(millis(self.0.since.elapsed()), Ordering::Relaxed);
                 let before = self.fault_of(part);
                 if before.is_some_and(|fault| wrote || !fault.refuses_writes())
                     && self.set(part, None).is_some()
                 {
                     tracing::info!(shard, "Redis is back");
+                    self.0.recoveries.send_modify(|count| *count += 1);
                 }
             }
-            // A missing group, or an answer that we did not expect, is still an answer.
-            Err(QueueError::NoGroup | QueueError::Unexpected(_)) => {}
+            // It is an answer, though not the one that was hoped for; and a lack of connections is ours.
+            Err(
+                QueueError::NoGroup
+                | QueueError::GroupExists
+                | QueueError::NoConnection
+                | QueueError::Unexpected(_),
+            ) => {}
             Err(error) => {
+                self.0.failures.write().unwrap_or_else(PoisonError::into_inner).insert(part, Instant::now());
                 if self.set(part, Some(error.clone())).is_none() {
                     tracing::error!(%error, shard, "Redis is away");
                 }
@@ -53,7 +107,7 @@ impl Health {
     }
 
     fn set(&self, part: Part, fault: Option<QueueError>) -> Option<QueueError> {
-        let mut faults = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut faults = self.0.faults.write().unwrap_or_else(PoisonError::into_inner);
         match fault {
             Some(fault) => faults.insert(part, fault),
             None => faults.remove(&part),

@@ -1,4 +1,4 @@
-//! Every key's name, in one place.
+//! The name of every key that Rust asks for; the scripts name the others of a shard likewise (`lua/lib.lua`).
 
 use hermod_types::{JobId, Shard};
 
@@ -7,34 +7,50 @@ pub(crate) const GROUP: &str = "workers";
 
 /// Exists while workers are to claim nothing.
 pub(crate) const PAUSED: &str = "{hermod:0}:paused";
-/// Exists for a while after a check, so that workers that start together do not all make one.
-pub(crate) const CHECKED: &str = "{hermod:0}:checked";
 /// The number of shards in use; absent for one.
 pub(crate) const SHARDS: &str = "{hermod:0}:shards";
-/// The hash of what nobody is to try for a while.
-pub(crate) const COOLDOWNS: &str = "hermod:cooldowns";
-/// What the keys of all records match.
+/// Grows with each change of the cooldowns.
+pub(crate) const COOLDOWNS_VERSION: &str = "{hermod:0}:cooldowns_version";
+/// The worker that does what one has to do for all; it expires unless that worker renews it.
+pub(crate) const LEADER: &str = "{hermod:0}:leader";
+/// What the keys of all records match, and of all bodies that are kept apart.
 pub(crate) const JOBS: &str = "{hermod:*}:job:*";
+pub(crate) const BODIES: &str = "{hermod:*}:body:*";
 
-/// The names of one shard's keys.
-#[derive(Clone, Debug)]
-pub(crate) struct Keys {
-    /// The stream of waiting and running jobs.
-    pub(crate) queue: String,
-    /// The stream of jobs given up on.
-    pub(crate) dead: String,
-    /// The sorted set of jobs that sleep, by when they are to be queued again.
-    pub(crate) later: String,
+/// The stream of a shard's waiting and running jobs: first key of every script.
+pub(crate) fn queue(shard: Shard) -> String {
+    of_shard(shard, "queue")
 }
 
-impl Keys {
-    pub(crate) fn new(shard: Shard) -> Self {
-        let key = |name: &str| format!("{{hermod:{}}}:{name}", shard.number());
-        Self { queue: key("queue"), dead: key("dead"), later: key("later") }
-    }
+/// The set on which the idle workers of a shard wait.
+pub(crate) fn wake(shard: Shard) -> String {
+    of_shard(shard, "wake")
 }
 
-/// The key of a job's record; it ends with the id, which `finish.lua` relies on.
+/// The sorted set of a shard's delayed jobs, by when they are due (ms).
+pub(crate) fn delayed(shard: Shard) -> String {
+    of_shard(shard, "delayed")
+}
+
 pub(crate) fn job(id: JobId) -> String {
-    format!("{{hermod:{}}}:job:{id}", id.shard().number())
+    of_shard(id.shard(), &format!("job:{id}"))
+}
+
+/// The body of a job's request, where it is kept apart from the record.
+pub(crate) fn body(id: JobId) -> String {
+    of_shard(id.shard(), &format!("body:{id}"))
+}
+
+/// A job's outcome, where it is kept apart from the record. `token` is its holder's, so that no late holder overwrites it.
+pub(crate) fn outcome(id: JobId, token: &str) -> String {
+    of_shard(id.shard(), &format!("outcome:{id}:{token}"))
+}
+
+/// What the keys of a shard have between their braces.
+pub(crate) fn tag(shard: Shard) -> String {
+    format!("hermod:{}", shard.number())
+}
+
+fn of_shard(shard: Shard, name: &str) -> String {
+    format!("{{{}}}:{name}", tag(shard))
 }

@@ -5,75 +5,83 @@
 //! | `{hermod:S}:queue` | stream, one consumer group | an entry is a job's id and nothing else; acknowledged *and* deleted when the job ends |
 //! | `{hermod:S}:job:<id>` | hash | the record, below; Redis itself expires it after its job has ended |
 //! | `{hermod:S}:body:<id>`, `{hermod:S}:outcome:<id>:<token>` | string | a large body or outcome, apart from the record: Lua would copy it several times |
-//! | `{hermod:S}:dead` | stream, capped | jobs given up on, with what is needed to queue them again |
-//! | `{hermod:S}:later` | sorted set by time (ms) | jobs that sleep until a retry time; they have no entry meanwhile |
+//! | `{hermod:S}:wake` | sorted set | wake-ups for idle workers, which wait on it; each kind is there once at most |
+//! | `{hermod:S}:delayed` | sorted set by time (ms) | jobs that wait for a retry time; they have no entry meanwhile |
+//! | `{hermod:S}:bytes` | integer | bytes of the bodies of waiting and running jobs, where the operator limits them |
+//! | `{hermod:S}:dead`, `{hermod:S}:dead_bytes` | sorted set by time (ms), hash | ids of jobs given up on, and the bytes of each |
+//! | `{hermod:S}:letter:<id>` | hash, expires | what it takes to queue such a job again |
 //! | `{hermod:0}:paused` | string | exists while workers are to claim nothing |
-//! | `{hermod:0}:checked` | string, expires | exists for a while after a check of records against entries |
-//! | `{hermod:0}:shards` | string | the number of shards in use, which never shrinks; absent for one |
-//! | `hermod:cooldowns` | hash | what nobody is to try for a while, and until when |
+//! | `{hermod:0}:shards` | integer | the number of shards in use; absent for one |
+//! | `{hermod:0}:leader` | string, expires | the worker that looks after the queue for all |
+//! | `{hermod:0}:cooldowns`, `{hermod:0}:cooldowns_version` | hash, expires; integer | what nobody is to try for a while; grows with each change |
 //!
 //! S is the shard: all keys of a job share one hash tag, and the id says which. So one script reaches all of them in a
-//! Cluster, too, and no call carries jobs of two shards. What is not a shard's has a key of its own slot, and no script
-//! touches two of those. A record holds
+//! Cluster, too, and no call carries jobs of two shards. On one server there is one shard, number 0. A record holds
 //!
 //! | field | while the job | |
 //! |---|---|---|
-//! | `status` | always | `pending`, `processing`, `completed`, `failed` |
-//! | `entry` | waits, runs, but not while it sleeps | its entry in the queue |
-//! | `request` | waits, runs | a header line in JSON (targets, time to live), then the client's body, unless that is apart |
+//! | `request` | waits, runs | a header line in JSON (targets, time to live), then the client's body, unless that is apart; empty once the job has ended |
 //! | `owner` | always | id of the virtual key that it was submitted with; absent for none |
-//! | `fence` | ran | how often it was started; a write must show the newest |
-//! | `worker`, `started`, `lease`, `token` | runs | who holds it, since when and until when (ms, Redis's clock), and by which call |
-//! | `handbacks` | was handed back, or slept | starts that do not count as attempts |
+//! | `holder` | always | the fence: how often it was started. While it runs also who runs it: worker, token of the claim, when it was started, and the end of its lease (ms, Redis's clock). A write must show fence and worker |
+//! | `released` | was released, or delayed | starts that do not count as attempts |
+//! | `queued` | was released, or delayed | since when it waits again (ms) |
 //! | `history` | lost a worker | a line for each start that came to nothing: worker, started |
 //! | `progress` | ran | the worker's own note of how far the chain of targets has come |
 //! | `code`, `outcome`, `completed`, `expires` | has ended | HTTP status, result or error, and times (ms) |
 //! | `apart` | has ended | instead of `outcome`: the token in the key of one that is apart |
 //!
-//! Each transition is one file under `lua/`, which can be read alone. Scripts check first and write after,
-//! since Lua does not roll back, and take many jobs in one call. [`Queue`] is what the API calls,
-//! [`WorkerQueue`] what a worker calls, [`Admin`] what an operator calls. Nothing else in Hermod knows a key or a Redis command.
+//! Each transition is one file under `lua/`, which can be read alone after `lua/lib.lua`. Scripts check first and write after,
+//! since Lua does not roll back, and take many jobs in one call. [`Queue`] is what the API calls, [`WorkerQueue`] and
+//! [`Claimer`] what a worker calls, [`Admin`] what an operator calls. Nothing else in Hermod knows a key or a Redis command.
 
 mod admin;
-mod apart;
+mod backoff;
 mod batch;
 mod check;
 mod claim;
+mod clock;
+mod connection;
+mod control;
 mod cooldown;
 mod error;
-mod fitness;
+mod find;
+mod finish;
 mod health;
-mod held;
+mod job;
 mod keys;
-mod lane;
-mod later;
+mod large;
 mod leases;
-mod pace;
+mod maintenance;
 mod queue;
 mod record;
 mod script;
-mod shard_queue;
+mod server_check;
 mod shards;
 mod stats;
 mod store;
+mod submit;
 mod topology;
 mod url;
 mod worker_queue;
 
-pub use admin::{Admin, DeadLetter, Revived, WorkerState};
+pub use admin::{Admin, CannotSetShards, DeadLetter, Requeued, WorkerState};
+pub use backoff::Backoff;
 pub use check::Findings;
-pub use claim::{Claimer, Entry, Unblock};
-pub use cooldown::{Cooldown, CooldownBoard};
+pub use claim::{Claimed, Claimer, Source};
+pub use control::Control;
+pub use cooldown::{Cooldown, SharedCooldowns};
 pub use error::QueueError;
-pub use fitness::{Fitness, Tolerance, Unfit};
-pub use held::{Ended, Held, Settled, Started};
-pub use later::Sleepers;
-pub use leases::{Leases, Lost, ShardLeases};
-pub use queue::{KnownShards, Queue, QueueSettings, Submission};
-pub use record::{JobRecord, NewJob};
-pub use shard_queue::DEAD_LETTERS;
-pub use shards::ShardRoll;
+pub use find::JobRecord;
+pub use finish::DEAD_LETTERS;
+pub use job::{Ended, Held, Settled, Started};
+pub use leases::Leases;
+pub use maintenance::{Leadership, Maintenance};
+pub use queue::{KnownShards, Queue, QueueSettings};
+pub use record::JobRequest;
+pub use server_check::{ServerCheck, Tolerance, Unsuitable};
+pub use shards::raise as raise_shards;
 pub use stats::Stats;
-pub use store::Store;
+pub use store::{ShardsNeedCluster, Store};
+pub use submit::Submission;
 pub use url::RedisUrl;
 pub use worker_queue::{WorkerName, WorkerQueue};

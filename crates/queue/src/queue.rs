@@ -1,47 +1,24 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
-use hermod_types::{JobId, Shard, ShardCount};
-use redis::{Pipeline, RedisResult, ScriptInvocation};
-use tokio::time::Instant;
+use hermod_types::{JobId, ShardCount};
 use tokio_util::task::TaskTracker;
 
-use crate::batch::{Batch, Batcher};
-use crate::keys::{self, GROUP, Keys};
-use crate::lane::{Call, Lane, millis};
-use crate::record::Fields;
-use crate::script::Scripts;
-use crate::shards::ShardRoll;
-use crate::topology::RESPONSE_TIMEOUT;
-use crate::{Admin, JobRecord, NewJob, QueueError, Stats, Store, apart};
+use crate::find::Finder;
+use crate::submit::Submitter;
+use crate::{Admin, JobRecord, JobRequest, QueueError, Stats, Store, Submission};
 
 /// The API's side of the queue: jobs go in, and their records are read. Cheap to clone.
 ///
-/// Each kind of call has a connection of its own, so that neither waits for the other; its calls form
-/// batches. Make one for each thread that serves requests.
+/// Submits and reads have connections of their own, so that neither waits for the other; calls form batches. Make one for each
+/// thread that serves requests.
 #[derive(Clone)]
 pub struct Queue {
-    doors: Arc<[Door]>,
-    next_door: Arc<AtomicUsize>,
-    finds: Finder,
+    /// One for each shard: none waits for the node of another.
+    submitters: Arc<[Submitter]>,
+    next: Arc<AtomicUsize>,
+    finder: Finder,
     store: Store,
-}
-
-/// A way in. A batch goes to one shard, so one server needs one door to all shards; in a Cluster each shard has its own,
-/// so that none waits for the node of another.
-struct Door {
-    submits: Batcher<Submits>,
-    /// One of its shards.
-    shard: Shard,
-}
-
-/// How records are read.
-#[derive(Clone)]
-enum Finder {
-    /// Batches of any shards, over one connection.
-    Batches(Arc<Batcher<Finds>>),
-    /// One by one, over the connection that finds the node of each; it sends on without waiting for answers.
-    Routed,
 }
 
 /// What an operator sets.
@@ -49,7 +26,9 @@ enum Finder {
 pub struct QueueSettings {
     /// Waiting jobs beyond which a submit is refused; none for no limit. Each shard has an equal share.
     pub limit: Option<u64>,
-    /// Shards that new jobs are spread over.
+    /// Bytes of the bodies of waiting and running jobs beyond which a submit is refused; likewise.
+    pub limit_bytes: Option<u64>,
+    /// Shards that new jobs are spread over: more than one only in a Cluster, see [`Store::allow`].
     pub shards: ShardCount,
     /// What all queues of this process know of the number of shards in use.
     pub known: KnownShards,
@@ -58,7 +37,7 @@ pub struct QueueSettings {
 impl Default for QueueSettings {
     /// One shard, and no limit.
     fn default() -> Self {
-        Self { limit: None, shards: ShardCount::ONE, known: KnownShards::default() }
+        Self { limit: None, limit_bytes: None, shards: ShardCount::ONE, known: KnownShards::default() }
     }
 }
 
@@ -72,86 +51,55 @@ impl KnownShards {
     /// # Errors
     /// If Redis does not answer.
     pub async fn raise(&self, store: &Store, wanted: ShardCount) -> Result<(), QueueError> {
-        let used = ShardRoll::new(store).raise(wanted).await?;
+        let used = crate::shards::raise(store, wanted).await?;
         self.0.store(used.get(), Ordering::Relaxed);
         Ok(())
     }
 
-    fn has(&self, wanted: ShardCount) -> bool {
+    pub(crate) fn has(&self, wanted: ShardCount) -> bool {
         // Shard 0 is always served.
         wanted == ShardCount::ONE || self.0.load(Ordering::Relaxed) >= wanted.get()
     }
 }
 
-/// What became of a submit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Submission {
-    /// Redis holds the job under this id: it will end.
-    Accepted(JobId),
-    /// As many jobs wait as are allowed.
-    Full,
-    /// It reached Redis after its client had stopped to wait.
-    TooLate,
-}
-
-/// A door whose node is away is tried with one submit in so many.
+/// A shard whose node is away is tried with one submit in so many.
 const TRY_IN: u32 = 16;
 
 impl Queue {
     /// Starts the queue's tasks on the current runtime; they end with the last clone.
     pub fn spawn(store: &Store, settings: &QueueSettings, tasks: &TaskTracker) -> Self {
-        let all: Vec<Shard> = settings.shards.shards().collect();
-        let doors = if store.is_cluster() { all.chunks(1).collect() } else { vec![&all[..]] };
-        let share = settings.limit.map_or(0, |limit| limit.div_ceil(settings.shards.get().into()));
-        let door = |shards: &[Shard]| {
-            let shard = shards.first().copied().unwrap_or_default();
-            let submits = Submits {
-                lane: store.lane(shard),
-                store: store.clone(),
-                scripts: Scripts::new(),
-                shards: shards.iter().map(|shard| (*shard, Keys::new(*shard))).collect(),
-                turn: 0,
-                settings: settings.clone(),
-                limit: share,
-                clock: None,
-            };
-            Door { submits: Batcher::spawn(submits, tasks), shard }
-        };
-        let finds = if store.is_cluster() {
-            Finder::Routed
-        } else {
-            Finder::Batches(Arc::new(Batcher::spawn(Finds { lane: store.lane(Shard::default()) }, tasks)))
-        };
+        let submitters =
+            settings.shards.shards().map(|shard| Submitter::spawn(store, shard, settings, tasks));
         Self {
-            doors: doors.into_iter().map(door).collect(),
-            next_door: Arc::default(),
-            finds,
+            submitters: submitters.collect(),
+            next: Arc::default(),
+            finder: Finder::spawn(store, tasks),
             store: store.clone(),
         }
     }
 
-    /// Writes a job's record and its entry, in a shard that is chosen here: its id changes accordingly.
+    /// Writes a job's record and its entry.
     ///
     /// # Errors
     /// If Redis cannot take it. Where the connection broke before the answer, it may have been taken.
-    pub async fn submit(&self, job: NewJob) -> Result<Submission, QueueError> {
-        let door = self.door();
-        let door = door.ok_or_else(|| QueueError::Unexpected("there are no shards".to_owned()))?;
-        door.submits.ask(job).await
+    pub async fn submit(&self, request: JobRequest) -> Result<Submission, QueueError> {
+        let submitter = self.submitter();
+        let submitter = submitter.ok_or_else(|| QueueError::Unexpected("there are no shards".to_owned()))?;
+        submitter.submit(request).await
     }
 
-    /// The next door in turn whose node is not away, if there is one.
-    fn door(&self) -> Option<&Door> {
-        if let [only] = &*self.doors {
+    /// That of the next shard in turn whose node is not away, if there is one.
+    fn submitter(&self) -> Option<&Submitter> {
+        if let [only] = &*self.submitters {
             return Some(only);
         }
-        let first = self.next_door.fetch_add(1, Ordering::Relaxed) % self.doors.len();
-        let (before, after) = self.doors.split_at(first);
-        let is_open = |door: &&Door| {
-            let fault = self.store.health().fault_of(self.store.part(door.shard));
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.submitters.len();
+        let (before, after) = self.submitters.split_at(first);
+        let is_open = |submitter: &&Submitter| {
+            let fault = self.store.health().fault_of(self.store.part(submitter.shard));
             fault.is_none() || fastrand::u32(..TRY_IN) == 0
         };
-        after.iter().chain(before).find(is_open).or(self.doors.get(first))
+        after.iter().chain(before).find(is_open).or(self.submitters.get(first))
     }
 
     /// Reads a job's record; none for an unknown or expired one.
@@ -159,21 +107,7 @@ impl Queue {
     /// # Errors
     /// If Redis does not answer, or the record is not one of ours.
     pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
-        let fields = match &self.finds {
-            Finder::Batches(finds) => finds.ask(id).await??,
-            Finder::Routed => {
-                let mut command = redis::cmd("HMGET");
-                command.arg(keys::job(id)).arg(&JobRecord::FIELDS);
-                let mut lane = self.store.errand();
-                let mut fields: Fields = Box::pin(lane.run(Call::Command(&command))).await?;
-                if let Some(key) = JobRecord::outcome_key(id, &fields) {
-                    let outcome = Box::pin(lane.run(Call::Command(redis::cmd("GET").arg(key)))).await?;
-                    JobRecord::put_outcome(&mut fields, outcome);
-                }
-                fields
-            }
-        };
-        JobRecord::read(id, fields)
+        self.finder.find(id).await
     }
 
     /// How many jobs are in which state.
@@ -181,100 +115,6 @@ impl Queue {
     /// # Errors
     /// If Redis does not answer.
     pub async fn stats(&self) -> Result<Stats, QueueError> {
-        Admin::new(&self.store).stats().await
-    }
-}
-
-struct Submits {
-    lane: Lane,
-    store: Store,
-    scripts: Scripts,
-    shards: Vec<(Shard, Keys)>,
-    /// Whose turn it is.
-    turn: usize,
-    settings: QueueSettings,
-    /// Of each shard.
-    limit: u64,
-    /// Redis's time in milliseconds, and when it was that by our clock.
-    clock: Option<(u64, Instant)>,
-}
-
-impl Batch for Submits {
-    type Item = NewJob;
-    type Reply = Submission;
-
-    fn bytes(job: &NewJob) -> usize {
-        job.body.len()
-    }
-
-    async fn call(&mut self, jobs: &[NewJob]) -> Result<Vec<Submission>, QueueError> {
-        // Workers must know of a shard before a job is in it.
-        if !self.settings.known.has(self.settings.shards) {
-            self.settings.known.raise(&self.store, self.settings.shards).await?;
-        }
-        self.turn = (self.turn + 1) % self.shards.len();
-        let Some((shard, keys)) = self.shards.get(self.turn) else { return Ok(Vec::new()) };
-        let large = jobs.iter().filter(|job| job.is_large());
-        let bodies: Vec<(String, &str)> =
-            large.map(|job| (apart::body_key(job.id.in_shard(*shard)), job.body.as_str())).collect();
-        apart::stage(&mut self.lane, &bodies).await?;
-        let mut script: ScriptInvocation<'_> = self.scripts.submit.prepare_invoke();
-        // A Redis that hung and comes back finds our command in its buffer, after the client was told that the
-        // job is not accepted. It must not run then.
-        let latest = self.clock.map_or(0, |(redis, ours)| redis + millis(ours.elapsed() + RESPONSE_TIMEOUT));
-        script.key(&keys.queue).key(&keys.later).arg(GROUP).arg(self.limit).arg(latest);
-        for job in jobs {
-            let id = job.id.in_shard(*shard);
-            script.key(keys::job(id)).arg(id.to_string()).arg(job.request());
-            script.arg(job.owner.as_deref().unwrap_or_default());
-        }
-        for (key, _) in &bodies {
-            script.key(key);
-        }
-        let replies: Vec<i64> = self.lane.run(Call::Script(&script)).await?;
-        let (now, taken) = replies.split_first().unwrap_or((&0, &[]));
-        self.clock = u64::try_from(*now).ok().filter(|now| *now > 0).map(|now| (now, Instant::now()));
-        let outcome = |(taken, job): (&i64, &NewJob)| match taken {
-            1 => Submission::Accepted(job.id.in_shard(*shard)),
-            0 => Submission::Full,
-            _ => Submission::TooLate,
-        };
-        Ok(taken.iter().zip(jobs).map(outcome).collect())
-    }
-}
-
-struct Finds {
-    lane: Lane,
-}
-
-impl Batch for Finds {
-    type Item = JobId;
-    type Reply = RedisResult<Fields>;
-
-    fn bytes(_: &JobId) -> usize {
-        // Of the question; how large the answers are is not known before.
-        64
-    }
-
-    async fn call(&mut self, ids: &[JobId]) -> Result<Vec<RedisResult<Fields>>, QueueError> {
-        let mut pipeline = Pipeline::with_capacity(ids.len());
-        // One damaged record is not the others' matter.
-        pipeline.ignore_errors();
-        for id in ids {
-            pipeline.cmd("HMGET").arg(keys::job(*id)).arg(&JobRecord::FIELDS);
-        }
-        let mut found: Vec<RedisResult<Fields>> = self.lane.run(Call::Pipeline(&pipeline)).await?;
-        let apart = |(id, fields): (&JobId, &RedisResult<Fields>)| {
-            fields.as_ref().ok().and_then(|fields| JobRecord::outcome_key(*id, fields))
-        };
-        let keys: Vec<Option<String>> = ids.iter().zip(&found).map(apart).collect();
-        let wanted: Vec<String> = keys.iter().flatten().cloned().collect();
-        let mut outcomes = apart::fetch(&mut self.lane, &wanted).await?.into_iter();
-        for (fields, _) in found.iter_mut().zip(&keys).filter(|(_, key)| key.is_some()) {
-            if let (Ok(fields), Some(outcome)) = (fields, outcomes.next()) {
-                JobRecord::put_outcome(fields, outcome);
-            }
-        }
-        Ok(found)
+        Box::pin(Admin::new(&self.store).stats()).await
     }
 }

@@ -1,26 +1,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_types::Shard;
-use redis::Client;
+use hermod_types::{JobId, Shard, ShardCount};
 use redis::aio::MultiplexedConnection;
 
+use crate::connection::{Call, Connection, Route};
 use crate::health::{Health, Part};
-use crate::keys::PAUSED;
-use crate::lane::{Call, Lane, Route};
-use crate::topology::{RESPONSE_TIMEOUT, Topology, connection_config};
+use crate::keys;
+use crate::large::LargeTexts;
+use crate::topology::Topology;
 use crate::{QueueError, RedisUrl};
-
-/// The longest that a read may block.
-pub(crate) const LONGEST_BLOCK: Duration = Duration::from_secs(3);
 
 /// Connections to one Redis: a server, what Sentinels watch, or a Cluster. Cheap to clone.
 #[derive(Clone)]
-pub struct Store {
-    url: RedisUrl,
-    topology: Arc<Topology>,
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    topology: Topology,
     health: Health,
+    large: LargeTexts,
+    shared: std::sync::OnceLock<Connection>,
 }
+
+/// Several shards, where they are of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "HERMOD_SHARDS is {0}, but REDIS_URL names one server, which several shards only slow down: leave HERMOD_SHARDS out, or give \
+     the address of a Redis Cluster (redis-cluster://…)"
+)]
+pub struct ShardsNeedCluster(u16);
 
 impl Store {
     /// Prepares to connect; the first call connects.
@@ -28,17 +36,29 @@ impl Store {
     /// # Errors
     /// If the address cannot be used, such as a TLS setting that the build lacks.
     pub fn new(url: &RedisUrl) -> Result<Self, QueueError> {
-        Ok(Self { url: url.clone(), topology: Arc::new(Topology::new(url)?), health: Health::default() })
+        Ok(Self(Arc::new(Inner {
+            topology: Topology::new(url)?,
+            health: Health::default(),
+            large: LargeTexts::default(),
+            shared: std::sync::OnceLock::new(),
+        })))
     }
 
-    /// The same Redis over connections of its own, which live on the runtime that uses them.
-    pub(crate) fn apart(&self) -> Result<Self, QueueError> {
-        Ok(Self { topology: Arc::new(Topology::new(&self.url)?), ..self.clone() })
+    /// Refuses several shards where there is one server.
+    ///
+    /// # Errors
+    /// A sentence on what to do.
+    pub fn allow(&self, shards: ShardCount) -> Result<(), ShardsNeedCluster> {
+        if self.is_cluster() || shards == ShardCount::ONE {
+            Ok(())
+        } else {
+            Err(ShardsNeedCluster(shards.get()))
+        }
     }
 
     /// What this process knows of Redis's health.
     pub(crate) fn health(&self) -> &Health {
-        &self.health
+        &self.0.health
     }
 
     /// Asks Redis for a sign of life: of a Cluster, each node that holds slots.
@@ -47,24 +67,35 @@ impl Store {
     /// What is wrong with it.
     pub async fn ping(&self) -> Result<(), QueueError> {
         if !self.is_cluster() {
-            return self.errand().run(Call::Command(&redis::cmd("PING"))).await;
+            return self.shared().ask_time().await.map(drop);
         }
         let outcome = async {
-            self.topology.ping_all().await?;
+            self.0.topology.ping_all().await?;
             // That a node answers does not yet mean that it serves what it holds.
-            self.errand().run(Call::Command(redis::cmd("EXISTS").arg(PAUSED))).await
+            self.shared().run(Call::Command(redis::cmd("EXISTS").arg(keys::PAUSED))).await
         };
         let outcome = outcome.await;
-        self.health.note(Part::Whole, &outcome, false);
+        self.health().note(Part::Whole, &outcome, false);
         outcome
     }
 
+    /// The same, but Redis is asked only if it has not answered anything within `time`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn ping_unless_heard(&self, time: Duration) -> Result<(), QueueError> {
+        match self.health().fault_of(Part::Whole) {
+            None if self.health().has_answered_within(time) => Ok(()),
+            _ => self.ping().await,
+        }
+    }
+
     pub(crate) fn is_cluster(&self) -> bool {
-        matches!(*self.topology, Topology::Cluster { .. })
+        matches!(self.0.topology, Topology::Cluster { .. })
     }
 
     pub(crate) fn topology(&self) -> &Topology {
-        &self.topology
+        &self.0.topology
     }
 
     /// The part of Redis that a shard is on.
@@ -72,32 +103,46 @@ impl Store {
         if self.is_cluster() { Part::Shard(shard) } else { Part::Whole }
     }
 
-    /// A connection of its own to where `shard` is, for one reader that blocks for up to [`LONGEST_BLOCK`]; and the way
-    /// to that very server.
-    pub(crate) async fn blocking(&self, shard: Shard) -> Result<(MultiplexedConnection, Client), QueueError> {
-        // Without this, the client would give up after 500 ms while the server keeps the read blocked
-        // and gives the next entry to nobody.
-        let config = connection_config().set_response_timeout(Some(LONGEST_BLOCK + RESPONSE_TIMEOUT));
-        let client = self.topology.primary_of(shard).await?;
-        Ok((client.get_multiplexed_async_connection_with_config(&config).await?, client))
+    /// A connection of its own to where `shard` is, whose answers may take this long: for a read that blocks.
+    pub(crate) async fn connect_for(
+        &self,
+        shard: Shard,
+        response_timeout: Duration,
+    ) -> Result<MultiplexedConnection, QueueError> {
+        let client = self.0.topology.primary_of(shard).await?;
+        self.0.topology.connect(&client, response_timeout).await
     }
 
-    /// A new lane to where `shard` is, with a connection of its own for as long as it lives.
-    pub(crate) fn lane(&self, shard: Shard) -> Lane {
-        Lane::new(self.clone(), Route::Shard(shard))
+    /// A new connection to where `shard` is.
+    pub(crate) fn connection(&self, shard: Shard) -> Connection {
+        Connection::new(self.clone(), Route::Shard(shard))
     }
 
-    /// A lane for a call or two, over a connection that others use, too. In a Cluster, each call goes to where its keys are.
-    pub(crate) fn errand(&self) -> Lane {
-        Lane::new(self.clone(), Route::Errand)
+    /// The connection for what is rare or small, which all of this process share. In a Cluster, each call goes to where its
+    /// keys are.
+    pub(crate) fn shared(&self) -> &Connection {
+        self.0.shared.get_or_init(|| Connection::new(self.clone(), Route::Any))
     }
 
-    /// A lane to each server that holds shards.
-    pub(crate) async fn lanes_to_all(&self) -> Result<Vec<Lane>, QueueError> {
-        let servers = self.topology.primaries().await?;
-        Ok(servers
-            .into_iter()
-            .map(|server| Lane::new(self.clone(), Route::Server(Box::new(server))))
-            .collect())
+    /// A connection to each server that holds shards.
+    pub(crate) async fn connections_to_all(&self) -> Result<Vec<Connection>, QueueError> {
+        let servers = self.0.topology.primaries().await?;
+        Ok(servers.into_iter().map(|server| Connection::new(self.clone(), Route::Server(server))).collect())
+    }
+
+    /// Writes the body of a job, or its outcome, under a key of its own, for a script to keep.
+    pub(crate) async fn stage(&self, shard: Shard, key: &str, text: &str) -> Result<(), QueueError> {
+        // Boxed, as these futures are large, and rare.
+        Box::pin(self.0.large.stage(&self.0.topology, shard, key, text)).await
+    }
+
+    /// Reads a job's body that is kept apart; none where it is gone. `bytes` is about its size.
+    pub(crate) async fn fetch_body(&self, id: JobId, bytes: usize) -> Result<Option<Vec<u8>>, QueueError> {
+        Box::pin(self.0.large.fetch(&self.0.topology, id.shard(), &keys::body(id), bytes)).await
+    }
+
+    /// Reads an outcome that is kept apart.
+    pub(crate) async fn fetch_outcome(&self, id: JobId, token: &str) -> Result<Option<Vec<u8>>, QueueError> {
+        Box::pin(self.0.large.fetch(&self.0.topology, id.shard(), &keys::outcome(id, token), 32 << 20)).await
     }
 }

@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use deadpool_redis::{Manager, Pool, Runtime};
 use hermod_types::Shard;
 use redis::aio::MultiplexedConnection;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo, Slot};
+use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo};
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, TlsMode, Value};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::keys::Keys;
+use crate::keys;
 use crate::url::{self, Address};
 use crate::{QueueError, RedisUrl};
 
@@ -24,51 +23,26 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest that finding out where a shard is may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Slots of every Cluster.
+const SLOTS: u16 = 16384;
 /// How often a command is sent on within a Cluster, and how long it waits before that, in milliseconds.
 const REDIRECTS: u32 = 3;
 const REDIRECT_WAITS: (u64, u64) = (20, 200);
-/// Connections for errands; every lane has one of its own besides.
-const POOL_SIZE: usize = 8;
+/// The longest that it may take to find a server and connect to it.
+pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
 
-/// Where the shards are, and a connection for errands.
+/// Where the shards are.
 pub(crate) enum Topology {
     /// All on one server.
-    Single { client: Client, pool: Pool },
+    Single(Client),
     /// All on the primary that Sentinels name.
-    Sentinel {
-        sentinels: Vec<ConnectionInfo>,
-        service: String,
-        server: ConnectionInfo,
-        errands: Shared<MultiplexedConnection>,
+    Sentinel { sentinels: Vec<ConnectionInfo>, service: String, server: ConnectionInfo },
+    /// Each on the node that holds its slot. The connection finds the node for each command by itself.
+    Cluster {
+        client: ClusterClient,
+        seeds: Vec<ConnectionInfo>,
+        connection: Mutex<Option<ClusterConnection>>,
     },
-    /// Each on the node that holds its slot.
-    Cluster { client: ClusterClient, seeds: Vec<ConnectionInfo>, errands: Shared<ClusterConnection> },
-}
-
-/// A connection that many use, made when the first one asks.
-pub(crate) struct Shared<C>(Mutex<Option<C>>);
-
-impl<C: Clone> Shared<C> {
-    const fn new() -> Self {
-        Self(Mutex::const_new(None))
-    }
-
-    /// The connection; `connect` makes it.
-    pub(crate) async fn get(
-        &self,
-        connect: impl Future<Output = Result<C, QueueError>>,
-    ) -> Result<C, QueueError> {
-        let mut current = self.0.lock().await;
-        match &*current {
-            Some(connection) => Ok(connection.clone()),
-            None => Ok(current.insert(connect.await?).clone()),
-        }
-    }
-
-    /// Lets the next one who asks make a new one.
-    pub(crate) async fn forget(&self) {
-        *self.0.lock().await = None;
-    }
 }
 
 impl Topology {
@@ -76,12 +50,12 @@ impl Topology {
     /// If an address cannot be used, such as a TLS setting that the build lacks.
     pub(crate) fn new(url: &RedisUrl) -> Result<Self, QueueError> {
         Ok(match url.0.clone() {
-            Address::Single(info) => Self::Single { pool: pool(info.clone())?, client: Client::open(info)? },
+            Address::Single(info) => Self::Single(Client::open(quiet(info))?),
             Address::Sentinel { sentinels, service, server } => {
                 for info in sentinels.iter().chain([&server]) {
                     Client::open(info.clone())?;
                 }
-                Self::Sentinel { sentinels, service, server, errands: Shared::new() }
+                Self::Sentinel { sentinels, service, server }
             }
             Address::Cluster(seeds) => {
                 let client = ClusterClientBuilder::new(seeds.clone())
@@ -91,7 +65,7 @@ impl Topology {
                     .min_retry_wait(REDIRECT_WAITS.0)
                     .max_retry_wait(REDIRECT_WAITS.1)
                     .build()?;
-                Self::Cluster { client, seeds, errands: Shared::new() }
+                Self::Cluster { client, seeds, connection: Mutex::new(None) }
             }
         })
     }
@@ -100,20 +74,21 @@ impl Topology {
     pub(crate) async fn primary_of(&self, shard: Shard) -> Result<Client, QueueError> {
         let found = async {
             match self {
-                Self::Single { client, .. } => Ok(client.clone()),
-                Self::Sentinel { sentinels, service, server, .. } => {
+                Self::Single(client) => Ok(client.clone()),
+                Self::Sentinel { sentinels, service, server } => {
                     // Those that hang must not be asked first each time.
                     let mut sentinels = sentinels.clone();
                     fastrand::shuffle(&mut sentinels);
                     let (sentinels, server) = (sentinels, server_settings(server));
                     let primary = SentinelServerType::Master;
                     let mut client = SentinelClient::build(sentinels, service, Some(server), primary)?;
-                    Ok(client.async_get_client().await?)
+                    let primary = client.async_get_client().await?;
+                    Ok(Client::open(quiet(primary.get_connection_info().clone()))?)
                 }
                 Self::Cluster { seeds, .. } => {
-                    let slot = Slot::for_key(Keys::new(shard).queue);
+                    let slot = slot_of(shard);
                     let ranges = self.ranges().await?;
-                    let range = ranges.iter().find(|range| range.has(slot)).ok_or_else(|| {
+                    let range = ranges.iter().find(|range| range.slots.contains(&slot)).ok_or_else(|| {
                         QueueError::Degraded(format!("no node holds the slot of shard {}", shard.number()))
                     })?;
                     range.client(seeds)
@@ -137,10 +112,32 @@ impl Topology {
         ranges.iter().map(|range| range.client(seeds)).collect()
     }
 
-    /// The connection to a Cluster that finds the node for each command by itself; none for the others.
+    /// Connects to one server. `response_timeout` is the longest that an answer may take.
+    pub(crate) async fn connect(
+        &self,
+        client: &Client,
+        response_timeout: Duration,
+    ) -> Result<MultiplexedConnection, QueueError> {
+        // The redis crate would give up after 500 ms.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(response_timeout));
+        Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
+    }
+
+    /// The connection to a Cluster; none for the others.
     pub(crate) async fn cluster(&self) -> Option<Result<ClusterConnection, QueueError>> {
-        let Self::Cluster { client, errands, .. } = self else { return None };
-        Some(errands.get(async { Ok(client.get_async_connection().await?) }).await)
+        let Self::Cluster { client, connection, .. } = self else { return None };
+        let mut current = connection.lock().await;
+        if let Some(connection) = &*current {
+            return Some(Ok(connection.clone()));
+        }
+        let made = timeout(CONNECT_DEADLINE, client.get_async_connection()).await;
+        Some(match made {
+            Ok(Ok(made)) => Ok(current.insert(made).clone()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(QueueError::Unreachable("no node of the Cluster answers in time".to_owned())),
+        })
     }
 
     /// Asks every node of a Cluster that holds slots for a sign of life; nothing to do for the others.
@@ -184,10 +181,6 @@ impl Range {
         })
     }
 
-    fn has(&self, slot: Slot) -> bool {
-        self.slots.clone().any(|number| Slot::new(number) == Some(slot))
-    }
-
     fn client(&self, seeds: &[ConnectionInfo]) -> Result<Client, QueueError> {
         let seed = seeds.first().ok_or_else(|| QueueError::Unreachable("no node is known".to_owned()))?;
         let host = match (self.host.as_str(), seed.addr()) {
@@ -195,8 +188,13 @@ impl Range {
             ("" | "?", ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. }) => host,
             (host, _) => host,
         };
-        Ok(Client::open(url::at(seed, host, self.port))?)
+        Ok(Client::open(quiet(url::at(seed, host, self.port)))?)
     }
+}
+
+/// The slot of a Cluster that a shard's hash tag leads to.
+fn slot_of(shard: Shard) -> u16 {
+    crc16::State::<crc16::XMODEM>::calculate(keys::tag(shard).as_bytes()) % SLOTS
 }
 
 /// How the primary that Sentinels name lets us in.
@@ -211,19 +209,9 @@ fn server_settings(server: &ConnectionInfo) -> SentinelNodeConnectionInfo {
     }
 }
 
-fn pool(info: ConnectionInfo) -> Result<Pool, QueueError> {
-    let config = connection_config().set_response_timeout(Some(RESPONSE_TIMEOUT));
-    let manager = Manager::new_with_config(info, config)?;
-    Pool::builder(manager)
-        .max_size(POOL_SIZE)
-        .wait_timeout(Some(CONNECT_TIMEOUT))
-        .create_timeout(Some(CONNECT_TIMEOUT))
-        .recycle_timeout(Some(CONNECT_TIMEOUT))
-        .runtime(Runtime::Tokio1)
-        .build()
-        .map_err(|error| QueueError::Unexpected(error.to_string()))
-}
-
-pub(crate) fn connection_config() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT))
+/// Without the redis crate's introduction of itself, which is two commands at each connect: after an outage all connect
+/// together.
+fn quiet(info: ConnectionInfo) -> ConnectionInfo {
+    let settings = info.redis_settings().clone().set_skip_set_lib_name();
+    info.set_redis_settings(settings)
 }

@@ -4,10 +4,18 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hermod_types::{JobId, Shard};
+use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
-use crate::shard_queue::ShardQueue;
-use crate::{Claimer, Ended, Entry, Held, Leases, QueueError, Settled, Started, Store};
+use crate::batch::Batcher;
+use crate::clock::millis;
+use crate::connection::Connection;
+use crate::finish::Finishes;
+use crate::script::{self, SCRIPTS};
+use crate::{Claimer, Ended, Held, QueueError, Settled, Store, keys};
+
+/// Jobs of one call: few enough not to hold up Redis for long.
+pub(crate) const HELD_PER_CALL: usize = 500;
 
 /// A worker process, as one start of it: two starts never share a name, so that (fence, worker) stays
 /// unique even where Redis lost its last second and gives out a fence again.
@@ -19,7 +27,7 @@ impl WorkerName {
     pub fn new(host: &str, pid: u32) -> Self {
         let host: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).collect();
         let unique = JobId::new(Shard::default()).to_string().replace('-', "");
-        let unique = unique.get(8..).unwrap_or_default();
+        let unique = unique.get(16..).unwrap_or_default();
         Self(format!("{host}-{pid}-{unique}").into())
     }
 
@@ -31,7 +39,7 @@ impl WorkerName {
 
 /// A worker's side of the queue. Cheap to clone.
 ///
-/// Each shard has connections of its own, made when its first job comes, so that none waits for another.
+/// Each shard has a connection of its own, made when its first job comes, so that none waits for the node of another.
 #[derive(Clone)]
 pub struct WorkerQueue(Arc<Inner>);
 
@@ -41,7 +49,56 @@ struct Inner {
     lease: Duration,
     tasks: TaskTracker,
     /// By number.
-    shards: Box<[OnceLock<Box<ShardQueue>>]>,
+    shards: Box<[OnceLock<ShardQueue>]>,
+}
+
+struct ShardQueue {
+    queue: String,
+    connection: Connection,
+    finishes: Batcher<Finishes>,
+}
+
+/// How a script is shown a job that a worker holds.
+#[derive(Serialize)]
+pub(crate) struct HeldArgs<'a> {
+    id: String,
+    entry: &'a str,
+    fence: u64,
+}
+
+impl<'a> HeldArgs<'a> {
+    pub(crate) fn of(held: &'a Held) -> Self {
+        Self { id: held.id.to_string(), entry: &held.entry, fence: held.fence }
+    }
+}
+
+#[derive(Serialize)]
+struct ProgressArgs<'a> {
+    worker: &'a str,
+    id: String,
+    fence: u64,
+    progress: &'a str,
+}
+
+#[derive(Serialize)]
+struct DelayArgs<'a> {
+    worker: &'a str,
+    id: String,
+    entry: &'a str,
+    fence: u64,
+    delay_ms: u64,
+    progress: &'a str,
+}
+
+#[derive(Serialize)]
+struct ReleaseArgs<'a> {
+    worker: &'a str,
+    jobs: Vec<HeldArgs<'a>>,
+}
+
+#[derive(Serialize)]
+struct LeaveArgs<'a> {
+    worker: &'a str,
 }
 
 impl WorkerQueue {
@@ -51,27 +108,22 @@ impl WorkerQueue {
         Self(Arc::new(Inner { store: store.clone(), worker, lease, tasks: tasks.clone(), shards }))
     }
 
-    /// What takes entries out of a shard's queue.
-    pub fn claimer(&self, shard: Shard) -> Claimer {
-        Claimer::new(&self.0.store, self.0.worker.clone(), shard, self.0.lease)
-    }
-
-    /// What renews the leases, over connections of its own: call it on the runtime that will run it.
+    /// What claims a shard's jobs.
     ///
     /// # Errors
-    /// If the address of Redis cannot be used.
-    pub fn leases(&self) -> Result<Leases, QueueError> {
-        Leases::new(&self.0.store, self.0.worker.clone(), self.0.lease)
+    /// For a shard beyond the last.
+    pub fn claimer(&self, shard: Shard) -> Result<Claimer, QueueError> {
+        let Inner { store, worker, lease, .. } = &*self.0;
+        let connection = self.shard(shard)?.connection.clone();
+        Ok(Claimer::new(store, connection, worker.clone(), shard, *lease))
     }
 
-    /// Makes this worker the holder of what it claimed, all of one shard. Entries of jobs that have ended, or that
-    /// another worker holds, are left out.
+    /// Reads the body of a job's request, where it is kept apart from its record; none where it is gone.
     ///
     /// # Errors
-    /// If Redis does not answer. What was started all the same is reclaimed after a lease.
-    pub async fn start(&self, entries: &[Entry]) -> Result<Vec<Started>, QueueError> {
-        let Some(first) = entries.first() else { return Ok(Vec::new()) };
-        self.of(first.id)?.start(entries).await
+    /// If Redis does not answer.
+    pub async fn body(&self, held: &Held) -> Result<Option<Vec<u8>>, QueueError> {
+        self.0.store.fetch_body(held.id, held.body_apart.unwrap_or_default()).await
     }
 
     /// Notes how far a job has come, for who may have to go on with it. False if it is another's by now.
@@ -79,7 +131,10 @@ impl WorkerQueue {
     /// # Errors
     /// If Redis does not answer.
     pub async fn note_progress(&self, held: &Held, progress: &str) -> Result<bool, QueueError> {
-        self.of(held.id)?.note_progress(held, progress).await
+        let shard = self.shard(held.id.shard())?;
+        let worker = self.0.worker.as_str();
+        let args = ProgressArgs { worker, id: held.id.to_string(), fence: held.fence, progress };
+        script::run(&shard.connection, &SCRIPTS.progress, &shard.queue, &args).await
     }
 
     /// Ends a job. Safe to repeat.
@@ -87,29 +142,67 @@ impl WorkerQueue {
     /// # Errors
     /// If Redis does not answer.
     pub async fn finish(&self, ended: Arc<Ended>) -> Result<Settled, QueueError> {
-        self.of(ended.held.id)?.finish(ended).await
+        let shard = self.shard(ended.held.id.shard())?;
+        let token = if ended.is_large() { Some(self.stage_outcome(&ended).await?) } else { None };
+        let settled = shard.finishes.ask((Arc::clone(&ended), token.flatten())).await?;
+        if settled == Settled::Expired {
+            return Err(QueueError::Unexpected("an outcome has expired before it was kept".to_owned()));
+        }
+        Ok(settled)
     }
 
-    /// Puts a job to sleep: after `sleep` it is queued again, and whoever starts it goes on from `progress`. False if
-    /// it is another's by now. Safe to repeat.
+    /// Writes a large outcome under a key of its own. The token in the key is the holder's, so all its tries write one key.
+    /// None where a full Redis lets only scripts write.
+    async fn stage_outcome(&self, ended: &Ended) -> Result<Option<String>, QueueError> {
+        let Inner { store, worker, .. } = &*self.0;
+        let held = &ended.held;
+        let unique = worker.as_str().rsplit('-').next().unwrap_or_default();
+        let token = format!("{}-{unique}", held.fence);
+        match store.stage(held.id.shard(), &keys::outcome(held.id, &token), &ended.outcome).await {
+            Ok(()) => Ok(Some(token)),
+            Err(QueueError::OutOfMemory) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a job back until a retry time: after `delay` it is queued again, and whoever starts it goes on from `progress`.
+    /// False if it is another's by now. Safe to repeat.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn park(&self, held: &Held, sleep: Duration, progress: &str) -> Result<bool, QueueError> {
-        self.of(held.id)?.park(held, sleep, progress).await
+    pub async fn delay(&self, held: &Held, delay: Duration, progress: &str) -> Result<bool, QueueError> {
+        let shard = self.shard(held.id.shard())?;
+        let args = DelayArgs {
+            worker: self.0.worker.as_str(),
+            id: held.id.to_string(),
+            entry: &held.entry,
+            fence: held.fence,
+            delay_ms: millis(delay),
+            progress,
+        };
+        script::run(&shard.connection, &SCRIPTS.delay, &shard.queue, &args).await
     }
 
-    /// Hands jobs back, to be run by another worker at once and without counting an attempt. Returns how
+    /// Gives jobs back, to be run by another worker at once and without counting an attempt. Returns how
     /// many were still this worker's.
     ///
     /// # Errors
-    /// If Redis does not answer; they are then reclaimed after a lease. Those of other shards are handed back all the same.
+    /// If Redis does not answer; they then run again after a lease. Those of other shards are released all the same.
     pub async fn release(&self, held: &[Held]) -> Result<usize, QueueError> {
-        let mut shards: BTreeMap<Shard, Vec<Held>> = BTreeMap::new();
+        let mut shards: BTreeMap<Shard, Vec<&Held>> = BTreeMap::new();
         for held in held {
-            shards.entry(held.id.shard()).or_default().push(held.clone());
+            shards.entry(held.id.shard()).or_default().push(held);
         }
-        let release = shards.into_iter().map(async |(shard, held)| self.shard(shard)?.release(&held).await);
+        let release = shards.into_iter().map(async |(shard, held)| {
+            let (shard, worker) = (self.shard(shard)?, self.0.worker.as_str());
+            let mut released = 0;
+            for jobs in held.chunks(HELD_PER_CALL) {
+                let args = ReleaseArgs { worker, jobs: jobs.iter().map(|held| HeldArgs::of(held)).collect() };
+                released +=
+                    script::run::<usize>(&shard.connection, &SCRIPTS.release, &shard.queue, &args).await?;
+            }
+            Ok(released)
+        });
         join_all(release).await.into_iter().sum()
     }
 
@@ -118,18 +211,23 @@ impl WorkerQueue {
     /// # Errors
     /// If Redis does not answer; a later check removes the name.
     pub async fn leave(&self, shards: impl Iterator<Item = Shard>) -> Result<(), QueueError> {
-        let leave = shards.map(async |shard| self.shard(shard)?.leave().await);
+        let leave = shards.map(async |shard| {
+            let shard = self.shard(shard)?;
+            let args = LeaveArgs { worker: self.0.worker.as_str() };
+            let _left: bool = script::run(&shard.connection, &SCRIPTS.leave, &shard.queue, &args).await?;
+            Ok(())
+        });
         join_all(leave).await.into_iter().collect()
     }
 
-    fn of(&self, id: JobId) -> Result<&ShardQueue, QueueError> {
-        self.shard(id.shard())
-    }
-
     fn shard(&self, shard: Shard) -> Result<&ShardQueue, QueueError> {
-        let Inner { worker, store, lease, tasks, shards } = &*self.0;
+        let Inner { worker, store, tasks, shards, .. } = &*self.0;
         let place = shards.get(usize::from(shard.number()));
         let place = place.ok_or_else(|| QueueError::Unexpected("a shard beyond the last".to_owned()))?;
-        Ok(place.get_or_init(|| Box::new(ShardQueue::spawn(store, shard, worker, *lease, tasks))))
+        Ok(place.get_or_init(|| {
+            let (queue, connection) = (keys::queue(shard), store.connection(shard));
+            let finishes = Finishes::new(connection.clone(), queue.clone(), worker.clone());
+            ShardQueue { finishes: Batcher::spawn(finishes, tasks), connection, queue }
+        }))
     }
 }

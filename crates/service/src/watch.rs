@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use hermod_queue::{Fitness, Store, Tolerance, Unfit};
+use hermod_queue::{ServerCheck, Store, Tolerance, Unsuitable};
 
 use crate::Shutdown;
 
@@ -14,16 +14,16 @@ const INTERVAL: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Why Redis must not be used.
-pub async fn watch_redis(store: Store, tolerance: Tolerance, shutdown: Shutdown) -> Result<(), Unfit> {
+pub async fn watch_redis(store: Store, tolerance: Tolerance, shutdown: Shutdown) -> Result<(), Unsuitable> {
     let mut judged = false;
     loop {
         // What is wrong is in the store's health, where a change is logged.
-        judged &= store.ping().await.is_ok();
-        if !judged && let Ok(servers) = Fitness::of(&store).await {
-            if let Err(unfit) = servers.iter().try_for_each(|fitness| fitness.judge(tolerance)) {
-                tracing::error!(%unfit, "stopping");
+        judged &= store.ping_unless_heard(INTERVAL + INTERVAL / 2).await.is_ok();
+        if !judged && let Ok(servers) = ServerCheck::of(&store).await {
+            if let Err(unsuitable) = servers.iter().try_for_each(|server| server.judge(tolerance)) {
+                tracing::error!(%unsuitable, "stopping");
                 shutdown.drain.cancel();
-                return Err(unfit);
+                return Err(unsuitable);
             }
             judged = true;
         }

@@ -68,6 +68,14 @@ impl JobId {
         Self(Uuid::now_v7()).in_shard(shard)
     }
 
+    /// A fresh id in `shard`, stamped with a time in milliseconds since the epoch.
+    pub fn at(millis: u64, shard: Shard) -> Self {
+        let random = (u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..));
+        let mut bytes = [0; 10];
+        bytes.copy_from_slice(&random.to_be_bytes()[..10]);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()).in_shard(shard)
+    }
+
     /// The same id in another shard.
     #[must_use]
     pub fn in_shard(self, shard: Shard) -> Self {

@@ -1,11 +1,12 @@
 use hermod_providers::{Answered, CallError, Providers, Verdict};
-use hermod_queue::{Held, NewJob, WorkerQueue};
+use hermod_queue::{Held, JobRequest, WorkerQueue};
 use hermod_types::config::{Models, VirtualKey};
 use hermod_types::{ErrorBody, ErrorCode, Target};
 use tokio::time::{Instant, sleep};
 
 use crate::cooldown::Cooldowns;
 use crate::counters::Counters;
+use crate::memory::JobMemory;
 use crate::progress::Progress;
 use crate::target::{Tried, Turn};
 
@@ -16,7 +17,10 @@ pub(crate) struct Chain<'a> {
     pub(crate) counters: &'a Counters,
     /// The virtual keys, one of which the job may have been submitted with.
     pub(crate) virtual_keys: &'a [VirtualKey],
-    pub(crate) job: &'a NewJob,
+    pub(crate) request: &'a JobRequest,
+    /// What the provider gets, less the model.
+    pub(crate) body: &'a str,
+    pub(crate) memory: &'a JobMemory,
     /// Where progress is noted, and what shows that the job is ours.
     pub(crate) queue: &'a WorkerQueue,
     pub(crate) held: &'a Held,
@@ -30,8 +34,8 @@ pub(crate) struct Chain<'a> {
 pub(crate) enum ChainEnd {
     /// With the job's result, or its error.
     Ended(Result<String, Box<ErrorBody>>),
-    /// It sleeps until a retry time, and is nobody's meanwhile.
-    Asleep,
+    /// It waits for a retry time, without an owner.
+    Delayed,
     /// The job is another's by now.
     Lost,
 }
@@ -41,10 +45,10 @@ impl Chain<'_> {
     /// are passed over, and tried at the end.
     pub(crate) async fn run(&self, mut progress: Progress) -> ChainEnd {
         while let Some((index, target)) = self.next(&progress) {
-            let is_last_resort = progress.next >= self.job.targets.len();
+            let is_last_resort = progress.next >= self.request.targets.len();
             // A hung target leaves time for those behind it.
             let targets_left =
-                self.job.targets.len().saturating_sub(progress.next) + progress.passed_over.len();
+                self.request.targets.len().saturating_sub(progress.next) + progress.passed_over.len();
             let share = self.deadline.saturating_duration_since(Instant::now())
                 / u32::try_from(targets_left.max(1)).unwrap_or(u32::MAX);
             let turn = Turn {
@@ -60,24 +64,24 @@ impl Chain<'_> {
             match turn.run().await {
                 Tried::Answered(result) => return ChainEnd::Ended(Ok(result)),
                 Tried::CoolsDown => progress.passed_over.push(index),
-                Tried::Sleep(wait) => {
+                Tried::Delay(wait) => {
                     let spent = progress.spent() + self.begun.elapsed() + wait;
                     let noted = Progress {
                         spent_ms: u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
                         ..progress.clone()
                     };
-                    match self.queue.park(self.held, wait, &noted.to_json()).await {
-                        Ok(true) => return ChainEnd::Asleep,
+                    match self.queue.delay(self.held, wait, &noted.to_json()).await {
+                        Ok(true) => return ChainEnd::Delayed,
                         Ok(false) => return ChainEnd::Lost,
                         Err(error) => {
-                            tracing::debug!(job = %self.job.id, %error, "not put to sleep; it waits here");
+                            tracing::debug!(job = %self.held.id, %error, "not delayed; it waits here");
                             sleep(wait).await;
                         }
                     }
                     continue;
                 }
                 Tried::Failed(error) => {
-                    tracing::debug!(job = %self.job.id, %target, status = error.status, %error, "target failed");
+                    tracing::debug!(job = %self.held.id, %target, status = error.status, %error, "target failed");
                     // The client asked for the primary, so it is told what that one said.
                     if index == 0 || progress.primary_error.is_none() {
                         progress.primary_error = Some(error.to_body(target));
@@ -90,7 +94,7 @@ impl Chain<'_> {
                     }
                 }
             }
-            progress.next = (progress.next + 1).min(self.job.targets.len());
+            progress.next = (progress.next + 1).min(self.request.targets.len());
             progress.retries = 0;
             if self.next(&progress).is_some() && !self.note(&progress).await {
                 return ChainEnd::Lost;
@@ -104,12 +108,12 @@ impl Chain<'_> {
 
     /// The target to try next, and its place.
     fn next(&self, progress: &Progress) -> Option<(usize, &Target)> {
-        let index = if progress.next < self.job.targets.len() {
+        let index = if progress.next < self.request.targets.len() {
             progress.next
         } else {
             *progress.passed_over.first()?
         };
-        self.job.targets.get(index).map(|target| (index, target))
+        self.request.targets.get(index).map(|target| (index, target))
     }
 
     /// Notes how far the job has come. False if it is another's by now.
@@ -118,7 +122,7 @@ impl Chain<'_> {
             Ok(ours) => ours,
             // It only saves a repetition: the chain goes on.
             Err(error) => {
-                tracing::debug!(job = %self.job.id, %error, "progress not noted");
+                tracing::debug!(job = %self.held.id, %error, "progress not noted");
                 true
             }
         }
@@ -126,7 +130,7 @@ impl Chain<'_> {
 
     /// The provider's keys that the job's owner may use: all where it has none.
     pub(crate) fn allowed_keys(&self, target: &Target) -> Result<&Models, CallError> {
-        let Some(owner) = &self.job.owner else { return Ok(&Models::All) };
+        let Some(owner) = &self.request.owner else { return Ok(&Models::All) };
         let key = self.virtual_keys.iter().find(|key| key.id == *owner && key.active);
         let grant = key.filter(|key| key.allows(target)).and_then(|key| key.grant(target.provider()));
         grant.map(|grant| &grant.key_ids).ok_or_else(|| CallError::not_allowed(target))

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hermod_providers::{CallError, Key, Verdict};
-use hermod_queue::{CooldownBoard, QueueError, Store};
+use hermod_queue::{QueueError, SharedCooldowns, Store};
 use hermod_types::Target;
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ const MOST_NAMES: usize = 1000;
 
 /// The cooldowns of (provider, model, key).
 pub(crate) struct Cooldowns {
-    board: tokio::sync::Mutex<CooldownBoard>,
+    board: SharedCooldowns,
     local: Mutex<Local>,
 }
 
@@ -55,12 +55,12 @@ pub(crate) enum Gate {
 
 impl Cooldowns {
     pub(crate) fn new(store: &Store) -> Self {
-        Self { board: tokio::sync::Mutex::new(CooldownBoard::new(store)), local: Mutex::default() }
+        Self { board: SharedCooldowns::new(store), local: Mutex::default() }
     }
 
     /// Learns what all workers know.
     pub(crate) async fn refresh(&self) -> Result<(), QueueError> {
-        let all = self.board.lock().await.all().await?;
+        let all = self.board.all().await?;
         let now = Instant::now();
         let mut local = self.lock();
         let mut known = HashMap::with_capacity(all.len());
@@ -83,7 +83,7 @@ impl Cooldowns {
             gate @ (Gate::Open | Gate::Closed) => gate,
             Gate::Due => {
                 // Without Redis nobody can share anything.
-                let won = self.board.lock().await.probe(&name, TURN).await.unwrap_or(true);
+                let won = self.board.probe(&name, TURN).await.unwrap_or(true);
                 if !won && let Some(known) = self.lock().known.get_mut(&name) {
                     known.next_probe = Instant::now() + PROBE_INTERVAL;
                 }
@@ -116,7 +116,7 @@ impl Cooldowns {
         };
         if was_cooling {
             tracing::info!(target = name, "answers again; its cooldown is lifted");
-            if let Err(error) = self.board.lock().await.lift(&name).await {
+            if let Err(error) = self.board.lift(&name).await {
                 tracing::debug!(%error, "cooldown not lifted for the other workers");
             }
         }
@@ -135,7 +135,7 @@ impl Cooldowns {
         let Some(length) = self.note_failure(&name, wish) else { return };
         tracing::warn!(target = name, seconds = length.as_secs(), %error, "cools down");
         metrics::counter!("hermod_cooldowns_total", "provider" => target.provider().to_owned()).increment(1);
-        if let Err(error) = self.board.lock().await.cool(&name, length).await {
+        if let Err(error) = self.board.cool(&name, length).await {
             tracing::debug!(%error, "cooldown not shared with the other workers");
         }
     }

@@ -30,9 +30,9 @@ impl Counters {
         }
     }
 
-    /// Counts a job that has ended.
-    pub(crate) fn ended(&self, status: JobStatus) {
-        let counter = if status == JobStatus::Completed { &self.completed } else { &self.failed };
+    /// Counts a job that has ended with this HTTP status.
+    pub(crate) fn ended(&self, code: u16) {
+        let counter = if code == 200 { &self.completed } else { &self.failed };
         counter.increment(1);
     }
 

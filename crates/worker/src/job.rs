@@ -1,118 +1,153 @@
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use hermod_queue::{Ended, NewJob, Started};
-use hermod_types::{ErrorBody, ErrorCode, JobStatus, Ttl};
-use tokio::time::Instant;
+use hermod_queue::{Backoff, Ended, JobRequest, Started};
+use hermod_types::{ErrorBody, ErrorCode, Ttl};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::{Chain, ChainEnd};
-use crate::lease::LeaseGuard;
+use crate::context::Context;
+use crate::held::HeldGuard;
+use crate::memory::JobMemory;
 use crate::progress::Progress;
-use crate::server::Bench;
 use crate::settle::settle;
 
-/// Runs one job from its start to its end. `hand_back` ends it early; it is then put on the pile of those that
-/// go back to the queue.
-pub(crate) async fn run(
-    bench: Arc<Bench>,
-    started: Started,
-    lease: LeaseGuard,
-    hand_back: CancellationToken,
-) {
+/// The wait after a failure to read a body, doubled up to the longest.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+
+/// Runs one job from its start to its end. `release` ends it early: it is then to be released.
+pub(crate) async fn run(context: Arc<Context>, started: Started, job: HeldGuard, release: CancellationToken) {
     let begun = Instant::now();
+    let memory = context.memory.of_job();
     let ended = tokio::select! {
+        // An outcome that is there counts, even if the job is lost or to be released in the same moment.
+        biased;
         // Made here and not before: what is moved keeps its old place in the task as well.
-        executed = AssertUnwindSafe(execute(&bench, &started, begun)).catch_unwind() => executed.unwrap_or_else(|_| Some(after_panic(&started))),
-        () = lease.lost() => None,
-        () = hand_back.cancelled() => {
-            bench.hand_back(lease.held().clone());
+        executed = AssertUnwindSafe(execute(&context, &started, &memory, begun)).catch_unwind() => executed.unwrap_or_else(|_| Some(after_panic(&started))),
+        () = job.lost() => None,
+        () = release.cancelled() => {
+            context.release(job.held().clone());
             None
         }
     };
     let Some(ended) = ended else { return };
-    let (status, code) = (ended.status, ended.code);
-    lease.settling();
-    settle(&bench, ended).await;
+    let code = ended.code;
+    job.settling();
+    settle(&context, ended).await;
     let elapsed = begun.elapsed();
-    tracing::debug!(job = %lease.held().id, status = status.as_str(), code, duration_ms = elapsed.as_millis(), "job ended");
-    bench.counters.seconds.record(elapsed);
+    tracing::debug!(job = %job.held().id, code, duration_ms = elapsed.as_millis(), "job ended");
+    context.counters.seconds.record(elapsed);
 }
 
 /// A fault of ours must not cost the same again and again: the job ends, and is kept for whoever mends it.
 fn after_panic(started: &Started) -> Ended {
     let error = ErrorBody::new(ErrorCode::Internal, "the worker failed while it ran the job");
-    let ttl = started.job.as_ref().map_or(Ttl::MAX, |job| job.ttl);
+    let ttl = started.request.as_ref().map_or(Ttl::MAX, |request| request.ttl);
     end(started, ttl, Err(Box::new(error)), Some(ErrorCode::Internal.as_str()))
 }
 
 /// A job's result, or its error.
 type Outcome = Result<String, Box<ErrorBody>>;
 
-/// Finds out how the job ends; none if it is not this worker's to end: it sleeps, or is another's by now.
-async fn execute(bench: &Bench, started: &Started, begun: Instant) -> Option<Ended> {
-    let Some(job) = &started.job else {
-        let error = ErrorBody::new(ErrorCode::Internal, "the job's record holds no readable request");
-        return Some(end(started, Ttl::MAX, Err(Box::new(error)), Some("unreadable")));
-    };
-    if let Some((error, reason)) = give_up(bench, started, job) {
-        return Some(end(started, job.ttl, Err(Box::new(error)), Some(reason)));
+/// Finds out how the job ends; none if it is not this worker's to end: it is delayed, or is another's by now.
+async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun: Instant) -> Option<Ended> {
+    let Some(request) = &started.request else { return Some(unreadable(started, Ttl::MAX)) };
+    if let Some((error, reason)) = give_up(context, started, request) {
+        return Some(end(started, request.ttl, Err(Box::new(error)), Some(reason)));
     }
     let progress = Progress::parse(&started.progress);
+    let deadline = begun + context.limits.run.saturating_sub(progress.spent());
+    let Some(body) = body(context, started, request).await else {
+        return Some(unreadable(started, request.ttl));
+    };
+    memory.add(body.len());
     let chain = Chain {
-        providers: &bench.work.providers,
-        cooldowns: &bench.cooldowns,
-        counters: &bench.counters,
-        virtual_keys: &bench.work.virtual_keys,
-        job,
-        queue: &bench.queue,
+        providers: &context.providers,
+        cooldowns: &context.cooldowns,
+        counters: &context.counters,
+        virtual_keys: &context.virtual_keys,
+        request,
+        body: &body,
+        memory,
+        queue: &context.queue,
         held: &started.held,
         begun,
-        deadline: begun + bench.work.max_run.saturating_sub(progress.spent()),
+        deadline,
     };
-    let deadline = chain.deadline;
     let outcome = match chain.run(progress).await {
         ChainEnd::Ended(outcome) => outcome,
-        ChainEnd::Asleep => {
-            metrics::counter!("hermod_jobs_slept_total").increment(1);
+        ChainEnd::Delayed => {
+            metrics::counter!("hermod_jobs_delayed_total").increment(1);
             return None;
         }
         ChainEnd::Lost => return None,
     };
     match outcome {
         Err(error) if Instant::now() >= deadline => {
-            let limit = bench.work.max_run.as_secs();
+            let limit = context.limits.run.as_secs();
             let message =
                 format!("the job ran longer than {limit} s; its model said: {}", error.error.message);
             let mut late = ErrorBody::new(ErrorCode::JobDeadlineExceeded, message);
             late.extra_fields = error.extra_fields;
-            Some(end(started, job.ttl, Err(Box::new(late)), Some(ErrorCode::JobDeadlineExceeded.as_str())))
+            Some(end(
+                started,
+                request.ttl,
+                Err(Box::new(late)),
+                Some(ErrorCode::JobDeadlineExceeded.as_str()),
+            ))
         }
-        outcome => Some(end(started, job.ttl, outcome, None)),
+        outcome => Some(end(started, request.ttl, outcome, None)),
+    }
+}
+
+fn unreadable(started: &Started, ttl: Ttl) -> Ended {
+    let error = ErrorBody::new(ErrorCode::Internal, "the job's record holds no readable request");
+    end(started, ttl, Err(Box::new(error)), Some("unreadable"))
+}
+
+/// The body of the request, read from Redis where it is kept apart: for as long as that takes, as the job is held meanwhile.
+/// None where it is gone, or is no text.
+async fn body<'a>(context: &Context, started: &Started, request: &'a JobRequest) -> Option<Cow<'a, str>> {
+    if !started.held.has_body_apart() {
+        return Some(Cow::Borrowed(&request.body));
+    }
+    let mut failures = 0;
+    loop {
+        match context.queue.body(&started.held).await {
+            Ok(body) => return body.and_then(|body| String::from_utf8(body).ok()).map(Cow::Owned),
+            Err(error) => {
+                tracing::debug!(job = %started.held.id, %error, "the request's body is not read yet");
+                sleep(BACKOFF.wait(failures)).await;
+                failures = failures.saturating_add(1);
+            }
+        }
     }
 }
 
 /// Why this job is not run once more, if it is not.
-fn give_up(bench: &Bench, started: &Started, job: &NewJob) -> Option<(ErrorBody, &'static str)> {
-    let primary = job.targets.first()?;
+fn give_up(context: &Context, started: &Started, request: &JobRequest) -> Option<(ErrorBody, &'static str)> {
+    let primary = request.targets.first()?;
     let refuse = |code: ErrorCode, message: String| {
         Some((ErrorBody::new(code, message).about(primary), code.as_str()))
     };
-    if started.attempt > bench.work.max_attempts {
+    if started.attempt > context.limits.attempts {
         let history: Vec<_> = started.history.lines().collect();
         let message = format!(
             "the job was started {} times and never ended; workers and times (ms): {}",
-            bench.work.max_attempts,
+            context.limits.attempts,
             history.join(", ")
         );
         return refuse(ErrorCode::JobAttemptsExhausted, message);
     }
-    if started.age > bench.work.max_wait {
+    if started.waited > context.limits.wait {
         let message = format!(
             "the job waited {} s, the limit is {} s",
-            started.age.as_secs(),
-            bench.work.max_wait.as_secs()
+            started.waited.as_secs(),
+            context.limits.wait.as_secs()
         );
         return refuse(ErrorCode::JobDeadlineExceeded, message);
     }
@@ -120,9 +155,9 @@ fn give_up(bench: &Bench, started: &Started, job: &NewJob) -> Option<(ErrorBody,
 }
 
 fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static str>) -> Ended {
-    let (status, code, outcome) = match outcome {
-        Ok(result) => (JobStatus::Completed, 200, result),
-        Err(error) => (JobStatus::Failed, error.status_code, error.to_json()),
+    let (code, outcome) = match outcome {
+        Ok(result) => (200, result),
+        Err(error) => (error.status_code, error.to_json()),
     };
-    Ended { held: started.held.clone(), status, code, outcome, ttl, given_up }
+    Ended { held: started.held.clone(), code, outcome, ttl, given_up }
 }

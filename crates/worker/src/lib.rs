@@ -2,30 +2,35 @@
 //!
 //! | module | |
 //! |---|---|
-//! | `orders` | what it is told while it runs: the pause, and how many shards there are |
-//! | `intakes`, `intake` | claims as many jobs of each shard as there are free slots, new ones and those of workers that are gone |
-//! | `lease` | renews what is held, on a thread of its own, and says what was lost |
+//! | `server` | puts the parts together; drains |
+//! | `context` | what every running job reaches |
+//! | `control` | what is asked each second: the pause, the number of shards, cooldowns; and the leader's work for all |
+//! | `fetch` | waits to be woken, and claims as many jobs of each shard as there are free slots |
+//! | `held`, `renewal` | what is held, and the thread that renews the leases |
 //! | `job` | one job from start to end |
-//! | `chain` | its targets in order; noting how far it has come, and sleeping |
-//! | `target` | one target's turn: keys, retries, the journal |
+//! | `chain` | its targets in order; noting how far it has come, and delaying |
+//! | `target` | one target: keys, retries, the journal |
 //! | `cooldown` | what is not worth trying for a while, shared with the other workers |
 //! | `settle` | writes the end, however long Redis is away |
-//! | `server` | puts these together; drains |
+//! | `memory` | how many bytes of requests and answers are in memory |
 
 mod chain;
+mod context;
+mod control;
 mod cooldown;
 mod counters;
-mod intake;
-mod intakes;
+mod fetch;
+mod held;
 mod job;
-mod lease;
-mod orders;
+mod memory;
 mod probe;
 mod progress;
+mod renewal;
 mod server;
 mod settings;
 mod settle;
 mod target;
 
-pub use server::{Drained, Work, run};
-pub use settings::Settings;
+pub use context::JobLimits;
+pub use server::{Drained, Worker, run};
+pub use settings::WorkerSettings;

@@ -6,17 +6,14 @@ use hermod_service::{Metrics, describe, probes, read_only};
 
 pub(crate) fn describe_metrics() {
     describe("hermod_jobs_started_total", "Jobs started, repeated starts included.");
-    describe("hermod_leases_lost_total", "Jobs lost while they ran: not renewed in time, or taken over.");
+    describe("hermod_leases_lost_total", "Jobs lost to another worker while they ran.");
     describe("hermod_stale_results_total", "Results refused by the fence.");
     metrics::describe_counter!("hermod_jobs_ended_total", "Jobs ended by this worker, by status.");
     metrics::describe_counter!("hermod_provider_calls_total", "Calls to providers, by provider and outcome.");
     metrics::describe_gauge!("hermod_jobs_running", "Jobs that run now.");
-    describe("hermod_jobs_slept_total", "Jobs put to sleep until a retry time.");
-    metrics::describe_gauge!("hermod_cooldowns", "Targets and keys that rest, as all workers know it.");
-    metrics::describe_counter!(
-        "hermod_cooldowns_total",
-        "Times that this worker made one rest, by provider."
-    );
+    describe("hermod_jobs_delayed_total", "Jobs delayed until a retry time.");
+    metrics::describe_gauge!("hermod_cooldowns", "Targets and keys that cool down, as all workers know it.");
+    metrics::describe_counter!("hermod_cooldowns_total", "Cooldowns that this worker has set, by provider.");
     metrics::describe_histogram!(
         "hermod_job_duration_seconds",
         "From a job's start by this worker to its end."

@@ -1,60 +1,50 @@
 use std::net::TcpListener;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_providers::Providers;
-use hermod_queue::{Admin, Held, Store, Tolerance, WorkerName, WorkerQueue};
+use hermod_queue::{Held, Store, Tolerance, WorkerName, WorkerQueue};
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::ShardCount;
 use hermod_types::config::VirtualKey;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::context::{Context, JobLimits};
+use crate::control::{self, Signals};
 use crate::cooldown::Cooldowns;
-use crate::counters::Counters;
-use crate::intakes::Intakes;
-use crate::lease::{Keeper, LeaseBook};
-use crate::orders::{self, Orders, TICK, Unblocks};
+use crate::fetch::Fetcher;
+use crate::held::HeldJobs;
+use crate::memory::Memory;
 use crate::probe;
+use crate::renewal::Renewal;
 
-/// The longest that handing back, and writing the last ends, may take.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// The longest that each of the last steps may take: writing the last outcomes, releasing jobs, ending tasks.
+const LAST_STEP: Duration = Duration::from_secs(5);
 
-/// How often a claim that waits is told to end, while the worker drains.
-const UNBLOCK_INTERVAL: Duration = Duration::from_millis(200);
-/// How long that may take.
-const UNBLOCK_PATIENCE: Duration = Duration::from_secs(1);
-
-/// What a worker works with.
-pub struct Work {
-    /// Its name, unique to this start of it.
+/// What a worker is made of.
+pub struct Worker {
+    /// Unique to this start of it.
     pub name: WorkerName,
-    /// The providers to call.
     pub providers: Providers,
     /// The virtual keys that jobs may have been submitted with.
     pub virtual_keys: Vec<VirtualKey>,
-    /// Its connections to Redis.
     pub store: Store,
     /// What is accepted of that Redis.
     pub tolerance: Tolerance,
-    /// Its metrics.
     pub metrics: Metrics,
     /// Jobs that it runs at once, of all shards together.
     pub concurrency: usize,
-    /// Shards that it serves at least; more as soon as Redis says that there are.
+    /// Bytes of bodies and answers in memory beyond which it claims no more jobs.
+    pub memory: usize,
+    /// Shards that it serves until Redis has said how many there are.
     pub shards: ShardCount,
     /// Time without renewal after which a job is another worker's.
     pub lease: Duration,
-    /// Starts of one job before it is given up.
-    pub max_attempts: u64,
-    /// The longest that a job may have waited.
-    pub max_wait: Duration,
-    /// The longest that one start of a job may run.
-    pub max_run: Duration,
+    pub limits: JobLimits,
     /// Time that running jobs have once it is told to drain.
     pub grace: Duration,
 }
@@ -64,9 +54,9 @@ pub struct Work {
 pub enum Drained {
     /// All that ran has ended.
     Ended,
-    /// The grace time ran out; what still ran was handed back.
+    /// The grace time ran out; what still ran was released.
     GraceOver,
-    /// It was told to stop at once; what still ran was handed back.
+    /// It was told to stop at once; what still ran was released.
     AtOnce,
 }
 
@@ -81,95 +71,85 @@ impl Drained {
     }
 }
 
-/// What every running job reaches.
-pub(crate) struct Bench {
-    pub(crate) work: Work,
-    pub(crate) queue: WorkerQueue,
-    pub(crate) cooldowns: Cooldowns,
-    pub(crate) counters: Counters,
-    handed_back: Mutex<Vec<Held>>,
-}
-
-impl Bench {
-    /// Puts a job on the pile of those that go back to the queue.
-    pub(crate) fn hand_back(&self, held: Held) {
-        self.handed_back.lock().unwrap_or_else(PoisonError::into_inner).push(held);
-    }
-}
-
 /// Works until `shutdown`, with health and metrics on `listener`.
 ///
 /// # Errors
 /// If it cannot run at all, or Redis must not be used. Redis being away is not such a reason: it is waited for.
-pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<Drained> {
+pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<Drained> {
+    let Worker { name, providers, virtual_keys, store, tolerance, metrics, concurrency, .. } = worker;
+    let Worker { memory, shards, lease, limits, grace, .. } = worker;
     probe::describe_metrics();
     let (tasks, jobs) = (TaskTracker::new(), TaskTracker::new());
     let address = listener.local_addr()?;
-    let probes = probe::server(listener, &work.store, work.metrics.clone())?;
+    let probes = probe::server(listener, &store, metrics.clone())?;
     let probes_handle = probes.handle();
     tasks.spawn(probes);
     let stop = CancellationToken::new();
     let watched = Shutdown { drain: shutdown.drain.clone(), now: stop.clone() };
-    let watch = tasks.spawn(watch_redis(work.store.clone(), work.tolerance, watched));
-    tasks.spawn(work.metrics.clone().keep_small(stop.clone()));
-    tasks.spawn(repair_at_start(work.store.clone(), stop.clone()));
+    let watch = tasks.spawn(watch_redis(store.clone(), tolerance, watched));
+    tasks.spawn(metrics.keep_small(stop.clone()));
 
-    let queue = WorkerQueue::new(&work.store, work.name.clone(), work.lease, &tasks);
-    let book = LeaseBook::default();
-    let renewals = queue.clone();
-    let (orders, told) = watch::channel(Orders { paused: true, shards: work.shards });
-    // A worker whose leases or whose intake have ended, for whatever reason, is none: it drains.
-    let alarm = shutdown.drain.clone().drop_guard();
-    let keeper = Keeper { book: book.clone(), lease: work.lease, orders: told.clone() };
-    let leases = keeper.spawn(stop.clone(), alarm, move || renewals.leases())?;
+    let queue = WorkerQueue::new(&store, name.clone(), lease, &tasks);
+    let (held, signals) = (HeldJobs::default(), Arc::new(Signals::new(shards)));
+    let renewal = Renewal {
+        store: store.clone(),
+        worker: name.clone(),
+        jobs: held.clone(),
+        lease,
+        shards: signals.shards.subscribe(),
+    };
+    // A worker that renews no leases, or claims no jobs, for whatever reason, is none: it drains.
+    let leases = renewal.spawn(stop.clone(), shutdown.drain.clone().drop_guard())?;
 
-    let (grace, concurrency, queue_store) = (work.grace, work.concurrency, work.store.clone());
-    let cooldowns = Cooldowns::new(&queue_store);
-    let counters = Counters::new(work.providers.names());
-    let bench =
-        Arc::new(Bench { work, queue: queue.clone(), cooldowns, counters, handed_back: Mutex::default() });
-    let unblocks = Unblocks::default();
-    tasks.spawn(orders::follow(queue_store.clone(), orders, unblocks.clone(), stop.clone()));
-    tasks.spawn(orders::wake_sleepers(queue_store, told.clone(), stop.clone()));
-    tasks.spawn(learn_cooldowns(Arc::clone(&bench), stop.clone()));
-    let hand_back = CancellationToken::new();
-    let intakes = Intakes {
-        bench: Arc::clone(&bench),
-        orders: told.clone(),
-        book,
+    let context = Arc::new(Context::new(
+        (providers, virtual_keys),
+        limits,
+        queue.clone(),
+        Cooldowns::new(&store),
+        Memory::new(memory),
+    ));
+    let control =
+        control::follow(store.clone(), name, Arc::clone(&context), Arc::clone(&signals), stop.clone());
+    tasks.spawn(control);
+    tasks.spawn(control::maintain(store, lease, Arc::clone(&signals), stop.clone()));
+    let release = CancellationToken::new();
+    let fetcher = Fetcher {
+        context: Arc::clone(&context),
+        held,
         slots: Arc::new(Semaphore::new(concurrency)),
         jobs: jobs.clone(),
-        hand_back: hand_back.clone(),
-        unblocks: unblocks.clone(),
+        release: release.clone(),
+        paused: signals.paused.subscribe(),
     };
-    let intakes = tasks.spawn(intakes.run(shutdown.drain.clone()));
+    let fetchers = tasks.spawn(fetch(fetcher, signals.shards.subscribe(), shutdown.drain.clone()));
     tracing::info!(%address, concurrency, "working");
 
     shutdown.drain.cancelled().await;
     tracing::info!(running = jobs.len(), grace_seconds = grace.as_secs(), "draining");
-    end_intakes(intakes, &unblocks).await;
+    fetchers.await?;
     jobs.close();
     let mut drained = tokio::select! {
         () = jobs.wait() => Drained::Ended,
         () = shutdown.now.cancelled() => Drained::AtOnce,
         () = tokio::time::sleep(grace) => Drained::GraceOver,
     };
-    hand_back.cancel();
-    if timeout(LAST_WORDS, jobs.wait()).await.is_err() {
-        tracing::error!(jobs = jobs.len(), "ends could not be written; these jobs will run again");
+    release.cancel();
+    if timeout(LAST_STEP, jobs.wait()).await.is_err() {
+        tracing::error!(jobs = jobs.len(), "outcomes could not be written; these jobs will run again");
     }
-    let handed_back = std::mem::take(&mut *bench.handed_back.lock().unwrap_or_else(PoisonError::into_inner));
-    if handed_back.is_empty() && jobs.is_empty() {
+    let released = context.take_released();
+    if released.is_empty() && jobs.is_empty() {
         drained = Drained::Ended;
     }
-    if timeout(LAST_WORDS, leave(&queue, &handed_back, told.borrow().shards)).await.is_err() {
-        tracing::warn!("not handed back in time; others will reclaim them after the lease");
+    let served = *signals.shards.borrow();
+    if timeout(LAST_STEP, leave(&queue, &released, served)).await.is_err() {
+        tracing::warn!("not released in time; others will claim them after the lease");
     }
     stop.cancel();
     probes_handle.stop(true).await;
-    drop((bench, queue));
+    drop((context, queue));
     tasks.close();
-    if timeout(LAST_WORDS, tasks.wait()).await.is_err() || leases.join().is_err() {
+    if timeout(LAST_STEP, tasks.wait()).await.is_err() || leases.join().is_err() {
         tracing::warn!("some tasks did not end");
     }
     tracing::info!(?drained, "stopped");
@@ -177,61 +157,40 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
     Ok(drained)
 }
 
-/// Waits until nothing more is claimed. The claims that wait are told to end again and again, as one may be on its way
-/// to Redis only now.
-async fn end_intakes(mut intakes: JoinHandle<()>, unblocks: &Unblocks) {
+/// Claims jobs of each shard until `drain`. One shard whose task ends, for whatever reason, drains the worker: it would serve
+/// all but that one.
+async fn fetch(fetcher: Fetcher, mut shards: watch::Receiver<ShardCount>, drain: CancellationToken) {
+    let tasks = TaskTracker::new();
+    let mut started = 0;
     loop {
-        // One whose server hangs must not keep the others.
-        let unblocked = timeout(UNBLOCK_PATIENCE, unblocks.run());
-        let (_, ended) = tokio::join!(unblocked, timeout(UNBLOCK_INTERVAL, &mut intakes));
-        if ended.is_ok() {
-            return;
+        let wanted = *shards.borrow_and_update();
+        for shard in wanted.shards().skip(started) {
+            started += 1;
+            let Ok(claimer) = fetcher.context.queue.claimer(shard) else { continue };
+            let (fetcher, drain) = (fetcher.clone(), drain.clone());
+            tasks.spawn(async move {
+                let _alarm = drain.clone().drop_guard();
+                fetcher.run(claimer, drain).await;
+            });
+        }
+        if !matches!(drain.run_until_cancelled(shards.changed()).await, Some(Ok(()))) {
+            break;
         }
     }
+    drain.cancel();
+    tasks.close();
+    tasks.wait().await;
 }
 
-/// Hands back what still runs, and leaves the groups unless others have yet to reclaim something.
+/// Releases what still runs, and leaves the groups unless others have yet to claim something.
 async fn leave(queue: &WorkerQueue, held: &[Held], shards: ShardCount) {
     if !held.is_empty() {
         match queue.release(held).await {
-            Ok(jobs) => tracing::info!(jobs, "handed back"),
-            Err(error) => tracing::warn!(%error, "not handed back; others will reclaim them after the lease"),
+            Ok(jobs) => tracing::info!(jobs, "released"),
+            Err(error) => tracing::warn!(%error, "not released; others will claim them after the lease"),
         }
     }
     if let Err(error) = queue.leave(shards.shards()).await {
         tracing::debug!(%error, "still a consumer of the group; a later check removes it");
-    }
-}
-
-/// Mends what disagrees between records and entries, once Redis is there. It finds something only where
-/// something else than Hermod wrote, or Redis lost data.
-async fn repair_at_start(store: Store, stop: CancellationToken) {
-    loop {
-        let mut admin = Admin::new(&store);
-        // With many jobs it takes minutes.
-        let Some(checked) = stop.run_until_cancelled(admin.check_at_start()).await else { return };
-        match checked {
-            Ok(Some(findings)) if !findings.agree() => {
-                tracing::warn!(?findings, "records and entries disagreed; mended");
-                return;
-            }
-            Ok(findings) => {
-                tracing::debug!(?findings, "records and entries agree");
-                return;
-            }
-            Err(error) => tracing::debug!(%error, "records and entries not compared yet"),
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_none() {
-            return;
-        }
-    }
-}
-
-/// Learns what other workers have found not worth trying.
-async fn learn_cooldowns(bench: Arc<Bench>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
-        if let Err(error) = bench.cooldowns.refresh().await {
-            tracing::debug!(%error, "cooldowns not read");
-        }
     }
 }

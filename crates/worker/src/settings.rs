@@ -8,14 +8,15 @@ use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdo
 use hermod_types::{Shard, ShardCount};
 use tokio_util::task::TaskTracker;
 
-use crate::server::{Drained, Work, run};
+use crate::context::JobLimits;
+use crate::server::{Drained, Worker, run};
 
 /// The longest time that can be set, in seconds: 30 days.
 const LONGEST: u64 = 30 * 24 * 3600;
 
 /// How a worker process is set up: flags, each with an environment variable.
 #[derive(Args, Clone, Debug)]
-pub struct Settings {
+pub struct WorkerSettings {
     #[command(flatten)]
     redis: RedisSettings,
     #[command(flatten)]
@@ -23,22 +24,25 @@ pub struct Settings {
     /// Jobs that it runs at once.
     #[arg(long, env = "HERMOD_CONCURRENCY", default_value_t = 256, value_name = "JOBS")]
     concurrency: usize,
-    /// Shards that it serves at least; it serves more as soon as an API process uses more.
+    /// Shards that it serves until Redis has said how many there are; more than one only in a Cluster.
     #[arg(long, env = "HERMOD_SHARDS", default_value_t = 1, value_parser = value_parser!(u16).range(1..=i64::from(Shard::LIMIT)), value_name = "SHARDS")]
     shards: u16,
+    /// Bytes of requests and answers in memory beyond which it claims no more jobs.
+    #[arg(long, env = "HERMOD_MAX_MEMORY_BYTES", default_value_t = 1 << 30, value_name = "BYTES")]
+    max_memory_bytes: usize,
     /// Time without renewal after which a job is another worker's.
-    #[arg(long, env = "HERMOD_LEASE_SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
+    #[arg(long, env = "HERMOD_LEASE_SECONDS", default_value_t = 10, value_parser = value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     lease_seconds: u64,
     /// Starts of one job before it is given up.
     #[arg(long, env = "HERMOD_MAX_ATTEMPTS", default_value_t = 5, value_name = "STARTS")]
     max_attempts: u64,
-    /// The longest that a job may have waited; an older one fails.
+    /// The longest that a job may wait in one go; one that waited longer fails.
     #[arg(long, env = "HERMOD_MAX_WAIT_SECONDS", default_value_t = 24 * 3600, value_parser = value_parser!(u64).range(1..=LONGEST), value_name = "SECONDS")]
     max_wait_seconds: u64,
     /// The longest that one start of a job may run, with all its retries and fallbacks.
     #[arg(long, env = "HERMOD_MAX_RUN_SECONDS", default_value_t = 3600, value_parser = value_parser!(u64).range(1..=LONGEST), value_name = "SECONDS")]
     max_run_seconds: u64,
-    /// Time that running jobs have after SIGTERM; then they are handed back.
+    /// Time that running jobs have after SIGTERM; then they are released.
     #[arg(long, env = "HERMOD_GRACE_SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(..=LONGEST), value_name = "SECONDS")]
     grace_seconds: u64,
     /// Where its health and metrics are.
@@ -48,7 +52,7 @@ pub struct Settings {
     log: LogSettings,
 }
 
-impl Settings {
+impl WorkerSettings {
     /// Runs a worker process until it is told to stop.
     ///
     /// # Errors
@@ -56,32 +60,39 @@ impl Settings {
     pub fn run(self) -> anyhow::Result<Drained> {
         self.log.init()?;
         ensure!(self.concurrency > 0, "HERMOD_CONCURRENCY: expected at least 1");
+        ensure!(self.max_memory_bytes > 0, "HERMOD_MAX_MEMORY_BYTES: expected at least 1");
         ensure!(self.max_attempts > 0, "HERMOD_MAX_ATTEMPTS: expected at least 1");
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let redis = self.redis.url()?;
         let config = self.config.load()?;
-        let work = Work {
+        let store = Store::new(&redis)?;
+        let shards = ShardCount::new(self.shards).unwrap_or(ShardCount::ONE);
+        store.allow(shards)?;
+        let worker = Worker {
             name: WorkerName::new(host.trim(), std::process::id()),
             providers: Providers::new(&config)?,
             virtual_keys: config.virtual_keys,
-            store: Store::new(&redis)?,
+            store,
             tolerance: self.redis.tolerance(),
             metrics: Metrics::install()?,
             concurrency: self.concurrency,
-            shards: ShardCount::new(self.shards).unwrap_or(ShardCount::ONE),
+            memory: self.max_memory_bytes,
+            shards,
             lease: Duration::from_secs(self.lease_seconds),
-            max_attempts: self.max_attempts,
-            max_wait: Duration::from_secs(self.max_wait_seconds),
-            max_run: Duration::from_secs(self.max_run_seconds),
+            limits: JobLimits {
+                attempts: self.max_attempts,
+                wait: Duration::from_secs(self.max_wait_seconds),
+                run: Duration::from_secs(self.max_run_seconds),
+            },
             grace: Duration::from_secs(self.grace_seconds),
         };
         let listener = hermod_service::bind(&self.metrics_listen, "HERMOD_METRICS_LISTEN")?;
-        tracing::info!(%redis, worker = work.name.as_str(), "hermod-worker starts");
+        tracing::info!(%redis, worker = worker.name.as_str(), "hermod-worker starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async move {
             let tasks = TaskTracker::new();
             let shutdown = Shutdown::on_signals(&tasks)?;
-            let drained = run(work, listener, shutdown.clone()).await?;
+            let drained = run(worker, listener, shutdown.clone()).await?;
             shutdown.stop();
             Ok(drained)
         })

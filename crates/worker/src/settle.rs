@@ -1,40 +1,60 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_queue::{Ended, Settled};
+use hermod_queue::{Backoff, Ended, QueueError, Settled};
+use hermod_types::{ErrorBody, ErrorCode};
 use tokio::time::sleep;
 
-use crate::server::Bench;
+use crate::context::Context;
 
-/// The wait between tries to write an end, doubled up to the longest.
-const BACKOFF_INITIAL: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// The wait between tries to write an end.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+/// Redis refuses an outcome so often, while it answers others, before an error is written instead.
+const REFUSALS: u32 = 10;
 
 /// Writes how a job ended, and does not give up while the process lives: the call is paid for. If the lease
-/// has passed to another meanwhile, the fence refuses the write.
-pub(crate) async fn settle(bench: &Bench, ended: Ended) {
-    let ended = Arc::new(ended);
-    let mut backoff = BACKOFF_INITIAL;
+/// has passed to another meanwhile, the fence refuses the write. Only an outcome that Redis itself refuses again and again is
+/// replaced, by an error that says so: an accepted job ends.
+pub(crate) async fn settle(context: &Context, ended: Ended) {
+    let mut ended = Arc::new(ended);
+    let (mut failures, mut refusals) = (0, 0);
     let settled = loop {
-        match bench.queue.finish(Arc::clone(&ended)).await {
+        match context.queue.finish(Arc::clone(&ended)).await {
             Ok(settled) => break settled,
             Err(error) => {
                 tracing::debug!(job = %ended.held.id, %error, "end not written yet");
-                sleep(backoff.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
-                backoff = (backoff * 2).min(BACKOFF_MAX);
+                refusals += u32::from(matches!(error, QueueError::Unexpected(_)));
+                if refusals == REFUSALS {
+                    tracing::error!(job = %ended.held.id, bytes = ended.outcome.len(), %error, "Redis refuses the outcome; the job fails");
+                    ended = Arc::new(without_outcome(&ended));
+                }
+                sleep(BACKOFF.wait(failures)).await;
+                failures = failures.saturating_add(1);
             }
         }
     };
     match settled {
         Settled::Done | Settled::AlreadyDone => {
-            bench.counters.ended(ended.status);
+            context.counters.ended(ended.code);
             if let Some(reason) = ended.given_up {
                 tracing::warn!(job = %ended.held.id, reason, "job given up; it is among the dead letters");
             }
         }
-        Settled::LeaseLost | Settled::Gone => {
+        Settled::Lost | Settled::Gone | Settled::Expired => {
             metrics::counter!("hermod_stale_results_total").increment(1);
             tracing::warn!(job = %ended.held.id, ?settled, "result discarded: the job is no longer this worker's");
         }
+    }
+}
+
+fn without_outcome(ended: &Ended) -> Ended {
+    let message = format!("the outcome of {} bytes could not be stored", ended.outcome.len());
+    let error = ErrorBody::new(ErrorCode::Internal, message);
+    Ended {
+        held: ended.held.clone(),
+        code: error.status_code,
+        outcome: error.to_json(),
+        ttl: ended.ttl,
+        given_up: Some(ErrorCode::Internal.as_str()),
     }
 }

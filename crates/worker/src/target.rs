@@ -39,14 +39,14 @@ pub(crate) enum Tried {
     /// The target cools down, and there are others.
     CoolsDown,
     /// It is to be tried again after so long.
-    Sleep(Duration),
+    Delay(Duration),
 }
 
 impl Turn<'_> {
     /// Calls the target until it answers, or its keys, its retries or its share of the time are used up.
     pub(crate) async fn run(mut self) -> Tried {
         let (target, providers) = (self.target, self.chain.providers);
-        if let Some(reason) = providers.cannot_serve(target, &self.chain.job.body) {
+        if let Some(reason) = providers.cannot_serve(target, self.chain.body) {
             self.skip(None, &reason.message);
             return Tried::Failed(CallError::inexpressible(reason));
         }
@@ -81,7 +81,7 @@ impl Turn<'_> {
                     match self.wait(policy, after.filter(|_| !fresh)) {
                         // What was answered in part is only here, and paid for.
                         Some(wait) if wait > LONGEST_HOLD && self.answered.is_empty() => {
-                            return Tried::Sleep(wait);
+                            return Tried::Delay(wait);
                         }
                         Some(wait) => sleep(wait).await,
                         None => return Tried::Failed(error),
@@ -156,7 +156,7 @@ impl Turn<'_> {
         let left = || self.until.saturating_duration_since(Instant::now());
         let slot = providers.slot(target, left()).await?;
         let (started_at, started) = (Timestamp::now(), Instant::now());
-        let (limit, body, answered) = (left(), &self.chain.job.body, &self.answered);
+        let (limit, body, answered) = (left(), self.chain.body, &self.answered);
         let call = Call { target, body, key, timeout: policy.request_timeout.min(limit), limit, answered };
         let outcome = providers.call(call, slot).await;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
 
     /// Waits until nothing waits or runs in the queue of our own.
     pub(super) async fn drained(&self, what: &str) -> anyhow::Result<()> {
-        let (mut admin, left) = (Admin::new(&self.store()?), Cell::new(0));
+        let (admin, left) = (Admin::new(&self.store()?), Cell::new(0));
         let wait = async {
             let (mut last, mut since) = (u64::MAX, Instant::now());
             loop {

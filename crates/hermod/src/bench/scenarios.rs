@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hermod_queue::{NewJob, Queue, QueueSettings, Submission};
-use hermod_types::{JobId, Shard, Target as Model, Ttl};
+use hermod_queue::{JobRequest, Queue, QueueSettings, Submission};
+use hermod_types::{JobId, Target as Model, Ttl};
 use tokio_util::task::TaskTracker;
 
 use super::load::Closed;
@@ -124,9 +124,8 @@ async fn fill(run: &Run<'_>, jobs: u64) -> anyhow::Result<()> {
     let ttl = Ttl::from_seconds(3600).context("a time to live of an hour")?;
     let (first, done) = (run.take_numbers(jobs), Cell::new(0_u64));
     let submit = async |number| {
-        let id = JobId::new(Shard::default());
         let body = run.requests.members(number);
-        let job = NewJob { id, targets: targets.clone(), body, ttl, owner: None };
+        let job = JobRequest { targets: targets.clone(), body, ttl, owner: None };
         let submission = queue.submit(job).await?;
         ensure!(matches!(submission, Submission::Accepted(_)), "Redis did not take a job: {submission:?}");
         done.set(done.get() + 1);

@@ -1,4 +1,4 @@
-use crate::lane::{Call, Lane};
+use crate::connection::{Call, Connection};
 use crate::{QueueError, Store};
 
 /// What an operator accepts of a Redis.
@@ -10,9 +10,9 @@ pub struct Tolerance {
     pub no_persistence: bool,
 }
 
-/// How fit a Redis is to keep jobs.
+/// What matters of a Redis that is to keep jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fitness {
+pub struct ServerCheck {
     /// Its `maxmemory-policy`.
     pub policy: String,
     /// Whether it keeps an append-only file.
@@ -23,7 +23,7 @@ pub struct Fitness {
 
 /// Why a Redis must not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum Unsuitable {
     /// It would throw jobs away.
     #[error(
         "Redis has maxmemory-policy {policy} and would throw accepted jobs away when it is full; set noeviction, or \
@@ -41,23 +41,23 @@ pub enum Unfit {
     },
 }
 
-impl Fitness {
+impl ServerCheck {
     /// Asks each server that holds shards about itself, with INFO alone: managed services often forbid CONFIG.
     ///
     /// # Errors
     /// If one does not answer.
     pub async fn of(store: &Store) -> Result<Vec<Self>, QueueError> {
         let mut all = Vec::new();
-        for mut server in store.lanes_to_all().await? {
-            all.push(Self::of_server(&mut server).await?);
+        for server in store.connections_to_all().await? {
+            all.push(Self::of_server(&server).await?);
         }
         Ok(all)
     }
 
-    async fn of_server(lane: &mut Lane) -> Result<Self, QueueError> {
+    async fn of_server(connection: &Connection) -> Result<Self, QueueError> {
         let mut text = String::new();
         for section in ["server", "memory", "persistence"] {
-            text += &lane.run::<String>(Call::Command(redis::cmd("INFO").arg(section))).await?;
+            text += &connection.run::<String>(Call::Command(redis::cmd("INFO").arg(section))).await?;
         }
         let field = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -75,15 +75,15 @@ impl Fitness {
     ///
     /// # Errors
     /// Why it must not be used.
-    pub fn judge(&self, tolerance: Tolerance) -> Result<(), Unfit> {
+    pub fn judge(&self, tolerance: Tolerance) -> Result<(), Unsuitable> {
         let version = self.version.trim_start_matches("Valkey ");
         let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
         if major.is_some_and(|major| major < 7) {
-            return Err(Unfit::TooOld { version: self.version.clone() });
+            return Err(Unsuitable::TooOld { version: self.version.clone() });
         }
         let evicts = !self.policy.is_empty() && self.policy != "noeviction";
         if evicts && !tolerance.eviction {
-            return Err(Unfit::Evicts { policy: self.policy.clone() });
+            return Err(Unsuitable::Evicts { policy: self.policy.clone() });
         }
         if evicts {
             tracing::warn!(policy = self.policy, "Redis throws accepted jobs away when it is full");
@@ -102,20 +102,20 @@ impl Fitness {
 mod tests {
     use super::*;
 
-    fn redis(policy: &str, version: &str) -> Fitness {
-        Fitness { policy: policy.to_owned(), append_only: true, version: version.to_owned() }
+    fn redis(policy: &str, version: &str) -> ServerCheck {
+        ServerCheck { policy: policy.to_owned(), append_only: true, version: version.to_owned() }
     }
 
     #[test]
-    fn only_a_redis_that_keeps_what_it_took_is_fit() {
+    fn only_a_redis_that_keeps_what_it_took_is_suitable() {
         let strict = Tolerance::default();
         assert_eq!(redis("noeviction", "7.0.15").judge(strict), Ok(()));
         assert_eq!(redis("noeviction", "Valkey 9.1.2").judge(strict), Ok(()));
         assert_eq!(redis("", "7.2.4").judge(strict), Ok(()), "a service that does not say");
         for policy in ["allkeys-lru", "volatile-ttl"] {
-            assert!(matches!(redis(policy, "7.0.15").judge(strict), Err(Unfit::Evicts { .. })));
+            assert!(matches!(redis(policy, "7.0.15").judge(strict), Err(Unsuitable::Evicts { .. })));
             assert_eq!(redis(policy, "7.0.15").judge(Tolerance { eviction: true, ..strict }), Ok(()));
         }
-        assert!(matches!(redis("noeviction", "6.2.0").judge(strict), Err(Unfit::TooOld { .. })));
+        assert!(matches!(redis("noeviction", "6.2.0").judge(strict), Err(Unsuitable::TooOld { .. })));
     }
 }

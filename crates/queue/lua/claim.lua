@@ -1,0 +1,73 @@
+-- claim: gives a worker jobs to run, and makes it their holder. The fence grows with each start; every later write must
+-- show it.
+-- KEYS  1 queue
+-- args  worker, count (at most so many), now (ms), lease_ms, token (of this call)
+--       source: 'queue'    new entries
+--               'expired'  entries that their worker has not renewed for a lease, or has released
+--               'repeat'   what an earlier call with this token gave, whose answer was lost
+-- ->    taken: how many entries were claimed, those that came to nothing among them
+--       jobs: for each that is to be run: id, entry, fence, request, owner, released, history, progress, queued (ms);
+--       members without a value are absent
+local now, lease_ms, worker = args.now, args.lease_ms, args.worker
+-- No lease is longer: one that seems to be is the work of a clock that was set back.
+local LONGEST_LEASE_MS = 3600 * 1000
+-- Clocks are estimated to within so much.
+local TOLERANCE_MS = 100
+local UUID = '^' .. string.gsub('8-4-4-4-12', '%d+', function(n) return string.rep('%x', n) end):gsub('%-', '%%-') .. '$'
+
+local function claim()
+  if args.source == 'expired' then
+    local idle = redis.call('XPENDING', QUEUE, GROUP, 'IDLE', lease_ms, '-', '+', args.count)
+    if #idle == 0 then return {} end
+    local entries = {}
+    for i, row in ipairs(idle) do entries[i] = row[1] end
+    return redis.call('XCLAIM', QUEUE, GROUP, worker, lease_ms, unpack(entries))
+  end
+  local from = args.source == 'queue' and '>' or '0'
+  local streams = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', args.count, 'STREAMS', QUEUE, from)
+  return streams and streams[1] and streams[1][2] or {}
+end
+
+local entries = claim()
+local jobs, strangers = {}, {}
+for _, found in ipairs(entries) do
+  local entry, fields = found[1], found[2] or {}
+  local id = fields[1] == 'id' and fields[2] or ''
+  local record = job_key(id)
+  -- What is no hash must not keep the others from being started.
+  local is = redis.pcall('HMGET', record, 'request', 'holder', 'code', 'owner', 'released', 'history', 'progress', 'queued')
+  local holder = read_holder(is[2])
+  local left = holder.runs and (holder.lease_end or 0) - now or 0
+  local function row(fence, history)
+    jobs[#jobs + 1] = {
+      id = id, entry = entry, fence = fence, request = is[1], owner = is[4] or nil, released = tonumber(is[5]),
+      history = history or nil, progress = is[7] or nil,
+      -- What ran has not waited meanwhile.
+      queued = holder.runs and holder.lease_end or tonumber(is[8]),
+    }
+  end
+  if not string.find(id, UUID) or not is[1] or is[3] then
+    -- It names no job, or one that has ended.
+    strangers[#strangers + 1] = entry
+  elseif args.source == 'repeat' then
+    if holder.worker == worker and holder.token == args.token then row(holder.fence, is[6]) end
+  elseif holder.worker == worker then
+    -- It runs here, and its lease is about to be renewed.
+  elseif left > TOLERANCE_MS and left <= LONGEST_LEASE_MS then
+    -- It runs elsewhere. A lost group that was made again gives out such a job once more: its entry gets the idle time that goes
+    -- with the lease, so that it is found as soon as the lease ends.
+    redis.call('XCLAIM', QUEUE, GROUP, worker, 0, entry, 'IDLE', math.max(lease_ms - left, 0), 'JUSTID')
+  else
+    local fence, history = holder.fence + 1, is[6]
+    if holder.runs then
+      history = (history or '') .. holder.worker .. ' ' .. holder.started .. '\n'
+      redis.call('HSET', record, 'history', history)
+    end
+    redis.call('HSET', record, 'holder', write_holder(fence, worker, args.token, now, now + lease_ms))
+    row(fence, history)
+  end
+end
+remove_entries(strangers)
+-- There may be more: for the next idle worker.
+if #entries == args.count and args.source ~= 'repeat' then wake(args.source) end
+return reply({taken = #entries, jobs = jobs})

@@ -1,0 +1,71 @@
+-- What all scripts share; it stands before each of them.
+-- KEYS[1] is the queue of the shard. The shard's other keys are named after it: they share its hash tag, so one node of a
+-- Cluster has them all.
+-- ARGV[1] is a MessagePack map: the script's arguments by name. The reply is MessagePack, too.
+local GROUP = 'workers'
+local QUEUE = KEYS[1]
+local PREFIX = string.sub(QUEUE, 1, -1 - #'queue')
+local args = cmsgpack.unpack(ARGV[1])
+local reply = cmsgpack.pack
+
+local function key(name) return PREFIX .. name end
+local function job_key(id) return PREFIX .. 'job:' .. id end
+local function body_key(id) return PREFIX .. 'body:' .. id end
+local function outcome_key(id, token) return PREFIX .. 'outcome:' .. id .. ':' .. token end
+local function letter_key(id) return PREFIX .. 'letter:' .. id end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- A record's `holder`: the fence, 0 before the first start; while the job runs, also who runs it:
+-- "<fence> <worker> <token of its claim> <started, ms> <end of its lease, ms>".
+local function read_holder(text)
+  local fence, worker, token, started, lease_end =
+    string.match(text or '', '^(%d+) ?(%S*) ?(%S*) ?(%S*) ?(%S*)$')
+  return {
+    fence = tonumber(fence) or 0, worker = worker, token = token, started = started, lease_end = tonumber(lease_end),
+    runs = (worker or '') ~= '',
+  }
+end
+
+local function write_holder(fence, worker, token, started, lease_end)
+  return string.format('%d %s %s %d %d', fence, worker, token, started, lease_end)
+end
+
+-- Whether `holder` says that `worker` runs the job under `fence`: what every write of a worker must show.
+local function is_held(holder, fence, worker)
+  local start = string.format('%d %s ', fence, worker)
+  return holder and string.sub(holder, 1, #start) == start
+end
+
+-- Wakes one idle worker. `why` is 'queue' (there are new entries) or 'expired' (there are entries that nobody holds any
+-- more); the set keeps each once, however often it is asked for.
+local function wake(why) redis.call('ZADD', key('wake'), why == 'expired' and 0 or 1, why) end
+
+local function enqueue(id) return redis.call('XADD', QUEUE, '*', 'id', id) end
+
+-- Removes entries from the group and from the stream.
+local function remove_entries(entries)
+  if #entries == 0 then return end
+  redis.call('XACK', QUEUE, GROUP, unpack(entries))
+  redis.call('XDEL', QUEUE, unpack(entries))
+end
+
+-- What XINFO GROUPS says of the group, by name; nil while there is none.
+local function group_info()
+  local groups = redis.pcall('XINFO', 'GROUPS', QUEUE)
+  if groups.err then return nil end
+  for _, group in ipairs(groups) do
+    local info = {}
+    for i = 1, #group, 2 do info[group[i]] = group[i + 1] end
+    if info.name == GROUP then return info end
+  end
+end
+
+-- Entries that workers hold. They are in the stream, too, but do not wait.
+local function count_running()
+  local info = group_info()
+  return info and info.pending or 0
+end

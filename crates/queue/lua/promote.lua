@@ -1,0 +1,17 @@
+-- promote: queues delayed jobs whose time has come.
+-- KEYS  1 queue
+-- args  count: at most so many
+-- ->    promoted: how many were queued     next: when the next one is due (ms); absent if none is left
+local now, delayed, promoted = now_ms(), key('delayed'), 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, args.count)) do
+  redis.call('ZREM', delayed, id)
+  local is = redis.pcall('HMGET', job_key(id), 'request', 'holder', 'code')
+  -- What has no record is nobody's job.
+  if is[1] and not is[3] and not read_holder(is[2]).runs then
+    enqueue(id)
+    redis.call('HSET', job_key(id), 'queued', now)
+    promoted = promoted + 1
+  end
+end
+if promoted > 0 then wake('queue') end
+return reply({promoted = promoted, next = tonumber(redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2])})

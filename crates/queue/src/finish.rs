@@ -1,0 +1,95 @@
+//! Jobs end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::batch::Batch;
+use crate::clock::millis;
+use crate::connection::Connection;
+use crate::script::{self, SCRIPTS};
+use crate::{Ended, QueueError, Settled, WorkerName};
+
+/// Dead letters that each shard keeps: so many, this long, and so many bytes of requests. The oldest go first.
+pub const DEAD_LETTERS: u64 = 1000;
+const DEAD_LETTER_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+const DEAD_LETTER_BYTES: u64 = 64 << 20;
+
+/// The batches of ends of one shard. With each end comes the token of its outcome's key, where that is kept apart.
+pub(crate) struct Finishes {
+    connection: Connection,
+    queue: String,
+    worker: WorkerName,
+}
+
+#[derive(Serialize)]
+struct Args<'a> {
+    worker: &'a str,
+    now: u64,
+    dead: DeadLimits,
+    jobs: Vec<JobArgs<'a>>,
+}
+
+#[derive(Serialize)]
+struct DeadLimits {
+    letters: u64,
+    age_ms: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct JobArgs<'a> {
+    id: String,
+    entry: &'a str,
+    fence: u64,
+    code: u16,
+    ttl_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    staged: bool,
+    bytes: u64,
+}
+
+impl Finishes {
+    pub(crate) const fn new(connection: Connection, queue: String, worker: WorkerName) -> Self {
+        Self { connection, queue, worker }
+    }
+}
+
+impl Batch for Finishes {
+    type Item = (Arc<Ended>, Option<String>);
+    type Reply = Settled;
+
+    fn bytes((ended, token): &Self::Item) -> usize {
+        if token.is_some() { 0 } else { ended.outcome.len() }
+    }
+
+    async fn call(&mut self, items: &[Self::Item]) -> Result<Vec<Settled>, QueueError> {
+        let jobs = items.iter().map(|(ended, token)| job_args(ended, token.as_deref())).collect();
+        let dead =
+            DeadLimits { letters: DEAD_LETTERS, age_ms: millis(DEAD_LETTER_AGE), bytes: DEAD_LETTER_BYTES };
+        let args = Args { worker: self.worker.as_str(), now: self.connection.now_ms().await?, dead, jobs };
+        script::run(&self.connection, &SCRIPTS.finish, &self.queue, &args).await
+    }
+}
+
+fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>) -> JobArgs<'a> {
+    let Ended { held, code, outcome, ttl, given_up } = ended;
+    JobArgs {
+        id: held.id.to_string(),
+        entry: &held.entry,
+        fence: held.fence,
+        code: *code,
+        ttl_ms: millis(ttl.as_duration()),
+        outcome: if token.is_none() { Some(outcome) } else { None },
+        token,
+        reason: *given_up,
+        staged: held.body_apart.is_some(),
+        bytes: held.counted_bytes,
+    }
+}

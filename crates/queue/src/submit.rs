@@ -1,0 +1,230 @@
+//! Jobs go in.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hermod_types::{JobId, Shard};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::batch::{Batch, Batcher, DEADLINE};
+use crate::clock::{millis, our_ms};
+use crate::connection::Connection;
+use crate::script::{self, SCRIPTS};
+use crate::{JobRequest, QueueError, QueueSettings, Store, keys};
+
+/// A job must be taken so much before its client gives up, so that the answer still reaches it.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// With this much room, what waits is counted each second only, and not for each batch.
+const AMPLE_JOBS: u64 = 10_000;
+const AMPLE_BYTES: u64 = 64 << 20;
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What became of a submit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submission {
+    /// Redis holds the job under this id: it will end.
+    Accepted(JobId),
+    /// As many jobs, or bytes, wait as are allowed.
+    Full,
+    /// It reached Redis after its client had stopped to wait.
+    TooLate,
+}
+
+/// The way into one shard.
+pub(crate) struct Submitter {
+    pub(crate) shard: Shard,
+    store: Store,
+    connection: Connection,
+    limits: Limits,
+    batches: Batcher<Submits>,
+    /// When a submit was last refused for want of room.
+    full_at: Mutex<Option<Instant>>,
+}
+
+#[derive(Clone, Copy)]
+struct Limits {
+    jobs: u64,
+    bytes: u64,
+}
+
+impl Submitter {
+    pub(crate) fn spawn(store: &Store, shard: Shard, settings: &QueueSettings, tasks: &TaskTracker) -> Self {
+        let share =
+            |limit: Option<u64>| limit.map_or(0, |limit| limit.div_ceil(settings.shards.get().into()));
+        let limits = Limits { jobs: share(settings.limit), bytes: share(settings.limit_bytes) };
+        let connection = store.connection(shard);
+        let submits = Submits {
+            connection: connection.clone(),
+            store: store.clone(),
+            queue: keys::queue(shard),
+            settings: settings.clone(),
+            limits,
+            room: None,
+        };
+        Self {
+            shard,
+            store: store.clone(),
+            connection,
+            limits,
+            batches: Batcher::spawn(submits, tasks),
+            full_at: Mutex::default(),
+        }
+    }
+
+    pub(crate) async fn submit(&self, request: JobRequest) -> Result<Submission, QueueError> {
+        // By Redis's clock: a job must not end before it began.
+        let now = self.connection.clock().now_ms().unwrap_or_else(our_ms);
+        let id = JobId::at(now, self.shard);
+        if request.is_large() {
+            // A body that finds no room would still pass through the append-only file and the replicas.
+            if self.was_full() && !Box::pin(self.has_room(request.bytes())).await? {
+                return Ok(Submission::Full);
+            }
+            self.store.stage(self.shard, &keys::body(id), &request.body).await?;
+        }
+        let outcome = self.batches.ask(New { id, request, asked: Instant::now() }).await?;
+        if outcome == Submission::Full {
+            *self.full_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        Ok(outcome)
+    }
+
+    fn was_full(&self) -> bool {
+        let full_at = *self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        full_at.is_some_and(|at| at.elapsed() < COUNT_INTERVAL)
+    }
+
+    async fn has_room(&self, bytes: u64) -> Result<bool, QueueError> {
+        let Limits { jobs, bytes: limit_bytes } = self.limits;
+        let args = Args { limit: jobs, limit_bytes, counted: true, jobs: Vec::new() };
+        let reply: Reply =
+            script::run(&self.connection, &SCRIPTS.submit, &keys::queue(self.shard), &args).await?;
+        Ok(reply.room.is_none_or(|room| room > 0)
+            && reply.room_bytes.is_none_or(|room| room >= i64::try_from(bytes).unwrap_or(i64::MAX)))
+    }
+}
+
+struct New {
+    id: JobId,
+    request: JobRequest,
+    asked: Instant,
+}
+
+struct Submits {
+    connection: Connection,
+    store: Store,
+    queue: String,
+    settings: QueueSettings,
+    limits: Limits,
+    /// What may still come, as it was counted last.
+    room: Option<Room>,
+}
+
+struct Room {
+    counted: Instant,
+    jobs: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Args<'a> {
+    limit: u64,
+    limit_bytes: u64,
+    counted: bool,
+    jobs: Vec<JobArgs<'a>>,
+}
+
+#[derive(Serialize)]
+struct JobArgs<'a> {
+    id: String,
+    request: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
+    bytes: u64,
+    latest: u64,
+    staged: bool,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    now: u64,
+    room: Option<i64>,
+    room_bytes: Option<i64>,
+    results: Vec<Taken>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Taken {
+    Accepted,
+    Full,
+    Late,
+}
+
+impl Submits {
+    /// Whether what waits must be counted for this batch.
+    fn must_count(&self, jobs: usize, bytes: u64) -> bool {
+        let Limits { jobs: limit, bytes: limit_bytes } = self.limits;
+        if limit == 0 && limit_bytes == 0 {
+            return false;
+        }
+        let Some(room) = &self.room else { return true };
+        room.counted.elapsed() >= COUNT_INTERVAL
+            || (limit > 0 && room.jobs < AMPLE_JOBS + u64::try_from(jobs).unwrap_or(u64::MAX))
+            || (limit_bytes > 0 && room.bytes < AMPLE_BYTES.saturating_add(bytes))
+    }
+}
+
+impl Batch for Submits {
+    type Item = New;
+    type Reply = Submission;
+
+    fn bytes(new: &New) -> usize {
+        if new.request.is_large() { 0 } else { new.request.body.len() }
+    }
+
+    async fn call(&mut self, jobs: &[New]) -> Result<Vec<Submission>, QueueError> {
+        // Workers must know of a shard before a job is in it.
+        if !self.settings.known.has(self.settings.shards) {
+            Box::pin(self.settings.known.raise(&self.store, self.settings.shards)).await?;
+        }
+        let now = self.connection.now_ms().await?;
+        let is_counted = self.limits.bytes > 0;
+        let mut args = Vec::with_capacity(jobs.len());
+        for New { id, request, asked } in jobs {
+            // A Redis that hung and comes back finds our command in its buffer, after the client was told that the job is
+            // not accepted. It must not run then.
+            let patience = DEADLINE.saturating_sub(asked.elapsed()).saturating_sub(ANSWER_TIME);
+            args.push(JobArgs {
+                id: id.to_string(),
+                request: request.to_stored(is_counted),
+                owner: request.owner.as_deref(),
+                bytes: if is_counted { request.bytes() } else { 0 },
+                latest: now + millis(patience),
+                staged: request.is_large(),
+            });
+        }
+        let bytes = args.iter().map(|job| job.bytes).sum();
+        let counted = self.must_count(jobs.len(), bytes);
+        let Limits { jobs: limit, bytes: limit_bytes } = self.limits;
+        let args = Args { limit, limit_bytes, counted, jobs: args };
+        let reply: Reply = script::run(&self.connection, &SCRIPTS.submit, &self.queue, &args).await?;
+        self.connection.clock().note(reply.now);
+        if counted {
+            let left = |room: Option<i64>| room.map_or(u64::MAX, |room| u64::try_from(room).unwrap_or(0));
+            self.room =
+                Some(Room { counted: Instant::now(), jobs: left(reply.room), bytes: left(reply.room_bytes) });
+        } else if let Some(room) = &mut self.room {
+            room.jobs = room.jobs.saturating_sub(u64::try_from(jobs.len()).unwrap_or(u64::MAX));
+            room.bytes = room.bytes.saturating_sub(bytes);
+        }
+        let outcome = |(taken, new): (&Taken, &New)| match taken {
+            Taken::Accepted => Submission::Accepted(new.id),
+            Taken::Full => Submission::Full,
+            Taken::Late => Submission::TooLate,
+        };
+        Ok(reply.results.iter().zip(jobs).map(outcome).collect())
+    }
+}

@@ -1,0 +1,175 @@
+//! What the worker does each second: it asks what the operator and the other workers want, and where it leads, it looks after
+//! the queue for all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hermod_queue::{Admin, Control, Leadership, Maintenance, Store, WorkerName, raise_shards};
+use hermod_types::{Shard, ShardCount};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::context::Context;
+
+const TICK: Duration = Duration::from_secs(1);
+/// How often the leader compares records and entries. It finds something only where something else than Hermod wrote, or
+/// Redis lost data.
+const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// What the worker has been told, for the parts of it that must know.
+pub(crate) struct Signals {
+    /// Nothing is to be claimed. So it is until Redis has said otherwise for the first time.
+    pub(crate) paused: watch::Sender<bool>,
+    /// Shards to serve.
+    pub(crate) shards: watch::Sender<ShardCount>,
+    /// Whether this worker looks after the queue for all.
+    pub(crate) leads: watch::Sender<bool>,
+}
+
+impl Signals {
+    pub(crate) fn new(shards: ShardCount) -> Self {
+        Self {
+            paused: watch::Sender::new(true),
+            shards: watch::Sender::new(shards),
+            leads: watch::Sender::new(false),
+        }
+    }
+}
+
+/// Keeps the signals up to date until `stop`.
+pub(crate) async fn follow(
+    store: Store,
+    worker: WorkerName,
+    context: Arc<Context>,
+    signals: Arc<Signals>,
+    stop: CancellationToken,
+) {
+    let leadership = Leadership::new(&store, worker);
+    let (mut said_paused, mut cooldowns_version) = (false, None);
+    loop {
+        match Control::read(&store).await {
+            Ok(control) => {
+                if control.paused != said_paused {
+                    said_paused = control.paused;
+                    tracing::info!(paused = said_paused, "the operator has paused the queue, or resumed it");
+                }
+                signals.paused.send_if_modified(|paused| set(paused, control.paused));
+                follow_shards(&store, control.shards, &signals.shards).await;
+                if control.cooldowns_version != cooldowns_version {
+                    match context.cooldowns.refresh().await {
+                        Ok(()) => cooldowns_version.clone_from(&control.cooldowns_version),
+                        Err(error) => tracing::debug!(%error, "cooldowns not read"),
+                    }
+                }
+                let leads = leadership.lead(&control).await.unwrap_or(false);
+                if signals.leads.send_if_modified(|now| set(now, leads)) {
+                    tracing::info!(leads, "looks after the queue for all workers, or no longer");
+                }
+            }
+            // Nothing is claimed meanwhile anyway.
+            Err(error) => tracing::debug!(%error, "nothing heard of the operator"),
+        }
+        if stop.run_until_cancelled(sleep(TICK)).await.is_none() {
+            break;
+        }
+    }
+    if *signals.leads.borrow()
+        && let Err(error) = leadership.resign().await
+    {
+        tracing::debug!(%error, "the lead ends by itself");
+    }
+}
+
+fn set<T: PartialEq>(current: &mut T, new: T) -> bool {
+    let changed = *current != new;
+    *current = new;
+    changed
+}
+
+async fn follow_shards(store: &Store, in_use: Option<ShardCount>, shards: &watch::Sender<ShardCount>) {
+    let known = *shards.borrow();
+    let wanted = match in_use {
+        Some(in_use) => in_use,
+        None if known == ShardCount::ONE => known,
+        // Redis has lost it, or nobody has set it yet.
+        None => match raise_shards(store, known).await {
+            Ok(raised) => raised,
+            Err(_) => return,
+        },
+    };
+    if shards.send_if_modified(|known| set(known, wanted)) {
+        tracing::info!(shards = wanted.get(), "serves another number of shards");
+    }
+}
+
+/// Looks after the queue while this worker leads; until `stop`.
+pub(crate) async fn maintain(store: Store, lease: Duration, signals: Arc<Signals>, stop: CancellationToken) {
+    let tasks = TaskTracker::new();
+    tasks.spawn(check(store.clone(), signals.leads.subscribe(), stop.clone()));
+    let (mut shards, mut started) = (signals.shards.subscribe(), 0);
+    loop {
+        let wanted = *shards.borrow_and_update();
+        for shard in wanted.shards().skip(started) {
+            tasks.spawn(maintain_shard(store.clone(), shard, lease, Arc::clone(&signals), stop.clone()));
+            started += 1;
+        }
+        if !matches!(stop.run_until_cancelled(shards.changed()).await, Some(Ok(()))) {
+            break;
+        }
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn maintain_shard(
+    store: Store,
+    shard: Shard,
+    lease: Duration,
+    signals: Arc<Signals>,
+    stop: CancellationToken,
+) {
+    let mut maintenance = Maintenance::new(&store, shard, lease);
+    let mut leads = signals.leads.subscribe();
+    loop {
+        let Some(Ok(_)) = stop.run_until_cancelled(leads.wait_for(|leads| *leads)).await else { return };
+        let shards = *signals.shards.borrow();
+        if shards.shards().any(|served| served == shard)
+            && let Err(error) = maintenance.run(shards).await
+        {
+            tracing::debug!(shard = shard.number(), %error, "not looked after");
+        }
+        if stop.run_until_cancelled(sleep(TICK)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Compares records and entries now and then while this worker leads.
+async fn check(store: Store, mut leads: watch::Receiver<bool>, stop: CancellationToken) {
+    loop {
+        let Some(Ok(_)) = stop.run_until_cancelled(leads.wait_for(|leads| *leads)).await else { return };
+        let admin = Admin::new(&store);
+        // With many jobs it takes minutes.
+        let checked = stop.run_until_cancelled(admin.check_gently()).await;
+        let pause = match checked {
+            None => return,
+            Some(Ok(findings)) if findings.agree() => {
+                tracing::debug!(?findings, "records and entries agree");
+                CHECK_INTERVAL
+            }
+            Some(Ok(findings)) => {
+                tracing::warn!(?findings, "records and entries disagreed; mended");
+                CHECK_INTERVAL
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "records and entries not compared yet");
+                TICK
+            }
+        };
+        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+            return;
+        }
+    }
+}

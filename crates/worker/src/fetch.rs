@@ -1,0 +1,153 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use hermod_queue::{Backoff, Claimer, QueueError, Source, Started};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::context::Context;
+use crate::held::HeldJobs;
+use crate::job;
+
+/// Jobs claimed at once: enough to spread the cost of a claim, few enough to leave some to other workers.
+const BATCH: usize = 64;
+/// The wait after a failure of Redis.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+
+/// Claims jobs while there are free slots, and starts each as a task.
+#[derive(Clone)]
+pub(crate) struct Fetcher {
+    pub(crate) context: Arc<Context>,
+    pub(crate) held: HeldJobs,
+    /// Jobs that the worker runs at once, of all shards together.
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) jobs: TaskTracker,
+    /// Ends running jobs early: they are released.
+    pub(crate) release: CancellationToken,
+    pub(crate) paused: watch::Receiver<bool>,
+}
+
+impl Fetcher {
+    /// Claims jobs of one shard until `drain`.
+    pub(crate) async fn run(mut self, mut claimer: Claimer, drain: CancellationToken) {
+        let mut failures = 0;
+        // Where there may be more, without a wait.
+        let mut next = Some(Source::Queue);
+        while !drain.is_cancelled() {
+            match self.step(&mut claimer, &mut next, &drain).await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    tracing::debug!(shard = claimer.shard().number(), %error, "no jobs claimed");
+                    next = Some(Source::Queue);
+                    let mended = matches!(error, QueueError::NoGroup) && claimer.ensure_group().await.is_ok();
+                    if !mended {
+                        drain.run_until_cancelled(sleep(BACKOFF.wait(failures))).await;
+                        failures = failures.saturating_add(1);
+                    }
+                }
+            }
+        }
+        claimer.stop_waiting();
+    }
+
+    /// Claims once, when there is a slot and something to claim.
+    async fn step(
+        &mut self,
+        claimer: &mut Claimer,
+        next: &mut Option<Source>,
+        drain: &CancellationToken,
+    ) -> Result<(), QueueError> {
+        if drain.run_until_cancelled(self.may_claim()).await.is_none() {
+            return Ok(());
+        }
+        let source = match next.take() {
+            Some(source) => source,
+            None => match self.wait(claimer, drain).await? {
+                Some(source) => source,
+                None => {
+                    *next = Some(Source::Queue);
+                    return Ok(());
+                }
+            },
+        };
+        // None is held during the wait: it would be missing in the other shards.
+        let Some(slots) = free_slots(&self.slots) else {
+            return claimer.pass_on(source).await;
+        };
+        if drain.is_cancelled() || *self.paused.borrow() {
+            return claimer.pass_on(source).await;
+        }
+        let claimed = claimer.claim(source, slots.num_permits()).await?;
+        *next = match (claimed.more, source) {
+            (true, source) => Some(source),
+            // Those of gone workers came first.
+            (false, Source::Expired) => Some(Source::Queue),
+            (false, Source::Queue) => None,
+        };
+        self.start(claimed.jobs, slots).await;
+        Ok(())
+    }
+
+    /// Waits until the queue is not paused, a slot is free, and there is memory for a job.
+    async fn may_claim(&mut self) {
+        // Its sender lives as long as the worker.
+        drop(self.paused.wait_for(|paused| !paused).await);
+        self.context.memory.room().await;
+        drop(self.slots.acquire().await);
+    }
+
+    /// Waits to be woken; none where something else has come up.
+    async fn wait(
+        &mut self,
+        claimer: &mut Claimer,
+        drain: &CancellationToken,
+    ) -> Result<Option<Source>, QueueError> {
+        let mut recoveries = claimer.recoveries();
+        let woken = tokio::select! {
+            woken = claimer.wait() => Some(woken),
+            () = drain.cancelled() => None,
+            _ = self.paused.changed() => None,
+            // A wait from before an outage may never end.
+            _ = recoveries.changed() => None,
+        };
+        match woken {
+            Some(source) => source.map(Some),
+            None => {
+                claimer.stop_waiting();
+                Ok(None)
+            }
+        }
+    }
+
+    async fn start(&self, jobs: Vec<Started>, mut slots: OwnedSemaphorePermit) {
+        for started in jobs {
+            let guard = self.held.add(started.held.clone());
+            let slot = match slots.split(1) {
+                Some(slot) => slot,
+                // What an earlier claim gave, whose answer was lost.
+                None => match Arc::clone(&self.slots).acquire_owned().await {
+                    Ok(slot) => slot,
+                    Err(_) => return,
+                },
+            };
+            self.context.counters.started.increment(1);
+            self.context.counters.running.increment(1);
+            let context = Arc::clone(&self.context);
+            // Boxed where it is made: it is some kilobytes, which would be moved several times.
+            let running = Box::pin(job::run(Arc::clone(&context), started, guard, self.release.clone()));
+            self.jobs.spawn(async move {
+                running.await;
+                context.counters.running.decrement(1);
+                drop(slot);
+            });
+        }
+    }
+}
+
+/// Slots that are free now, up to [`BATCH`]; none for none.
+fn free_slots(slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    let free = u32::try_from(slots.available_permits().min(BATCH)).unwrap_or_default();
+    if free == 0 { None } else { Arc::clone(slots).try_acquire_many_owned(free).ok() }
+}
