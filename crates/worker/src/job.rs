@@ -85,9 +85,10 @@ async fn execute(bench: &Bench, started: &Started, begun: Instant) -> Option<End
             let limit = bench.work.max_run.as_secs();
             let message =
                 format!("the job ran longer than {limit} s; its model said: {}", error.error.message);
-            let mut late = ErrorBody::new(ErrorCode::JobDeadlineExceeded, message);
+            let code = ErrorCode::JobRunDeadlineExceeded;
+            let mut late = ErrorBody::new(code, message);
             late.extra_fields = error.extra_fields;
-            Some(end(started, job.ttl, Err(Box::new(late)), Some(ErrorCode::JobDeadlineExceeded.as_str())))
+            Some(end(started, job.ttl, Err(Box::new(late)), Some(code.as_str())))
         }
         outcome => Some(end(started, job.ttl, outcome, None)),
     }
