@@ -37,7 +37,6 @@ async fn bodies_that_are_no_request() {
         b"{\"model\":\"demo/echo\",\"prompt\":\"x\"} {}".to_vec(),
         b"{\"model\":\"demo/echo\",\"prompt\":\"\x00\"}".to_vec(),
         b"{\"model\":\"demo/echo\",\"prompt\":\"a\",\"prompt\":\"b\"}".to_vec(),
-        b"{\"model\":\"demo/echo\",\"prompt\":\"a\",\"x\":1,\"x\":2}".to_vec(),
         b"{\"model\":\"/\",\"prompt\":\"x\"}".to_vec(),
         b"{\"model\":\"a/\",\"prompt\":\"x\"}".to_vec(),
         b"{\"model\":\"/b\",\"prompt\":\"x\"}".to_vec(),
@@ -46,6 +45,7 @@ async fn bodies_that_are_no_request() {
         b"{\"model\":\"demo/echo\",\"prompt\":NaN}".to_vec(),
         b"{\"model\":\"demo/echo\",\"prompt\":[1,99999999999999999999999]}".to_vec(),
         format!("{{\"model\":\"demo/echo\",\"prompt\":{deep}}}").into_bytes(),
+        format!("{{\"model\":\"demo/echo\",\"prompt\":\"x\",\"mine\":{deep}}}").into_bytes(),
         deep.clone().into_bytes(),
         format!(
             "{{\"model\":\"demo/echo\",\"prompt\":\"x\",\"fallbacks\":{}}}",
@@ -65,9 +65,10 @@ async fn bodies_that_are_no_request() {
 #[tokio::test]
 async fn bodies_that_are_odd_and_right() {
     let mut cluster = Cluster::start().await;
-    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let deep = format!("{}{}", "[".repeat(127), "]".repeat(127));
     for body in [
         format!(r#"{{"model":"demo/echo","prompt":"x","mine":{deep}}}"#),
+        r#"{"model":"demo/echo","prompt":"x","mine":1,"mine":2}"#.to_owned(),
         r#"{"model":"demo/echo","prompt":"\u0000","seed":-99999999999999999999999999}"#.to_owned(),
         r#"{"model":"demo/echo","prompt":"x","temperature":1e999}"#.to_owned(),
         r#"{"mod\u0065l":"demo/echo","prompt":"x"}"#.to_owned(),

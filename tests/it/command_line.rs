@@ -158,13 +158,18 @@ async fn settings_that_cannot_be_used_are_named() {
     let address = file("url.json", r#"{"providers":{"x":{"network_config":{"base_url":"ftp://secret@x"}}}}"#);
     for (program, name, value, sentence) in [
         (
-            "hermod-api",
+            "hermod-worker",
             "HERMOD_CONFIG",
             unset.as_str(),
             "the environment variable HERMOD_TEST_UNSET is not set",
         ),
-        ("hermod-api", "HERMOD_CONFIG", &shape, "expected a sequence"),
-        ("hermod-worker", "HERMOD_CONFIG", &address, "provider x: base_url: expected http:// or https://"),
+        ("hermod-api", "HERMOD_CONFIG", &shape, "providers.openai.keys: expected an array"),
+        (
+            "hermod-worker",
+            "HERMOD_CONFIG",
+            &address,
+            "providers.x.network_config.base_url: expected http:// or https://",
+        ),
         ("hermod-api", "HERMOD_CONFIG", "/nowhere.json", "cannot read /nowhere.json"),
         (
             "hermod-api",

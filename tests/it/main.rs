@@ -5,7 +5,9 @@
 mod attempts;
 mod bad_input;
 mod bench;
+mod bounds;
 mod command_line;
+mod configuration;
 mod errors;
 mod health;
 mod lifecycle;

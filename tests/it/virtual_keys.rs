@@ -56,11 +56,12 @@ async fn a_job_is_seen_by_its_own_key_only() {
 async fn a_key_must_be_known_active_and_allowed() {
     let cluster = Cluster::builder().config(config(false)).start().await;
     let api = &cluster.api;
-    for key in ["sk-bf-unknown", "sk-bf-gone", "not-even-one"] {
-        assert_eq!(
-            api.send(api.submission(GOOD).header("x-bf-vk", key)).await.error(400),
-            "virtual key not found"
-        );
+    for (key, status, message) in [
+        ("sk-bf-unknown", 400, "virtual key not found"),
+        ("not-even-one", 400, "virtual key not found"),
+        ("sk-bf-gone", 403, "virtual key is inactive"),
+    ] {
+        assert_eq!(api.send(api.submission(GOOD).header("x-bf-vk", key)).await.error(status), message);
     }
     let garbage = reqwest::header::HeaderValue::from_bytes(b"sk-bf-\xff").unwrap();
     assert_eq!(

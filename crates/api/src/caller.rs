@@ -1,10 +1,11 @@
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use hermod_types::Config;
 use hermod_types::config::VirtualKey;
+use hermod_types::{ApiConfig, Timestamp};
 
 use crate::error::ApiError;
 
-/// Outside `x-bf-vk`, only what starts like this is a virtual key: an OpenAI SDK always sends some key.
+/// Outside `x-bf-vk`, only what starts like this, in upper or lower case, is a virtual key: an OpenAI SDK always sends
+/// some key.
 const PREFIX: &str = "sk-bf-";
 
 /// The virtual key that a request carries, as sent.
@@ -18,27 +19,31 @@ enum Presented<'a> {
 /// Who submits: the virtual key to act for, if one is given.
 ///
 /// # Errors
-/// For a key that is unknown or inactive, or none where one is required.
+/// For a key that is unknown, inactive or has expired, or none where one is required.
 pub(crate) fn authenticate<'a>(
     headers: &HeaderMap,
-    config: &'a Config,
+    config: &'a ApiConfig,
 ) -> Result<Option<&'a VirtualKey>, ApiError> {
     match presented(headers) {
         Presented::Nothing if config.require_virtual_key => Err(ApiError::VirtualKeyRequired),
         Presented::Nothing => Ok(None),
         Presented::Garbage => Err(ApiError::VirtualKeyNotFound),
         Presented::Key(value) => {
-            config.virtual_key(value).filter(|key| key.active).map(Some).ok_or(ApiError::VirtualKeyNotFound)
+            let key = config.virtual_key(value).ok_or(ApiError::VirtualKeyNotFound)?;
+            key.check(Timestamp::now()).map_err(ApiError::AccessBlocked)?;
+            Ok(Some(key))
         }
     }
 }
 
 /// Whether the caller of a poll may see a job of `owner`: one without an owner is open to all who know its
-/// id, one with an owner to the same, active key only.
-pub(crate) fn may_see(headers: &HeaderMap, config: &Config, owner: Option<&str>) -> bool {
+/// id, one with an owner to the same key only, as long as that may be used.
+pub(crate) fn may_see(headers: &HeaderMap, config: &ApiConfig, owner: Option<&str>) -> bool {
     let Some(owner) = owner else { return true };
     match presented(headers) {
-        Presented::Key(value) => config.virtual_key(value).is_some_and(|key| key.active && key.id == owner),
+        Presented::Key(value) => config
+            .virtual_key(value)
+            .is_some_and(|key| key.id == owner && key.check(Timestamp::now()).is_ok()),
         Presented::Nothing | Presented::Garbage => false,
     }
 }
@@ -52,7 +57,7 @@ fn presented(headers: &HeaderMap) -> Presented<'_> {
     [bearer, plain("x-api-key"), plain("x-goog-api-key")]
         .into_iter()
         .flatten()
-        .find(|value| value.starts_with(PREFIX))
+        .find(|value| value.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX)))
         .map_or(Presented::Nothing, Presented::Key)
 }
 

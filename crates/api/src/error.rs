@@ -3,6 +3,7 @@ use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
 use hermod_queue::QueueError;
 use hermod_service::error_response;
+use hermod_types::config::Blocked;
 use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Target};
 
 /// Every error that the API itself answers.
@@ -14,6 +15,8 @@ pub(crate) enum ApiError {
     ProviderNotConfigured { target: Target, param: &'static str, configured: String },
     #[error("virtual key not found")]
     VirtualKeyNotFound,
+    #[error("{0}")]
+    AccessBlocked(Blocked),
     #[error("virtual key is required")]
     VirtualKeyRequired,
     #[error("the virtual key does not allow {target}")]
@@ -57,6 +60,7 @@ impl ApiError {
             Self::Invalid(_) | Self::BodyBroken => ErrorCode::InvalidRequest,
             Self::ProviderNotConfigured { .. } => ErrorCode::ProviderNotConfigured,
             Self::VirtualKeyNotFound => ErrorCode::VirtualKeyNotFound,
+            Self::AccessBlocked(_) => ErrorCode::AccessBlocked,
             Self::VirtualKeyRequired => ErrorCode::VirtualKeyRequired,
             Self::TargetNotAllowed { .. } => ErrorCode::TargetNotAllowed,
             Self::JobNotFound => ErrorCode::JobNotFound,

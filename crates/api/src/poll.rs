@@ -3,7 +3,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix_web::http::header::{ContentType, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use hermod_queue::{JobRecord, Queue};
-use hermod_types::{Config, JobId};
+use hermod_types::{ApiConfig, JobId};
 
 use crate::caller;
 use crate::error::ApiError;
@@ -12,7 +12,7 @@ use crate::error::ApiError;
 pub(crate) async fn poll(
     request: HttpRequest,
     id: web::Path<String>,
-    config: web::Data<Config>,
+    config: web::Data<ApiConfig>,
     queue: web::Data<Queue>,
 ) -> Result<HttpResponse, ApiError> {
     let id: JobId = id.parse().map_err(|_| ApiError::JobNotFound)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use actix_web::{App, HttpServer, middleware, web};
 use hermod_queue::{Queue, QueueSettings, Store, Tolerance};
 use hermod_service::{Metrics, Shutdown, watch_redis};
-use hermod_types::{Config, ShardCount};
+use hermod_types::{ApiConfig, ShardCount};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// What an API process serves with.
 pub struct Front {
     /// The operator's configuration.
-    pub config: Config,
+    pub config: ApiConfig,
     /// The largest body of a submit.
     pub max_body_bytes: usize,
     /// The largest sum of bodies in memory at one time.

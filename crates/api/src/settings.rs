@@ -46,7 +46,7 @@ impl Settings {
         self.log.init()?;
         let redis = self.redis.url()?;
         let front = Front {
-            config: self.config.load()?,
+            config: self.config.load_for_api()?,
             max_body_bytes: self.max_body_bytes,
             max_memory_bytes: self.max_memory_bytes,
             queue: QueueSettings {

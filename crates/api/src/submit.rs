@@ -2,7 +2,7 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hermod_queue::{JobRequest, Queue, QueueError, Submission};
 use hermod_types::config::VirtualKey;
-use hermod_types::{CompletionRequest, Config, InvalidRequest, JobView, Target, Ttl, inexpressible};
+use hermod_types::{ApiConfig, CompletionRequest, InvalidRequest, JobView, Target, Ttl, inexpressible};
 
 use crate::body::{self, BodyLimits};
 use crate::caller;
@@ -12,7 +12,7 @@ use crate::error::ApiError;
 pub(crate) async fn submit(
     request: HttpRequest,
     payload: web::Payload,
-    config: web::Data<Config>,
+    config: web::Data<ApiConfig>,
     queue: web::Data<Queue>,
     limits: web::Data<BodyLimits>,
 ) -> Result<HttpResponse, ApiError> {
@@ -43,7 +43,7 @@ pub(crate) async fn submit(
 }
 
 /// Refuses now what no worker could run, or what the virtual key does not allow.
-fn check_targets(targets: &[Target], config: &Config, key: Option<&VirtualKey>) -> Result<(), ApiError> {
+fn check_targets(targets: &[Target], config: &ApiConfig, key: Option<&VirtualKey>) -> Result<(), ApiError> {
     for (index, target) in targets.iter().enumerate() {
         let param = if index == 0 { "model" } else { "fallbacks" };
         if !config.providers.contains_key(target.provider()) {
@@ -59,11 +59,13 @@ fn check_targets(targets: &[Target], config: &Config, key: Option<&VirtualKey>) 
 }
 
 /// Refuses what cannot be said to any of the targets. As long as one can serve it, the others are passed over.
-fn check_expressible(targets: &[Target], body: &str, config: &Config) -> Result<(), InvalidRequest> {
+fn check_expressible(targets: &[Target], body: &str, config: &ApiConfig) -> Result<(), InvalidRequest> {
     let mut refusal: Option<InvalidRequest> = None;
     for target in targets {
-        let kind = config.providers.get(target.provider()).map(|provider| provider.kind);
-        let Some(reason) = kind.and_then(|kind| inexpressible(kind, body)) else { return Ok(()) };
+        let kind = config.providers.get(target.provider()).copied();
+        let Some(reason) = kind.and_then(|kind| inexpressible(kind, body, config.max_calls)) else {
+            return Ok(());
+        };
         // The client is told about the primary.
         refusal.get_or_insert_with(|| InvalidRequest {
             message: format!("no target can serve this request; {target}: {}", reason.message),

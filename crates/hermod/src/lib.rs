@@ -5,6 +5,7 @@
 //! | [`up`] | all of Hermod on one machine, with nothing configured |
 //! | [`demo`] | a provider whose model names choose its behaviour |
 //! | [`client`] | submit and get, on the command line |
+//! | [`config`] | what a config.json does here |
 //! | [`mod@bench`] | load, what it costs, and the least that it could cost |
 //! | [`queue`] | what an operator sees and does |
 //! | [`redis_server`] | finds a Redis or Valkey server, or fetches one |
@@ -14,6 +15,7 @@
 mod attempts;
 pub mod bench;
 pub mod client;
+pub mod config;
 pub mod demo;
 pub mod pip;
 pub mod process;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use hermod::{bench, client, demo, queue, up};
+use hermod::{bench, client, config, demo, queue, up};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,6 +26,8 @@ enum Command {
     Get(client::Get),
     /// See and manage the queue: stats, dead letters, pause, resume, check
     Queue(queue::Settings),
+    /// Say what a config.json does here, without its secrets
+    Config(config::Settings),
     /// Put load on a service of its own, or a running one, and report what a job costs each process and Redis
     Bench(bench::Settings),
     /// What `bench --reference` compares with
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Submit(submit) => client::block_on(submit.run()),
         Command::Get(get) => client::block_on(get.run()),
         Command::Queue(settings) => client::block_on(settings.run()),
+        Command::Config(settings) => settings.run(),
         Command::Bench(settings) => settings.run(),
         Command::BenchFloor(floor) => floor.run(),
         Command::DemoProvider(settings) => settings.run().map(|()| ExitCode::SUCCESS),

@@ -37,7 +37,10 @@ use provider::Provider;
 
 /// Every configured provider, with one pool of connections for all.
 #[derive(Debug)]
-pub struct Providers(BTreeMap<String, Provider>);
+pub struct Providers {
+    by_name: BTreeMap<String, Provider>,
+    max_calls: u64,
+}
 
 /// One of the calls that a provider may have under way at once.
 #[derive(Debug)]
@@ -71,17 +74,17 @@ impl Providers {
         for (name, config) in &config.providers {
             providers.insert(name.clone(), Provider::new(name, config, &client)?);
         }
-        Ok(Self(providers))
+        Ok(Self { by_name: providers, max_calls: config.max_calls })
     }
 
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.by_name.keys().map(String::as_str)
     }
 
     /// Why the target cannot serve this request, if it is one that cannot be said to its provider.
     pub fn cannot_serve(&self, target: &Target, body: &str) -> Option<Inexpressible> {
-        inexpressible(self.0.get(target.provider())?.kind(), body)
+        inexpressible(self.by_name.get(target.provider())?.kind(), body, self.max_calls)
     }
 
     /// The keys that may be used for `target`, of those in `allowed`; never empty.
@@ -111,7 +114,7 @@ impl Providers {
     }
 
     fn provider(&self, target: &Target) -> Result<&Provider, CallError> {
-        self.0.get(target.provider()).ok_or_else(|| {
+        self.by_name.get(target.provider()).ok_or_else(|| {
             let message = format!("provider {} is not configured in this worker", target.provider());
             CallError::ours(ErrorCode::ProviderNotConfigured, message)
         })
@@ -119,7 +122,7 @@ impl Providers {
 
     /// How calls to this provider are retried; none for one that is not configured.
     pub fn retry_policy(&self, provider: &str) -> Option<&RetryPolicy> {
-        self.0.get(provider).map(Provider::retry_policy)
+        self.by_name.get(provider).map(Provider::retry_policy)
     }
 }
 

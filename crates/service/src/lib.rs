@@ -12,6 +12,6 @@ pub use exit::exit_code;
 pub use http::{bind, error_response, method_not_allowed, probes, read_only};
 pub use log::{LogFormat, LogSettings};
 pub use metrics::{Metrics, describe};
-pub use settings::{ConfigSettings, RedisSettings};
+pub use settings::{ConfigSettings, RedisSettings, variable};
 pub use shutdown::Shutdown;
 pub use watch::watch_redis;

@@ -1,10 +1,11 @@
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use clap::Args;
+use anyhow::{Context, anyhow};
+use clap::{Args, value_parser};
 use hermod_queue::{RedisUrl, Tolerance};
-use hermod_types::Config;
+use hermod_types::config::{ConfigErrors, DEFAULT_MAX_CALLS};
+use hermod_types::{ApiConfig, Config};
 use secrecy::{ExposeSecret, SecretString};
 
 /// Where Redis is.
@@ -49,29 +50,55 @@ pub struct ConfigSettings {
     /// Bifrost's config.json; without it, providers are configured from their usual environment variables.
     #[arg(long, env = "HERMOD_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Providers to use where there is no config.json, as in `openai,groq`; without this, each whose usual variable
+    /// (such as `OPENAI_API_KEY`) is set. An API process needs the names alone; a worker needs each one's variable.
+    #[arg(long, env = "HERMOD_PROVIDERS", value_delimiter = ',', value_name = "NAMES")]
+    pub providers: Vec<String>,
+    /// Calls that one job may need, prompts × `n`, where its provider is asked prompt by prompt. API processes and
+    /// workers need the same.
+    #[arg(long, env = "HERMOD_MAX_CALLS", default_value_t = DEFAULT_MAX_CALLS, value_parser = value_parser!(u64).range(1..), value_name = "CALLS")]
+    pub max_calls: u64,
 }
 
 impl ConfigSettings {
-    /// Reads the configuration, and warns of what it holds that is not used.
+    /// Reads all of the configuration, as a worker needs it, and warns of what it holds that is not used.
     ///
     /// # Errors
-    /// One sentence that names the file, the member at fault, and what was expected.
+    /// All that is wrong with it, one a line: the member at fault, and what was expected.
     pub fn load(&self) -> anyhow::Result<Config> {
-        #[expect(clippy::disallowed_methods, reason = "the one place where config.json is read")]
-        let environment = |name: &str| std::env::var(name).ok();
-        let Some(path) = &self.config else {
-            let config = Config::from_environment(&environment);
-            if config.providers.is_empty() {
-                tracing::warn!(
-                    "no provider: neither HERMOD_CONFIG nor a variable such as OPENAI_API_KEY is set"
-                );
-            }
-            return Ok(config);
+        let config = match (&self.config, self.names()) {
+            (Some(path), _) => read(path, |text| Config::from_json(text, &variable))?,
+            (None, Some(names)) => Config::from_names(&names, &variable)?,
+            (None, None) => Config::from_environment(&variable),
         };
-        let shown = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-        let config =
-            Config::from_json(&text, &environment).with_context(|| format!("{shown} is not usable"))?;
+        Ok(self.complete(config))
+    }
+
+    /// The same for an API process: no secret of a provider is kept, and none that the file refers to is looked up.
+    ///
+    /// # Errors
+    /// As of [`ConfigSettings::load`].
+    pub fn load_for_api(&self) -> anyhow::Result<ApiConfig> {
+        let config = match (&self.config, self.names()) {
+            (Some(path), _) => read(path, |text| ApiConfig::names_from_json(text, &variable))?,
+            (None, Some(names)) => ApiConfig::of_names(&names)?,
+            (None, None) => Config::from_environment(&variable).without_provider_secrets(),
+        };
+        Ok(self.complete(config))
+    }
+
+    fn names(&self) -> Option<Vec<String>> {
+        let names: Vec<_> = self.providers.iter().filter(|name| !name.trim().is_empty()).cloned().collect();
+        (!names.is_empty()).then_some(names)
+    }
+
+    fn complete<P>(&self, mut config: Config<P>) -> Config<P> {
+        config.max_calls = self.max_calls;
+        if self.config.is_none() && config.providers.is_empty() {
+            tracing::warn!(
+                "no provider: neither HERMOD_CONFIG, nor HERMOD_PROVIDERS, nor a variable such as OPENAI_API_KEY is set"
+            );
+        }
         if !config.ignored.is_empty() {
             tracing::warn!(
                 ignored = config.ignored.join(" "),
@@ -85,6 +112,19 @@ impl ConfigSettings {
                 "no text completions yet with these providers; requests naming them get 400"
             );
         }
-        Ok(config)
+        config
     }
+}
+
+/// An environment variable that the configuration refers to.
+#[expect(clippy::disallowed_methods, reason = "the one place where config.json is read")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn read<C>(path: &Path, parse: impl FnOnce(&str) -> Result<C, ConfigErrors>) -> anyhow::Result<C> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    // One a line, below the sentence that says of what.
+    parse(&text).map_err(|errors| anyhow!("{shown} is not usable:\n{errors}"))
 }

@@ -10,8 +10,10 @@ pub enum ErrorCode {
     InvalidRequest,
     /// A target's provider is not in the configuration.
     ProviderNotConfigured,
-    /// No such virtual key, or an inactive one.
+    /// No such virtual key.
     VirtualKeyNotFound,
+    /// The virtual key is inactive or has expired.
+    AccessBlocked,
     /// A virtual key is needed and none was given.
     VirtualKeyRequired,
     /// The virtual key does not allow a target.
@@ -34,14 +36,18 @@ pub enum ErrorCode {
     Internal,
     /// The job was started as often as allowed and never ended.
     JobAttemptsExhausted,
-    /// The job waited or ran longer than allowed.
+    /// The job waited longer than allowed: too few workers, so the fault is ours.
     JobDeadlineExceeded,
+    /// The job ran longer than allowed: its providers were too slow. On the wire it has the same code.
+    JobRunDeadlineExceeded,
     /// The provider could not be reached.
     UpstreamUnreachable,
     /// The provider did not answer in time.
     UpstreamTimeout,
     /// The provider's answer is not a completion.
     UpstreamInvalidResponse,
+    /// The provider's answer, or what would be made of its answers, is larger than a result may be.
+    UpstreamAnswerTooLarge,
     /// The provider answered with an error of its own.
     UpstreamError,
     /// No key of the provider may serve the target.
@@ -55,6 +61,7 @@ impl ErrorCode {
             Self::InvalidRequest => ("invalid_request", 400, false),
             Self::ProviderNotConfigured => ("provider_not_configured", 400, false),
             Self::VirtualKeyNotFound => ("virtual_key_not_found", 400, false),
+            Self::AccessBlocked => ("access_blocked", 403, false),
             Self::VirtualKeyRequired => ("virtual_key_required", 401, false),
             Self::TargetNotAllowed => ("target_not_allowed", 403, false),
             Self::JobNotFound => ("job_not_found", 404, false),
@@ -67,12 +74,19 @@ impl ErrorCode {
             Self::Internal => ("internal_error", 500, true),
             Self::JobAttemptsExhausted => ("job_attempts_exhausted", 500, true),
             Self::JobDeadlineExceeded => ("job_deadline_exceeded", 504, true),
+            Self::JobRunDeadlineExceeded => ("job_deadline_exceeded", 504, false),
             Self::UpstreamUnreachable => ("upstream_unreachable", 502, false),
             Self::UpstreamTimeout => ("upstream_timeout", 504, false),
             Self::UpstreamInvalidResponse => ("upstream_invalid_response", 502, false),
+            Self::UpstreamAnswerTooLarge => ("upstream_answer_too_large", 502, false),
             Self::UpstreamError => ("upstream_error", 502, false),
             Self::UpstreamCredentialsExhausted => ("upstream_credentials_exhausted", 502, false),
         }
+    }
+
+    /// What `extra_fields.request_type` says: a path that we do not have is no request of any type.
+    const fn request_type(self) -> Option<&'static str> {
+        if matches!(self, Self::PathNotFound) { None } else { Some(REQUEST_TYPE) }
     }
 
     /// The `error.code` on the wire.
@@ -102,7 +116,7 @@ impl ErrorCode {
 /// The body of every error answer, and the `error` of a failed job. Members without a value are absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// An id that also stands in our log line: on every 5xx that we answer.
+    /// An id that also stands in our log line: on every 5xx. See [`ErrorBody::identified`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
     /// Whether this service got it wrong, rather than the client or a provider.
@@ -140,8 +154,9 @@ pub struct ErrorExtra {
     /// The model that the client named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_requested: Option<String>,
-    /// Always [`REQUEST_TYPE`].
-    pub request_type: String,
+    /// [`REQUEST_TYPE`]; none for a path that we do not have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_type: Option<String>,
     /// What was tried, for a job that was run.
     #[serde(default, skip_serializing_if = "Journal::is_empty")]
     pub attempts: Journal,
@@ -164,7 +179,7 @@ impl ErrorBody {
             extra_fields: ErrorExtra {
                 provider: None,
                 model_requested: None,
-                request_type: REQUEST_TYPE.to_owned(),
+                request_type: code.request_type().map(str::to_owned),
                 attempts: Journal::default(),
             },
         }
@@ -175,6 +190,15 @@ impl ErrorBody {
     pub fn about(mut self, target: &Target) -> Self {
         self.extra_fields.provider = Some(target.provider().to_owned());
         self.extra_fields.model_requested = Some(target.model().to_owned());
+        self
+    }
+
+    /// The same, with a fresh `event_id` if it is a 5xx that has none. Whoever calls this writes that id to the log.
+    #[must_use]
+    pub fn identified(mut self) -> Self {
+        if self.status_code >= 500 && self.event_id.is_none() {
+            self.event_id = Some(uuid::Uuid::now_v7().to_string());
+        }
         self
     }
 
@@ -200,7 +224,35 @@ mod tests {
     }
 
     #[test]
+    fn each_5xx_can_be_given_an_id_once() {
+        let identified = ErrorBody::new(ErrorCode::UpstreamTimeout, "slow").identified();
+        assert!(identified.event_id.is_some());
+        assert_eq!(identified.clone().identified(), identified, "the id that is logged stays");
+        let mut theirs = ErrorBody::new(ErrorCode::UpstreamError, "");
+        theirs.status_code = 429;
+        assert_eq!(theirs.identified().event_id, None);
+        assert_eq!(ErrorBody::new(ErrorCode::QueueFull, "").identified().event_id, None);
+    }
+
+    #[test]
+    fn an_unknown_path_has_no_request_type() {
+        let text = ErrorBody::new(ErrorCode::PathNotFound, "no such path").to_json();
+        assert!(text.ends_with(r#""extra_fields":{}}"#), "{text}");
+        assert!(serde_json::from_str::<ErrorBody>(&text).is_ok());
+        let text = ErrorBody::new(ErrorCode::MethodNotAllowed, "").to_json();
+        assert!(text.contains(r#""request_type":"text_completion""#), "{text}");
+    }
+
+    #[test]
     fn only_our_own_faults_are_bifrost_errors() {
+        let (waited, ran) = (ErrorCode::JobDeadlineExceeded, ErrorCode::JobRunDeadlineExceeded);
+        assert_eq!((waited.as_str(), waited.status()), (ran.as_str(), ran.status()));
+        assert!(ErrorBody::new(waited, "").is_bifrost_error && !ErrorBody::new(ran, "").is_bifrost_error);
+        assert!(!ErrorBody::new(ErrorCode::UpstreamAnswerTooLarge, "").is_bifrost_error);
+        assert_eq!(
+            (ErrorCode::AccessBlocked.status(), ErrorCode::AccessBlocked.kind()),
+            (403, "permission_error")
+        );
         assert!(ErrorBody::new(ErrorCode::QueueUnavailable, "").is_bifrost_error);
         assert!(!ErrorBody::new(ErrorCode::UpstreamTimeout, "").is_bifrost_error);
         assert_eq!(ErrorCode::UpstreamTimeout.kind(), "upstream_error");

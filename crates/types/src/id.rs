@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use crate::Timestamp;
 
@@ -59,21 +59,23 @@ impl ShardCount {
 
 /// A job's id: a UUIDv7 whose lowest bits hold its [`Shard`], so that a poll needs no look-up and the
 /// number of shards can grow while jobs wait.
+///
+/// Besides time, version, variant and shard it is 64 random bits, fresh for each id. Who knows the id of a job
+/// without a virtual key may read its prompt and result, so ids of one millisecond must tell nothing of each other:
+/// there is no counter in them, and the bits come from a cryptographic generator.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(Uuid);
 
 impl JobId {
     /// A fresh id in `shard`, stamped with this machine's clock.
     pub fn new(shard: Shard) -> Self {
-        Self(Uuid::now_v7()).in_shard(shard)
+        Self::at(Timestamp::now().as_millis(), shard)
     }
 
-    /// A fresh id in `shard`, stamped with a time in milliseconds since the epoch.
-    pub fn at(millis: u64, shard: Shard) -> Self {
-        let random = (u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..));
-        let mut bytes = [0; 10];
-        bytes.copy_from_slice(&random.to_be_bytes()[..10]);
-        Self(uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()).in_shard(shard)
+    /// A fresh id in `shard`, stamped with this time: milliseconds since the Unix epoch.
+    pub fn at(unix_millis: u64, shard: Shard) -> Self {
+        let random: [u8; 10] = rand::random();
+        Self(Builder::from_unix_timestamp_millis(unix_millis, &random).into_uuid()).in_shard(shard)
     }
 
     /// The same id in another shard.
@@ -142,6 +144,32 @@ mod tests {
         assert_eq!((back, back.shard()), (id, shard));
         assert!(back.created_at() > Timestamp::from_millis(1_700_000_000_000));
         assert_eq!(id.to_string().to_uppercase().parse::<JobId>().unwrap(), id);
+    }
+
+    #[test]
+    fn ids_of_one_millisecond_tell_nothing_of_each_other() {
+        // 12 bits behind the version and 62 behind the variant, less those of the shard.
+        let random_bits: u128 = ((0xfff << 64) | ((1 << 62) - 1)) & !SHARD_MASK;
+        assert_eq!(random_bits.count_ones(), 64);
+        let ids: Vec<u128> =
+            (0..4000).map(|_| JobId::at(1_771_488_617_831, Shard::default()).0.as_u128()).collect();
+        // Each bit changes from one id to the next about as often as not: a counter's upper bits would stay.
+        for bit in (0..128).map(|bit| 1_u128 << bit) {
+            let changes = ids.windows(2).filter(|pair| (pair[0] ^ pair[1]) & bit != 0).count();
+            let expected = if random_bits & bit == 0 { 0..=0 } else { 1800..=2200 };
+            assert!(expected.contains(&changes), "bit {bit:x}: {changes}");
+        }
+        // And their order says nothing of the order in which they were made.
+        let rising = ids.windows(2).filter(|pair| pair[0] < pair[1]).count();
+        assert!((1800..=2200).contains(&rising), "{rising}");
+    }
+
+    #[test]
+    fn an_id_is_a_uuid_v7_of_the_time_given() {
+        let id = JobId::at(1_771_488_617_831, Shard::default());
+        assert_eq!((id.0.get_version_num(), id.0.get_variant()), (7, uuid::Variant::RFC4122));
+        assert_eq!(id.created_at(), Timestamp::from_millis(1_771_488_617_831));
+        assert_eq!(id.in_shard(Shard(9)).created_at(), id.created_at());
     }
 
     #[test]

@@ -20,12 +20,12 @@ mod ttl;
 
 pub use attempt::{Attempt, Journal};
 pub use completion::{CompletionExtra, compose_completion, extend_completion};
-pub use config::Config;
+pub use config::{ApiConfig, Config};
 pub use error::{ErrorBody, ErrorCode, ErrorDetail, ErrorExtra};
 pub use expressible::{Inexpressible, inexpressible};
 pub use id::{JobId, Shard, ShardCount};
 pub use job::{JobStatus, JobView};
-pub use raw::RawObject;
+pub use raw::{RawObject, reads_as};
 pub use request::{CompletionRequest, InvalidRequest, MAX_FALLBACKS};
 pub use target::{InvalidTarget, Target};
 pub use timestamp::Timestamp;

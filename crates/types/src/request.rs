@@ -1,10 +1,21 @@
 use serde_json::value::RawValue;
 
+use crate::raw::{is_deeper_than, reads_as};
 use crate::shape::{self, Prompt, Shape};
-use crate::{RawObject, Target};
+use crate::{InvalidTarget, RawObject, Target};
 
-/// How many fallbacks one request may name: work is bounded everywhere.
-pub const MAX_FALLBACKS: usize = 32;
+/// How many fallbacks one request may name. Bifrost sets no limit; no client is known to send more than a handful, and
+/// each is kept in the job's record.
+pub const MAX_FALLBACKS: usize = 128;
+/// How many members the request's object may have. Those of objects within it do not count.
+const MAX_MEMBERS: usize = 1024;
+/// How deep arrays and objects may be within each other, the request's own object included.
+const MAX_NESTING: usize = 128;
+
+/// What the client says to Hermod and no provider may read, in any spelling of upper and lower case: `model` and
+/// `stream` are written by Hermod, and a provider that finds another `model`, or `models` (`OpenRouter`'s list of
+/// alternatives), would serve one that the virtual key does not allow.
+const NOT_FOR_PROVIDERS: [&str; 4] = ["model", "models", "fallbacks", "stream"];
 
 /// The members whose shape is checked; all others pass to the provider as they came.
 const CHECKED: [(&str, Shape); 16] = [
@@ -69,13 +80,13 @@ impl CompletionRequest {
         if !text.trim_ascii_start().starts_with('{') {
             return Err(InvalidRequest::format(None, "the body must be a JSON object"));
         }
-        let object: RawObject<'_> =
-            serde_json::from_str(text).map_err(|error| InvalidRequest::format(None, error))?;
+        let object =
+            RawObject::bounded(text, MAX_MEMBERS).map_err(|error| InvalidRequest::format(None, error))?;
+        check_nesting(&object)?;
         check_shapes(&object)?;
-        let member = |wanted| object.members().find(|(name, _)| *name == wanted).map(|(_, value)| value);
 
-        let mut targets = vec![primary(member("model"))?];
-        match member("prompt").map_or(Prompt::Missing, shape::prompt) {
+        let mut targets = vec![primary(object.get("model"))?];
+        match object.get("prompt").map_or(Prompt::Missing, shape::prompt) {
             Prompt::Given => {}
             Prompt::Missing => {
                 return Err(InvalidRequest::rule("prompt", "prompt is required for text completion"));
@@ -87,26 +98,39 @@ impl CompletionRequest {
                 ));
             }
         }
-        if member("stream").is_some_and(|value| value.get() == "true") {
+        if object.get("stream").is_some_and(|value| value.get() == "true") {
             return Err(InvalidRequest::rule("stream", "stream is not supported for async text completions"));
         }
-        if let Some(value) = member("fallbacks").filter(|value| value.get() != "null") {
+        if let Some(value) = object.get("fallbacks").filter(|value| value.get() != "null") {
             targets.extend(fallbacks(value)?);
         }
 
         let mut body = String::with_capacity(text.len());
         body.push('{');
-        object.write_members(&mut body, |name| !matches!(name, "model" | "fallbacks" | "stream"));
+        object.write_members(&mut body, |name| !NOT_FOR_PROVIDERS.iter().any(|ours| reads_as(name, ours)));
         body.push('}');
         Ok(Self { targets, body })
     }
 }
 
-/// Refuses a member given twice, as readers differ on which one counts, and a known one of the wrong type.
-/// `null` is as good as absent.
+fn check_nesting(object: &RawObject<'_>) -> Result<(), InvalidRequest> {
+    // One less: the members are within the request's object.
+    match object.members().find(|(_, value)| is_deeper_than(value.get(), MAX_NESTING - 1)) {
+        Some((name, _)) => {
+            let what = format_args!("`{name}` is nested more than {MAX_NESTING} deep");
+            Err(InvalidRequest::format(Some(name), what))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a known member of the wrong type, and one given twice, as readers differ on which one counts. `null` is as
+/// good as absent. What is not known is the provider's matter.
 fn check_shapes(object: &RawObject<'_>) -> Result<(), InvalidRequest> {
-    if let Some(name) = object.given_twice() {
-        return Err(InvalidRequest::format(Some(name), format_args!("`{name}` is given twice")));
+    for name in CHECKED.iter().map(|(name, _)| *name).chain(["prompt", "fallbacks"]) {
+        if object.members().filter(|(given, _)| *given == name).nth(1).is_some() {
+            return Err(InvalidRequest::format(Some(name), format_args!("`{name}` is given twice")));
+        }
     }
     for (name, value) in object.members() {
         let Some((_, shape)) = CHECKED.iter().find(|(checked, _)| *checked == name) else { continue };
@@ -126,25 +150,38 @@ fn primary(value: Option<&RawValue>) -> Result<Target, InvalidRequest> {
             .map_err(|error| InvalidRequest::format(Some("model"), format_args!("`model`: {error}")))?,
         None => None,
     };
-    text.unwrap_or_default()
-        .parse()
-        .map_err(|error: crate::InvalidTarget| InvalidRequest::rule("model", error.to_string()))
+    let target = text.unwrap_or_default().parse();
+    target.map_err(|error: InvalidTarget| InvalidRequest::rule("model", error.to_string()))
 }
 
 fn fallbacks(value: &RawValue) -> Result<Vec<Target>, InvalidRequest> {
     let invalid = |what: String| InvalidRequest::format(Some("fallbacks"), what);
-    let names: Vec<String> = serde_json::from_str(value.get())
-        .map_err(|_| invalid("`fallbacks` must be an array of strings".to_owned()))?;
-    if names.len() > MAX_FALLBACKS {
-        return Err(invalid(format!(
-            "`fallbacks` has {} entries, the limit is {MAX_FALLBACKS}",
-            names.len()
-        )));
+    let (mut count, mut targets, mut wrong) = (0, Vec::new(), None);
+    let are_strings = value.get().starts_with('[')
+        && shape::each_string(value.get(), |name| {
+            if count < MAX_FALLBACKS && wrong.is_none() {
+                match name.parse() {
+                    Ok(target) => targets.push(target),
+                    Err(error) => wrong = Some((count, error)),
+                }
+            }
+            count += 1;
+        });
+    if !are_strings {
+        return Err(invalid("`fallbacks` must be an array of strings".to_owned()));
     }
-    let target = |(index, name): (usize, &String)| {
-        name.parse().map_err(|_| invalid(format!("`fallbacks[{index}]` should be in provider/model format")))
-    };
-    names.iter().enumerate().map(target).collect()
+    if count > MAX_FALLBACKS {
+        return Err(invalid(format!("`fallbacks` has {count} entries, the limit is {MAX_FALLBACKS}")));
+    }
+    match wrong {
+        None => Ok(targets),
+        Some((index, InvalidTarget::Format)) => {
+            Err(invalid(format!("`fallbacks[{index}]` should be in provider/model format")))
+        }
+        Some((_, error @ InvalidTarget::TooLong)) => {
+            Err(InvalidRequest::rule("fallbacks", error.to_string()))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +242,65 @@ mod tests {
             assert_eq!(param.as_deref(), Some(member), "{message}");
         }
         assert_eq!(refused(r#"{"model":7,"prompt":"x"}"#).1.as_deref(), Some("model"));
+    }
+
+    #[test]
+    fn members_and_nesting_are_bounded() {
+        let members = |count: usize| {
+            let more: Vec<_> = (2..count).map(|number| format!(r#","x{number}":{number}"#)).collect();
+            format!(r#"{{"model":"a/b","prompt":"x"{}}}"#, more.concat())
+        };
+        assert!(CompletionRequest::parse(members(1024).as_bytes()).is_ok());
+        let (message, _) = refused(&members(1025));
+        assert!(message.starts_with("invalid request format: more than 1024 members"), "{message}");
+
+        let nested = |depth: usize| {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            format!(r#"{{"model":"a/b","prompt":"x","mine":{open}"[[["{close}}}"#)
+        };
+        assert!(CompletionRequest::parse(nested(127).as_bytes()).is_ok(), "128 with the request's object");
+        let what = "invalid request format: `mine` is nested more than 128 deep".to_owned();
+        assert_eq!(refused(&nested(128)), (what, Some("mine".to_owned())));
+        assert_eq!(refused(&nested(100_000)).1.as_deref(), Some("mine"));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_refused_wherever_it_stands() {
+        let long = format!("a/{}", "b".repeat(255));
+        let what = "model name is longer than 256 bytes";
+        for (model, fallback, param) in [(&*long, "a/b", "model"), ("a/b", &*long, "fallbacks")] {
+            let body = format!(r#"{{"model":"{model}","prompt":"x","fallbacks":["c/d","{fallback}"]}}"#);
+            assert_eq!(refused(&body), (what.to_owned(), Some(param.to_owned())));
+        }
+    }
+
+    #[test]
+    fn fallbacks_are_counted_and_not_kept_beyond_their_limit() {
+        let body = |count: usize| {
+            let names = vec![r#""a/b""#; count].join(",");
+            format!(r#"{{"model":"a/b","prompt":"x","fallbacks":[{names}]}}"#)
+        };
+        assert_eq!(CompletionRequest::parse(body(128).as_bytes()).unwrap().targets.len(), 129);
+        let what = "invalid request format: `fallbacks` has 100000 entries, the limit is 128";
+        assert_eq!(refused(&body(100_000)), (what.to_owned(), Some("fallbacks".to_owned())));
+    }
+
+    #[test]
+    fn no_spelling_of_what_is_ours_reaches_a_provider() {
+        let body = "{\"Model\":\"a/no\",\"model\":\"a/b\",\"MODEL\":1,\"prompt\":\"x\",\"Stream\":true,\"STREAM\":1,
+            \"\u{17f}tream\":true,\"Fallbacks\":[],\"fallbac\u{212a}s\":[],\"models\":[\"no\"],\"Models\":[],\"modelx\":1}";
+        let request = CompletionRequest::parse(body.as_bytes()).unwrap();
+        assert_eq!(request.body, r#"{"prompt":"x","modelx":1}"#);
+        assert_eq!(request.targets, ["a/b".parse().unwrap()]);
+        // Only the name in lower case says something to us.
+        assert_eq!(refused(r#"{"Model":"a/b","prompt":"x"}"#).0, MODEL_FORMAT);
+    }
+
+    #[test]
+    fn an_unknown_member_given_twice_is_the_providers_matter() {
+        let body = r#"{"model":"a/b","prompt":"x","mine":1,"mine":2}"#;
+        let request = CompletionRequest::parse(body.as_bytes()).unwrap();
+        assert_eq!(request.body, r#"{"prompt":"x","mine":1,"mine":2}"#);
     }
 
     #[test]

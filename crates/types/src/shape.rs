@@ -1,6 +1,7 @@
 //! What JSON a member of a request must be, read off its text: no value is built, and no number is
 //! changed by being parsed.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -86,6 +87,37 @@ enum List {
 fn list_of(text: &str) -> Option<List> {
     serde_json::from_str(text).ok()
 }
+
+/// Shows `each` the strings of a JSON array, or one that stands alone, none of which is kept. False for anything else.
+pub(crate) fn each_string(text: &str, each: impl FnMut(&str)) -> bool {
+    serde_json::Deserializer::from_str(text).deserialize_any(StringsVisitor(each)).is_ok()
+}
+
+struct StringsVisitor<F>(F);
+
+impl<'de, F: FnMut(&str)> Visitor<'de> for StringsVisitor<F> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a string or an array of strings")
+    }
+
+    fn visit_str<E>(mut self, text: &str) -> Result<(), E> {
+        (self.0)(text);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+        while let Some(text) = elements.next_element::<Text<'de>>()? {
+            (self.0)(&text.0);
+        }
+        Ok(())
+    }
+}
+
+/// A string, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for List {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -195,6 +227,18 @@ mod tests {
         {
             assert_eq!(prompt(raw(malformed)), Prompt::Malformed, "{malformed:.20}");
         }
+    }
+
+    #[test]
+    fn strings_are_shown_one_by_one() {
+        let strings = |text| {
+            let mut seen = Vec::new();
+            each_string(text, |string| seen.push(string.to_owned())).then_some(seen)
+        };
+        assert_eq!(strings(r#"["a","\n"]"#).unwrap(), ["a", "\n"]);
+        assert_eq!(strings(r#""lone""#).unwrap(), ["lone"]);
+        assert!(strings("[]").unwrap().is_empty());
+        assert!(["1", "null", "{}", r#"["a",1]"#, "[[]]"].iter().all(|text| strings(text).is_none()));
     }
 
     #[test]

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use time::format_description::BorrowedFormatItem;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
@@ -26,6 +27,12 @@ impl Timestamp {
     pub fn now() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Reads RFC 3339 with any offset; none for what is not, or lies before the Unix epoch.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(Self::from_millis)
     }
 
     /// Milliseconds since the Unix epoch.
@@ -67,6 +74,14 @@ mod tests {
         let text = serde_json::to_string(&at).unwrap();
         assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), at);
         assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
+    }
+
+    #[test]
+    fn reads_rfc_3339_with_any_offset() {
+        let read = |text| Timestamp::from_rfc3339(text).map(Timestamp::as_millis);
+        assert_eq!(read("2026-02-19T08:10:17.831Z"), Some(1_771_488_617_831));
+        assert_eq!(read("2026-02-19T10:10:17+02:00"), Some(1_771_488_617_000));
+        assert_eq!((read("2026-02-19"), read("1969-12-31T23:59:59Z")), (None, None));
     }
 
     #[test]

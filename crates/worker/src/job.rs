@@ -91,13 +91,14 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
             let limit = context.limits.run.as_secs();
             let message =
                 format!("the job ran longer than {limit} s; its model said: {}", error.error.message);
-            let mut late = ErrorBody::new(ErrorCode::JobDeadlineExceeded, message);
+            let code = ErrorCode::JobRunDeadlineExceeded;
+            let mut late = ErrorBody::new(code, message);
             late.extra_fields = error.extra_fields;
             Some(end(
                 started,
                 request.ttl,
                 Err(Box::new(late)),
-                Some(ErrorCode::JobDeadlineExceeded.as_str()),
+                Some(code.as_str()),
             ))
         }
         outcome => Some(end(started, request.ttl, outcome, None)),

@@ -2,7 +2,7 @@ use std::fmt;
 
 /// An API that we speak. What is known of each is one row of [`ROWS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ProviderKind {
     /// OpenAI itself, and whatever speaks its text completions.
     OpenAi,
     /// OpenAI's models at Azure.
@@ -85,10 +85,10 @@ impl Bounds {
     const NONE: Self = Self { numbers: &[], stops: usize::MAX, blank_stops: true };
 }
 
-/// What is known of a [`Kind`].
+/// What is known of a [`ProviderKind`].
 #[derive(Debug)]
 struct Row {
-    kind: Kind,
+    kind: ProviderKind,
     name: &'static str,
     /// Where it is; none for what each operator has a server of.
     base_url: Option<&'static str>,
@@ -158,7 +158,7 @@ const BEDROCK: Form = Form::PerPrompt {
 };
 
 const fn row(
-    kind: Kind,
+    kind: ProviderKind,
     name: &'static str,
     base_url: Option<&'static str>,
     variable: Option<&'static str>,
@@ -169,36 +169,57 @@ const fn row(
 
 #[rustfmt::skip]
 const ROWS: [Row; 24] = [
-    row(Kind::OpenAi, "openai", Some("https://api.openai.com"), Some("OPENAI_API_KEY"), Form::Native),
-    row(Kind::Azure, "azure", None, Some("AZURE_OPENAI_API_KEY"), Form::Native),
-    row(Kind::Vllm, "vllm", None, None, Form::Native),
-    row(Kind::Ollama, "ollama", None, None, Form::Native),
-    row(Kind::LlamaCpp, "llamacpp", None, None, Form::Native),
-    row(Kind::Sgl, "sgl", None, None, Form::Native),
-    row(Kind::Tgi, "tgi", None, None, Form::Native),
-    row(Kind::Together, "together", Some("https://api.together.xyz"), Some("TOGETHER_API_KEY"), Form::Native),
-    row(Kind::Fireworks, "fireworks", Some("https://api.fireworks.ai/inference"), Some("FIREWORKS_API_KEY"), Form::Native),
-    row(Kind::OpenRouter, "openrouter", Some("https://openrouter.ai/api"), Some("OPENROUTER_API_KEY"), Form::Native),
-    row(Kind::DeepSeek, "deepseek", Some("https://api.deepseek.com"), Some("DEEPSEEK_API_KEY"), Form::Native),
-    row(Kind::Nebius, "nebius", Some("https://api.tokenfactory.nebius.com"), Some("NEBIUS_API_KEY"), Form::Native),
-    row(Kind::Parasail, "parasail", Some("https://api.parasail.io"), Some("PARASAIL_API_KEY"), Form::Native),
-    row(Kind::Mistral, "mistral", Some("https://api.mistral.ai"), Some("MISTRAL_API_KEY"), FIM),
-    row(Kind::HuggingFace, "huggingface", Some("https://router.huggingface.co"), Some("HF_TOKEN"), CHAT),
-    row(Kind::Groq, "groq", Some("https://api.groq.com/openai"), Some("GROQ_API_KEY"), GROQ),
-    row(Kind::Xai, "xai", Some("https://api.x.ai"), Some("XAI_API_KEY"), CHAT),
-    row(Kind::Cerebras, "cerebras", Some("https://api.cerebras.ai"), Some("CEREBRAS_API_KEY"), CEREBRAS),
-    row(Kind::Perplexity, "perplexity", Some("https://api.perplexity.ai"), Some("PERPLEXITY_API_KEY"), PERPLEXITY),
-    row(Kind::Anthropic, "anthropic", Some("https://api.anthropic.com"), Some("ANTHROPIC_API_KEY"), ANTHROPIC),
-    row(Kind::Cohere, "cohere", Some("https://api.cohere.com"), Some("COHERE_API_KEY"), COHERE),
-    row(Kind::Gemini, "gemini", Some("https://generativelanguage.googleapis.com"), Some("GEMINI_API_KEY"), GEMINI),
-    row(Kind::Vertex, "vertex", Some("https://aiplatform.googleapis.com"), None, GEMINI),
-    row(Kind::Bedrock, "bedrock", Some("https://bedrock-runtime.us-east-1.amazonaws.com"), Some("AWS_BEARER_TOKEN_BEDROCK"), BEDROCK),
+    row(ProviderKind::OpenAi, "openai", Some("https://api.openai.com"), Some("OPENAI_API_KEY"), Form::Native),
+    row(ProviderKind::Azure, "azure", None, Some("AZURE_OPENAI_API_KEY"), Form::Native),
+    row(ProviderKind::Vllm, "vllm", None, None, Form::Native),
+    row(ProviderKind::Ollama, "ollama", None, None, Form::Native),
+    row(ProviderKind::LlamaCpp, "llamacpp", None, None, Form::Native),
+    row(ProviderKind::Sgl, "sgl", None, None, Form::Native),
+    row(ProviderKind::Tgi, "tgi", None, None, Form::Native),
+    row(ProviderKind::Together, "together", Some("https://api.together.xyz"), Some("TOGETHER_API_KEY"), Form::Native),
+    row(ProviderKind::Fireworks, "fireworks", Some("https://api.fireworks.ai/inference"), Some("FIREWORKS_API_KEY"), Form::Native),
+    row(ProviderKind::OpenRouter, "openrouter", Some("https://openrouter.ai/api"), Some("OPENROUTER_API_KEY"), Form::Native),
+    row(ProviderKind::DeepSeek, "deepseek", Some("https://api.deepseek.com"), Some("DEEPSEEK_API_KEY"), Form::Native),
+    row(ProviderKind::Nebius, "nebius", Some("https://api.tokenfactory.nebius.com"), Some("NEBIUS_API_KEY"), Form::Native),
+    row(ProviderKind::Parasail, "parasail", Some("https://api.parasail.io"), Some("PARASAIL_API_KEY"), Form::Native),
+    row(ProviderKind::Mistral, "mistral", Some("https://api.mistral.ai"), Some("MISTRAL_API_KEY"), FIM),
+    row(ProviderKind::HuggingFace, "huggingface", Some("https://router.huggingface.co"), Some("HF_TOKEN"), CHAT),
+    row(ProviderKind::Groq, "groq", Some("https://api.groq.com/openai"), Some("GROQ_API_KEY"), GROQ),
+    row(ProviderKind::Xai, "xai", Some("https://api.x.ai"), Some("XAI_API_KEY"), CHAT),
+    row(ProviderKind::Cerebras, "cerebras", Some("https://api.cerebras.ai"), Some("CEREBRAS_API_KEY"), CEREBRAS),
+    row(ProviderKind::Perplexity, "perplexity", Some("https://api.perplexity.ai"), Some("PERPLEXITY_API_KEY"), PERPLEXITY),
+    row(ProviderKind::Anthropic, "anthropic", Some("https://api.anthropic.com"), Some("ANTHROPIC_API_KEY"), ANTHROPIC),
+    row(ProviderKind::Cohere, "cohere", Some("https://api.cohere.com"), Some("COHERE_API_KEY"), COHERE),
+    row(ProviderKind::Gemini, "gemini", Some("https://generativelanguage.googleapis.com"), Some("GEMINI_API_KEY"), GEMINI),
+    row(ProviderKind::Vertex, "vertex", Some("https://aiplatform.googleapis.com"), None, GEMINI),
+    row(ProviderKind::Bedrock, "bedrock", Some("https://bedrock-runtime.us-east-1.amazonaws.com"), Some("AWS_BEARER_TOKEN_BEDROCK"), BEDROCK),
 ];
 
 /// Providers that a Bifrost file may hold and that we do not speak to: passed over with a warning.
-const ELSEWHERE: [&str; 4] = ["elevenlabs", "replicate", "runway", "sapaicore"];
+const ELSEWHERE: [&str; 10] = [
+    "bedrock_mantle",
+    "deepgram",
+    "elevenlabs",
+    "opencode-go",
+    "opencode-zen",
+    "replicate",
+    "runware",
+    "runway",
+    "sapaicore",
+    "sarvam",
+];
 
-impl Kind {
+// Each kind's row is found by its place in the enum.
+const _: () = {
+    let mut place = 0;
+    while place < ROWS.len() {
+        assert!(ROWS[place].kind as usize == place, "the rows stand in the order of the enum");
+        place += 1;
+    }
+    assert!(ProviderKind::Bedrock as usize + 1 == ROWS.len(), "the last kind has the last row");
+};
+
+impl ProviderKind {
     /// Every kind.
     pub fn all() -> impl Iterator<Item = Self> {
         ROWS.iter().map(|row| row.kind)
@@ -234,13 +255,12 @@ impl Kind {
         self.row().form
     }
 
-    fn row(self) -> &'static Row {
-        // Each kind has its row, as a test shows; the first stands in for what cannot be.
-        ROWS.iter().find(|row| row.kind == self).unwrap_or(&ROWS[0])
+    const fn row(self) -> &'static Row {
+        &ROWS[self as usize]
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ProviderKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.name())
     }
@@ -254,13 +274,11 @@ mod tests {
 
     #[test]
     fn each_kind_has_a_row_and_a_name_of_its_own() {
-        let names: HashSet<_> = Kind::all().map(Kind::name).collect();
+        let names: HashSet<_> = ProviderKind::all().map(ProviderKind::name).collect();
         assert_eq!(names.len(), ROWS.len());
-        for kind in Kind::all() {
-            assert_eq!(Kind::from_name(kind.name()), Some(kind));
+        for kind in ProviderKind::all() {
+            assert_eq!(ProviderKind::from_name(kind.name()), Some(kind));
         }
-        // The last in the enum: a kind added behind it without a row would have no place in `ROWS`.
-        assert_eq!(Kind::Bedrock as usize + 1, ROWS.len());
         assert!(ELSEWHERE.iter().all(|name| !names.contains(name)));
     }
 }

@@ -3,11 +3,27 @@
 //! [`Config::from_json`] reads the file that a user already has; what it does not know it ignores and
 //! names in [`Config::ignored`]. Secrets are given as they are or as `env.NAME`, and are resolved once,
 //! here, through the look-up that the caller passes.
+//!
+//! A worker has a [`Config`] with all of it. An API process has an [`ApiConfig`], which knows each provider by its
+//! [`ProviderKind`] alone: it is the process that strangers reach, and has no use for their keys.
+//!
+//! | module | |
+//! |---|---|
+//! | `node`, `section` | the file as a tree, read member by member; errors are collected with their paths |
+//! | `read`, `read_provider`, `read_key` | what each member means |
+//! | `environment` | the configuration without a file |
+//! | `kind` | the table of APIs that we speak |
 
 mod access;
-mod file;
+mod environment;
+mod error;
 mod kind;
+mod node;
 mod read;
+mod read_key;
+mod read_provider;
+mod section;
+mod suggest;
 #[cfg(test)]
 mod tests;
 mod virtual_key;
@@ -19,8 +35,12 @@ use secrecy::SecretString;
 
 use crate::Ttl;
 pub use access::KeyAccess;
-pub use kind::{Bounds, Form, Kind};
-pub use virtual_key::{Models, ProviderGrant, VirtualKey};
+pub use error::{ConfigError, ConfigErrors};
+pub use kind::{Bounds, Form, ProviderKind};
+// The name that it had, until the crates that use it say `ProviderKind`.
+pub use kind::ProviderKind as Kind;
+use read::ProviderSecrets;
+pub use virtual_key::{Blocked, Models, ProviderGrant, VirtualKey};
 
 /// How long a result is kept where neither client nor operator says: Bifrost's default.
 const DEFAULT_TTL_SECONDS: u64 = 3600;
@@ -31,28 +51,36 @@ const DEFAULT_BACKOFF_INITIAL: Duration = Duration::from_millis(500);
 /// Bifrost's `DefaultRetryBackoffMax`.
 const DEFAULT_BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// What the operator configured.
+/// Calls that one job may need where its provider is asked prompt by prompt.
+pub const DEFAULT_MAX_CALLS: u64 = 256;
+
+/// What the operator configured, with what `P` says of each provider.
 #[derive(Debug)]
-pub struct Config {
+pub struct Config<P = ProviderConfig> {
     /// How long a result is kept where the client does not say.
     pub default_ttl: Ttl,
     /// Whether a submit needs a virtual key.
     pub require_virtual_key: bool,
     /// Providers by the name that clients use in `provider/model`.
-    pub providers: BTreeMap<String, ProviderConfig>,
+    pub providers: BTreeMap<String, P>,
     /// The virtual keys.
     pub virtual_keys: Vec<VirtualKey>,
+    /// See [`inexpressible`](crate::inexpressible). It is no part of the file, but a setting of the process.
+    pub max_calls: u64,
     /// Paths of what the file holds and we do not read.
     pub ignored: Vec<String>,
     /// Providers of the file whose API we do not speak.
     pub unsupported: Vec<String>,
 }
 
+/// What an API process knows.
+pub type ApiConfig = Config<ProviderKind>;
+
 /// One provider.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ProviderConfig {
     /// The API that it speaks.
-    pub kind: Kind,
+    pub kind: ProviderKind,
     /// Where it is; none means the kind's own default.
     pub base_url: Option<String>,
     /// The path of text completions below that, in place of the kind's own, where it has them natively.
@@ -78,7 +106,7 @@ pub struct ProviderConfig {
 }
 
 /// One key of a provider.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ProviderKey {
     /// What logs and journals call it.
     pub name: String,
@@ -94,78 +122,52 @@ pub struct ProviderKey {
     pub aliases: BTreeMap<String, String>,
 }
 
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// It is not JSON of the right shape; the text says where.
-    #[error("{path}: {message}")]
-    Shape {
-        /// The member at fault.
-        path: String,
-        /// What was expected there.
-        message: String,
-    },
-    /// It refers to an environment variable that is not set.
-    #[error("{path}: the environment variable {name} is not set")]
-    UnsetVariable {
-        /// The member that refers to it.
-        path: String,
-        /// The variable.
-        name: String,
-    },
-}
-
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Besides its key, what Azure needs to be used without a file.
-const AZURE_ENDPOINT: &str = "AZURE_OPENAI_ENDPOINT";
-/// Where a Bedrock API key is used without a file.
-const AWS_REGION: &str = "AWS_REGION";
-
 impl Config {
-    /// Reads a `config.json`.
+    /// Reads a `config.json`, all of it.
     ///
     /// # Errors
-    /// [`ConfigError`], which names the member at fault and never a secret.
-    pub fn from_json(text: &str, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        read::read(text, environment)
+    /// All that is wrong with it, and never a secret.
+    pub fn from_json(text: &str, environment: Environment<'_>) -> Result<Self, ConfigErrors> {
+        let (config, errors) = Self::inspect(text, environment);
+        ConfigErrors::none_of(errors, config)
     }
 
-    /// The configuration without a file: every provider whose usual variable is set, with its defaults.
-    pub fn from_environment(environment: Environment<'_>) -> Self {
-        let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
-        let provider = |kind: Kind| {
-            let name = kind.key_variable()?;
-            let value = variable(name)?;
-            let mut provider = ProviderConfig::new(kind);
-            if kind == Kind::Azure {
-                provider.base_url = Some(variable(AZURE_ENDPOINT)?);
-            }
-            let access = match variable(AWS_REGION) {
-                Some(region) if kind == Kind::Bedrock => KeyAccess::Bedrock {
-                    access_key: None,
-                    secret_key: None,
-                    session_token: None,
-                    region: Some(region),
-                    arn: None,
-                },
-                Some(_) | None => KeyAccess::Plain,
-            };
-            provider.keys.push(ProviderKey {
-                name: name.to_owned(),
-                value: value.into(),
-                access,
-                models: Models::All,
-                weight: 1.0,
-                aliases: BTreeMap::new(),
-            });
-            Some((kind.name().to_owned(), provider))
-        };
-        Self { providers: Kind::all().filter_map(provider).collect(), ..Self::default() }
+    /// The same for whom a configuration is to be shown that cannot be used: what could be read of it, and what is
+    /// wrong with it.
+    pub fn inspect(text: &str, environment: Environment<'_>) -> (Self, Vec<ConfigError>) {
+        read::read(text, environment, ProviderSecrets::Resolved)
     }
 
-    /// The configured virtual key with this value, active or not.
+    /// The same configuration without the providers' secrets.
+    pub fn without_provider_secrets(self) -> ApiConfig {
+        Config {
+            default_ttl: self.default_ttl,
+            require_virtual_key: self.require_virtual_key,
+            providers: self.providers.into_iter().map(|(name, provider)| (name, provider.kind)).collect(),
+            virtual_keys: self.virtual_keys,
+            max_calls: self.max_calls,
+            ignored: self.ignored,
+            unsupported: self.unsupported,
+        }
+    }
+}
+
+impl ApiConfig {
+    /// Reads of a `config.json` what an API process needs. The variables that hold providers' secrets may be unset.
+    ///
+    /// # Errors
+    /// All that is wrong with the file, as with [`Config::from_json`] but for those variables.
+    pub fn names_from_json(text: &str, environment: Environment<'_>) -> Result<Self, ConfigErrors> {
+        let (config, errors) = read::read(text, environment, ProviderSecrets::Unread);
+        ConfigErrors::none_of(errors, config.without_provider_secrets())
+    }
+}
+
+impl<P> Config<P> {
+    /// The configured virtual key with this value, usable or not.
     pub fn virtual_key(&self, value: &str) -> Option<&VirtualKey> {
         self.virtual_keys.iter().find(|key| key.has_value(value))
     }
@@ -178,13 +180,14 @@ impl ProviderKey {
     }
 }
 
-impl Default for Config {
+impl<P> Default for Config<P> {
     fn default() -> Self {
         Self {
             default_ttl: Ttl::from_seconds(DEFAULT_TTL_SECONDS).unwrap_or(Ttl::MAX),
             require_virtual_key: false,
             providers: BTreeMap::new(),
             virtual_keys: Vec::new(),
+            max_calls: DEFAULT_MAX_CALLS,
             ignored: Vec::new(),
             unsupported: Vec::new(),
         }
@@ -193,7 +196,7 @@ impl Default for Config {
 
 impl ProviderConfig {
     /// A provider of this kind with nothing configured.
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: ProviderKind) -> Self {
         Self {
             kind,
             base_url: None,

@@ -1,6 +1,7 @@
 use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
 
-use crate::Target;
+use crate::{Target, Timestamp};
 
 /// A key that the operator gives to a client; it names an owner and what that owner may use.
 #[derive(Debug)]
@@ -11,8 +12,21 @@ pub struct VirtualKey {
     pub value: SecretString,
     /// Whether it may be used.
     pub active: bool,
+    /// From when on it may not be used any more.
+    pub expires: Option<Timestamp>,
     /// What it may use; nothing where empty.
     pub grants: Vec<ProviderGrant>,
+}
+
+/// Why a virtual key may not be used. The texts are Bifrost's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Blocked {
+    /// The operator has switched it off.
+    #[error("virtual key is inactive")]
+    Inactive,
+    /// Its time is over.
+    #[error("virtual key has expired")]
+    Expired,
 }
 
 /// One provider that a virtual key may use.
@@ -52,6 +66,17 @@ impl From<Vec<String>> for Models {
 }
 
 impl VirtualKey {
+    /// Whether it may be used at `now`.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn check(&self, now: Timestamp) -> Result<(), Blocked> {
+        if !self.active {
+            return Err(Blocked::Inactive);
+        }
+        if self.expires.is_some_and(|expires| expires <= now) { Err(Blocked::Expired) } else { Ok(()) }
+    }
+
     /// Whether it may use `target`.
     pub fn allows(&self, target: &Target) -> bool {
         self.grant(target.provider()).is_some_and(|grant| grant.models.contains(target.model()))
@@ -64,9 +89,6 @@ impl VirtualKey {
 
     /// Compares in a time that does not depend on where the two differ.
     pub(super) fn has_value(&self, value: &str) -> bool {
-        let ours = self.value.expose_secret().as_bytes();
-        let theirs = value.as_bytes();
-        ours.len() == theirs.len()
-            && ours.iter().zip(theirs).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+        self.value.expose_secret().as_bytes().ct_eq(value.as_bytes()).into()
     }
 }

@@ -1,13 +1,23 @@
 //! What a file is read as, and what is refused.
 
+mod errors;
+
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
+use crate::Timestamp;
+
+use super::environment::{AWS_REGION, AZURE_ENDPOINT};
 use super::*;
 
 fn environment(name: &str) -> Option<String> {
-    (name == "OPENAI_API_KEY").then(|| "sk-live".to_owned())
+    let value = match name {
+        "OPENAI_API_KEY" => "sk-live",
+        "MY_AZURE" => "https://mine.openai.azure.com",
+        _ => return None,
+    };
+    Some(value.to_owned())
 }
 
 fn refused(text: &str) -> String {
@@ -34,7 +44,7 @@ fn reads_the_parts_that_text_completions_need() {
     let openai = &config.providers["openai"];
     assert_eq!(openai.keys[0].value.expose_secret(), "sk-live");
     assert_eq!((openai.max_retries, openai.backoff_initial), (3, Duration::from_millis(100)));
-    assert_eq!(config.providers["my-vllm"].kind, Kind::OpenAi);
+    assert_eq!(config.providers["my-vllm"].kind, ProviderKind::OpenAi);
     assert_eq!(config.unsupported, ["replicate"]);
     assert_eq!(
         config.ignored,
@@ -78,7 +88,7 @@ fn an_unset_variable_is_named() {
 #[test]
 fn a_wrong_shape_says_where_and_never_the_value() {
     let message = refused(r#"{"providers":{"openai":{"keys":"sk-secret"}}}"#);
-    assert_eq!(message, "line 1 column 42: expected a sequence");
+    assert_eq!(message, "providers.openai.keys: expected an array");
     assert!(refused("{").starts_with("line 1 column 1: EOF"));
 }
 
@@ -100,7 +110,7 @@ fn accepted(name: &str, provider: &str) -> ProviderConfig {
 
 #[test]
 fn without_a_file_each_variable_configures_its_provider() {
-    for kind in Kind::all() {
+    for kind in ProviderKind::all() {
         let Some(variable) = kind.key_variable() else { continue };
         let look_up =
             |name: &str| (name == variable || name == AZURE_ENDPOINT).then(|| "https://set".to_owned());
@@ -108,7 +118,7 @@ fn without_a_file_each_variable_configures_its_provider() {
         assert_eq!(config.providers.keys().collect::<Vec<_>>(), [kind.name()]);
         let provider = &config.providers[kind.name()];
         assert_eq!((provider.kind, provider.keys[0].name.as_str()), (kind, variable));
-        assert!(kind == Kind::Azure || provider.base_url.is_none());
+        assert!(kind == ProviderKind::Azure || provider.base_url.is_none());
     }
     assert!(
         Config::from_environment(&|name| (name == "OPENAI_API_KEY").then(String::new)).providers.is_empty()
@@ -159,7 +169,10 @@ fn an_unknown_provider_needs_an_address_and_a_known_one_has_its_own() {
         "{message}"
     );
     assert!(message.contains("none of openai, azure"), "{message}");
-    assert_eq!(accepted("mine", r#"{"network_config":{"base_url":"http://mine"}}"#).kind, Kind::OpenAi);
+    assert_eq!(
+        accepted("mine", r#"{"network_config":{"base_url":"http://mine"}}"#).kind,
+        ProviderKind::OpenAi
+    );
     for local in ["vllm", "ollama", "sgl", "llamacpp", "tgi"] {
         let message = refused(&one(local, "{}"));
         let path = format!("providers.{local}.network_config.base_url: expected an address");
@@ -173,7 +186,7 @@ fn an_unknown_provider_needs_an_address_and_a_known_one_has_its_own() {
     let custom = r#"{"custom_provider_config":{"base_provider_type":"groq","request_path_overrides":{"text_completion":"/x"}},
         "keys":[{"value":"k"}]}"#;
     let custom = accepted("mine", custom);
-    assert_eq!((custom.kind, custom.path.as_deref()), (Kind::Groq, Some("/x")));
+    assert_eq!((custom.kind, custom.path.as_deref()), (ProviderKind::Groq, Some("/x")));
     // What Bifrost has and we have not must not keep its file from loading.
     for name in ["elevenlabs", "runway", "replicate"] {
         let config =
@@ -188,9 +201,9 @@ fn hugging_faces_servers_are_not_its_router() {
         let keys = r#""keys":[{"value":"k","huggingface_key_config":{"deployments":{"a":"b"}}}]"#;
         accepted("huggingface", &format!(r#"{{{keys},"network_config":{network}}}"#)).kind
     };
-    assert_eq!(kind("{}"), Kind::HuggingFace);
-    assert_eq!(kind(r#"{"base_url":"https://router.huggingface.co/v1"}"#), Kind::HuggingFace);
-    assert_eq!(kind(r#"{"base_url":"https://x.endpoints.huggingface.cloud"}"#), Kind::Tgi);
+    assert_eq!(kind("{}"), ProviderKind::HuggingFace);
+    assert_eq!(kind(r#"{"base_url":"https://router.huggingface.co/v1"}"#), ProviderKind::HuggingFace);
+    assert_eq!(kind(r#"{"base_url":"https://x.endpoints.huggingface.cloud"}"#), ProviderKind::Tgi);
 }
 
 #[test]
@@ -198,10 +211,13 @@ fn a_key_may_bring_what_its_provider_wants() {
     let azure = accepted(
         "azure",
         r#"{"keys":[{"value":"k","azure_key_config":
-            {"endpoint":"env.OPENAI_API_KEY","api_version":"v1","deployments":{"gpt":"mine"}}}]}"#,
+            {"endpoint":"env.MY_AZURE","api_version":"v1","deployments":{"gpt":"mine"}}}]}"#,
     );
     let key = &azure.keys[0];
-    assert_eq!((key.access.base_url(), key.aliases["gpt"].as_str()), (Some("sk-live"), "mine"));
+    assert_eq!(
+        (key.access.base_url(), key.aliases["gpt"].as_str()),
+        (Some("https://mine.openai.azure.com"), "mine")
+    );
     let message =
         refused(&one("azure", r#"{"keys":[{"value":"k","azure_key_config":{"endpoint":"env.NOPE"}}]}"#));
     let expected =

@@ -1,0 +1,169 @@
+//! `hermod config`: what a config.json does here, without its secrets.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use hermod_providers::Providers;
+use hermod_types::Config;
+use hermod_types::config::{Models, ProviderConfig, VirtualKey};
+use reqwest::Url;
+
+use crate::client::print;
+
+/// `hermod config`
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Say what of a config.json would be used, ignored and refused; exit with 1 if anything is refused
+    ///
+    /// Variables that the file refers to are looked up, as a worker does. No secret is printed.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+impl Settings {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let Command::Check { file } = self.command;
+        let text =
+            std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let (report, is_refused) = check(&file, &text);
+        print(report.trim_end())?;
+        Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+/// What is to be said of the file, and whether it cannot be used.
+fn check(file: &Path, text: &str) -> (String, bool) {
+    let (config, errors) = Config::inspect(text, &hermod_service::variable);
+    let mut refused: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    if refused.is_empty() {
+        refused = unusable_providers(&config);
+    }
+    let ignored: Vec<String> = config
+        .ignored
+        .iter()
+        .cloned()
+        .chain(config.unsupported.iter().map(|name| format!("providers.{name}: its API is not spoken yet")))
+        .collect();
+    let is_refused = |path: &str| refused.iter().any(|error| error.starts_with(path));
+
+    let mut out = String::new();
+    if !is_refused("line ") {
+        let providers = config
+            .providers
+            .iter()
+            .filter(|(name, _)| {
+                !is_refused(&format!("providers.{name}.")) && !is_refused(&format!("provider {name}:"))
+            })
+            .map(|(name, provider)| (name.as_str(), describe_provider(provider)));
+        let keys = config.virtual_keys.iter().enumerate();
+        let keys = keys
+            .filter(|(index, _)| !is_refused(&format!("governance.virtual_keys[{index}]")))
+            .map(|(_, key)| (key.id.as_str(), describe_virtual_key(key)));
+        section(&mut out, "Used: providers", &rows(providers));
+        section(&mut out, "Used: virtual keys", &rows(keys));
+        section(&mut out, "Used: client", &[describe_client(&config)]);
+    }
+    section(&mut out, "Ignored", &ignored);
+    section(&mut out, "Refused", &refused);
+    let verdict = match refused.len() {
+        0 => "can be used".to_owned(),
+        1 => "cannot be used: 1 error".to_owned(),
+        errors => format!("cannot be used: {errors} errors"),
+    };
+    out.push_str(&format!("{} {verdict}", file.display()));
+    (out, !refused.is_empty())
+}
+
+/// What a worker would say of each provider at its start: certificates, headers, service accounts.
+fn unusable_providers(config: &Config) -> Vec<String> {
+    let alone = |(name, provider): (&String, &ProviderConfig)| {
+        let providers = [(name.clone(), provider.clone())].into();
+        Providers::new(&Config { providers, ..Config::default() }).err().map(|error| error.to_string())
+    };
+    config.providers.iter().filter_map(alone).collect()
+}
+
+/// A heading, and what stands below it; nothing where that is nothing.
+fn section(out: &mut String, heading: &str, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    out.push_str(heading);
+    for line in lines {
+        out.push_str("\n  ");
+        out.push_str(line);
+    }
+    out.push_str("\n\n");
+}
+
+/// Names and what is said of them, in two columns.
+fn rows<'a>(entries: impl Iterator<Item = (&'a str, String)>) -> Vec<String> {
+    let entries: Vec<_> = entries.collect();
+    let width = entries.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    entries.into_iter().map(|(name, text)| format!("{name:<width$}  {text}")).collect()
+}
+
+fn describe_client(config: &Config) -> String {
+    let needs = if config.require_virtual_key { "a virtual key" } else { "no virtual key" };
+    format!("results are kept for {} s; a submit needs {needs}", u64::from(config.default_ttl))
+}
+
+fn describe_provider(provider: &ProviderConfig) -> String {
+    let configured = provider.base_url.as_deref().or(provider.kind.base_url());
+    let mut text = match configured.map(shown_url) {
+        Some(url) => format!("{} at {url}", provider.kind),
+        None => format!("{} at the addresses of its keys", provider.kind),
+    };
+    let keys: Vec<_> = provider.keys.iter().map(|key| key.name.as_str()).collect();
+    // Writing to a string has no way to fail.
+    match keys.as_slice() {
+        [] => text.push_str(", without a key"),
+        [key] => write!(text, ", key {key}").unwrap_or_default(),
+        keys => write!(text, ", keys {}", keys.join(", ")).unwrap_or_default(),
+    }
+    let retries = provider.max_retries;
+    write!(text, "; {} s a call, {retries} retries", provider.request_timeout.as_secs()).unwrap_or_default();
+    text
+}
+
+fn describe_virtual_key(key: &VirtualKey) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    if !key.active {
+        parts.push("inactive".to_owned());
+    }
+    parts.extend(key.expires.map(|expires| format!("until {expires}")));
+    parts.extend(key.grants.iter().map(|grant| match &grant.models {
+        Models::All => format!("{}: all models", grant.provider),
+        Models::Only(models) if models.is_empty() => format!("{}: no model", grant.provider),
+        Models::Only(models) => format!("{}: {}", grant.provider, models.join(" ")),
+    }));
+    if key.grants.is_empty() {
+        parts.push("may use nothing".to_owned());
+    }
+    parts.join("; ")
+}
+
+/// An address without what may be secret in it: user, password and query.
+fn shown_url(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else { return "an address that is not shown".to_owned() };
+    url.set_query(None);
+    // Each fails only where there is no host, and then there is nothing to take away.
+    url.set_username("").ok();
+    url.set_password(None).ok();
+    url.to_string().trim_end_matches('/').to_owned()
+}
