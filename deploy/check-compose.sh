@@ -166,13 +166,15 @@ done
 
 phase "secrets"
 # has CONTAINER NAME: whether its main process has that variable.
-has() { docker exec "$1" cat /proc/1/environ | tr '\0' '\n' | grep -q "^$2="; }
+has() { docker exec "$1" cat /proc/1/environ | tr '\0' '\n' | grep "^$2=" >/dev/null; }
 has "$worker" OPENAI_API_KEY || die "the worker has no provider key"
 for id in "$redis" "$api" "$demo"; do ! has "$id" OPENAI_API_KEY || die "a container other than a worker has a provider key"; done
 for id in "$api" "$worker"; do has "$id" VK_TEAM || die "the API or a worker has no virtual key"; done
 for id in "$redis" "$demo"; do ! has "$id" VK_TEAM || die "Redis or the demo provider has a virtual key"; done
 ! has "$demo" REDIS_URL || die "the demo provider has the password of Redis"
-! docker exec "$redis" cat /proc/1/cmdline | grep -q check-password || die "the password of Redis is in its arguments"
+arguments=$(docker exec "$redis" cat /proc/1/cmdline | tr '\0' ' ')
+case "$arguments" in *redis-server*) ;; *) die "the main process of the Redis container is $arguments" ;; esac
+case "$arguments" in *check-password*) die "the password of Redis is in its arguments" ;; esac
 say "the provider key is in the worker alone; the API has started without it"
 
 phase "networks"
@@ -187,6 +189,8 @@ for ip in $(address_of "$redis"); do
   ! reaches "$demo" "$ip" 6379 || die "the demo provider reaches Redis at $ip"
 done
 ! reaches "$demo" redis 6379 || die "the demo provider finds Redis by its name"
+reaches "$demo" 127.0.0.1 9090 || die "the demo provider does not reach itself"
+reaches "$api" redis 6379 || die "the API does not reach Redis"
 reaches "$worker" demo-provider 9090 || die "the worker does not reach the demo provider"
 ! reaches "$api" demo-provider 9090 || die "the API is in the network of the demo provider"
 for id in "$redis" "$api" "$worker" "$demo"; do
