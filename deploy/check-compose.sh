@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Proves that docker-compose.yml works: builds, starts, completes a job, scales the workers up and down under
-# load without losing a job, runs nothing as root, stops cleanly. Leaves no container or volume behind.
+# Proves that docker-compose.yml works: builds, starts, completes a job, scales the workers up and down under load
+# without losing a job, stops cleanly. And that its containers are locked in: no root, no capability, nothing to write
+# to, limits; secrets only where they are used; Redis behind a password and a network of its own; the API's port on
+# loopback alone. Leaves no container, network or volume behind.
 #
 #   deploy/check-compose.sh
 #
@@ -63,7 +65,7 @@ trap finish EXIT
 phase "base images"
 if [ -n "${HERMOD_BUILD_IMAGE:-}" ]; then
   say "as the environment says: $HERMOD_BUILD_IMAGE"
-elif timeout 60 docker pull -q debian:bookworm-slim >/dev/null 2>&1; then
+elif timeout 60 docker pull -q "$(sed -n 's/^ARG RUNTIME_IMAGE=//p' deploy/Dockerfile)" >/dev/null 2>&1; then
   say "pulling the default ones"
 elif [ "$(id -u)" = 0 ]; then
   say "there is no image registry; making them here"
@@ -92,13 +94,29 @@ healthy() {
 }
 
 phase "start, 1 worker"
-# Port 0: the engine picks a free one.
-export HERMOD_PORT=0
-# Its own demo configuration and keys, whatever the caller's environment holds.
-unset HERMOD_CONFIG_FILE
+# Its own settings, whatever the caller's environment holds. Port 0: the engine picks a free one.
+unset HERMOD_PUBLISH REDIS_MAXMEMORY REDIS_MEMORY_LIMIT
+export HERMOD_PORT=0 REDIS_PASSWORD=check-password OPENAI_API_KEY=sk-check-provider-key VK_TEAM=sk-bf-check-virtual-key
+# The demo provider, and one with a key, which only workers may see.
+cat >"$work/config.json" <<'END'
+{
+  "providers": {
+    "demo": {
+      "network_config": { "base_url": "http://demo-provider:9090" },
+      "custom_provider_config": { "base_provider_type": "openai", "is_key_less": true }
+    },
+    "openai": { "keys": [{ "name": "first", "value": "env.OPENAI_API_KEY", "models": ["*"], "weight": 1 }] }
+  },
+  "governance": { "virtual_keys": [{ "id": "team", "name": "team", "value": "env.VK_TEAM",
+    "provider_configs": [{ "provider": "demo", "allowed_models": ["*"] }] }] }
+}
+END
+chmod 644 "$work/config.json"
+export HERMOD_CONFIG_FILE=$work/config.json
 compose up -d --scale worker=1 2>&1 | sed 's/^/       /'
 for service in redis api demo-provider worker; do within 60 "$service is healthy" healthy "$service" 1; done
-url=http://127.0.0.1:$(compose port api 8080 | sed 's/.*://')/v1/async/completions
+address=http://127.0.0.1:$(compose port api 8080 | sed 's/.*://')
+url=$address/v1/async/completions
 say "healthy; the API is $url"
 
 # --- One job -------------------------------------------------------------------------------------------
@@ -120,15 +138,75 @@ submit demo/echo >"$work/one"
 within 30 "the job is completed" all_completed "$work/one" 1
 say "$(curl -s "$url/$(cat "$work/one")")"
 
-# --- Not root ------------------------------------------------------------------------------------------
+# --- Locked in -----------------------------------------------------------------------------------------
 
-phase "users"
-for id in $(compose ps -q); do
+# expect WHAT ACTUAL EXPECTED
+expect() { [ "$2" = "$3" ] || die "$1: expected '$3', found '$2'"; }
+# of SERVICE: its container.
+of() { compose ps -q "$1" | head -n 1; }
+redis=$(of redis) api=$(of api) worker=$(of worker) demo=$(of demo-provider)
+
+phase "locked in"
+for id in "$redis" "$api" "$worker" "$demo"; do
+  name=$(docker inspect --format '{{.Name}}' "$id" | tr -d /)
   # Of the running process, not of the configuration.
-  uid=$(docker exec "$id" stat -c %u /proc/1)
-  say "$(docker inspect --format '{{.Name}}' "$id" | tr -d /): uid $uid"
-  [ "$uid" != 0 ] || die "a container runs as root"
+  read -r uid capabilities no_new_privileges root files < <(docker exec "$id" sh -c '
+    echo "$(stat -c %u /proc/1)" $(sed -n "s/^CapBnd:\t//p; s/^NoNewPrivs:\t//p" /proc/1/status) \
+      "$(sed -n "s/^[^ ]* \/ [^ ]* \([a-z]*\).*/\1/p" /proc/1/mounts)" \
+      "$(sed -n "s/^Max open files *\([0-9]*\).*/\1/p" /proc/1/limits)"')
+  read -r memory pids < <(docker inspect --format '{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}' "$id")
+  say "$name: uid $uid, root filesystem $root, $((memory >> 20)) MiB, $pids threads, $files files"
+  [ "$uid" != 0 ] || die "$name runs as root"
+  expect "$name: NoNewPrivs" "$no_new_privileges" 1
+  expect "$name: capabilities" "$capabilities" 0000000000000000
+  expect "$name: root filesystem" "$root" ro
+  expect "$name: open files" "$files" 16384
+  [ "$memory" -gt 0 ] || die "$name has no limit of memory"
+  [ "$pids" -gt 0 ] || die "$name has no limit of threads"
 done
+
+phase "secrets"
+# has CONTAINER NAME: whether its main process has that variable.
+has() { docker exec "$1" cat /proc/1/environ | tr '\0' '\n' | grep "^$2=" >/dev/null; }
+has "$worker" OPENAI_API_KEY || die "the worker has no provider key"
+for id in "$redis" "$api" "$demo"; do ! has "$id" OPENAI_API_KEY || die "a container other than a worker has a provider key"; done
+for id in "$api" "$worker"; do has "$id" VK_TEAM || die "the API or a worker has no virtual key"; done
+for id in "$redis" "$demo"; do ! has "$id" VK_TEAM || die "Redis or the demo provider has a virtual key"; done
+! has "$demo" REDIS_URL || die "the demo provider has the password of Redis"
+arguments=$(docker exec "$redis" cat /proc/1/cmdline | tr '\0' ' ')
+case "$arguments" in *redis-server*) ;; *) die "the main process of the Redis container is $arguments" ;; esac
+case "$arguments" in *check-password*) die "the password of Redis is in its arguments" ;; esac
+say "the provider key is in the worker alone; the API has started without it"
+
+phase "networks"
+ping_redis() { docker exec "$redis" env "$@" redis-cli ping 2>&1; }
+case "$(ping_redis -u REDISCLI_AUTH)" in *NOAUTH*) ;; *) die "Redis answers without a password" ;; esac
+expect "Redis with its password" "$(ping_redis REDISCLI_AUTH=check-password)" PONG
+# reaches CONTAINER HOST PORT
+reaches() { docker exec "$1" timeout 3 bash -c ": </dev/tcp/$2/$3" 2>/dev/null; }
+address_of() { docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$1"; }
+for ip in $(address_of "$redis"); do
+  reaches "$worker" "$ip" 6379 || die "the worker does not reach Redis at $ip"
+  ! reaches "$demo" "$ip" 6379 || die "the demo provider reaches Redis at $ip"
+done
+! reaches "$demo" redis 6379 || die "the demo provider finds Redis by its name"
+reaches "$demo" 127.0.0.1 9090 || die "the demo provider does not reach itself"
+reaches "$api" redis 6379 || die "the API does not reach Redis"
+reaches "$worker" demo-provider 9090 || die "the worker does not reach the demo provider"
+! reaches "$api" demo-provider 9090 || die "the API is in the network of the demo provider"
+for id in "$redis" "$api" "$worker" "$demo"; do
+  ports=$(docker inspect --format '{{range .NetworkSettings.Ports}}{{range .}}{{.HostIp}} {{end}}{{end}}' "$id")
+  wanted=
+  [ "$id" != "$api" ] || wanted='127.0.0.1 '
+  expect "addresses that $(docker inspect --format '{{.Name}}' "$id") is published on" "$ports" "$wanted"
+done
+# What is for operators is on the other port.
+expect "GET /livez" "$(curl -s -o /dev/null -w '%{http_code}' "$address/livez")" 200
+for path in metrics readyz; do
+  expect "GET /$path of the published port" "$(curl -s -o /dev/null -w '%{http_code}' "$address/$path")" 404
+  docker exec "$worker" hermod healthcheck "http://api:9091/$path" || die "/$path is not on the API's port for operators"
+done
+say "Redis wants its password, only the API and workers reach it, and the API is published on loopback alone"
 
 # --- Scaling under load --------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the three base images of the compose setup without an image registry, for machines that have a
-# Docker engine and Debian's package mirror but cannot pull:
+# Docker engine but cannot pull. Packages and crates come from where this machine's apt and cargo get theirs:
 #
 #   hermod-base-runtime   Debian, minimal                       what the service runs on
 #   hermod-base-redis     + Debian's redis-server               HERMOD_REDIS_IMAGE
@@ -44,16 +44,16 @@ readonly log=$work/log
 trap 'echo "local-images.sh: failed in line $LINENO; the end of the log:" >&2; tail -n 20 "$log" >&2' ERR
 : >"$log"
 
-# The mirror that this machine's apt uses for a release, or Debian's own.
+# mirror_of RELEASE LABEL: where this machine's apt gets a release of Debian; or, as one mirror has all releases,
+# where it gets any with that label. Nothing before the first `apt-get update`.
 mirror_of() {
-  local uri
   # shellcheck disable=SC2016
-  uri=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-    awk -v release="$1" '$1 == release && !found { print $2; found = 1 }')
-  printf '%s\n' "${uri:-$2}"
+  apt-get indextargets --format '$(RELEASE)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' |
+    awk -F'|' -v release="$1" -v label="$2" '
+      $1 == release && !exact { exact = $3 }
+      $2 == label && !other { other = $3 }
+      END { print exact ? exact : other }'
 }
-mirror=$(mirror_of "$suite" http://deb.debian.org/debian)
-security_mirror=$(mirror_of "$suite-security" http://deb.debian.org/debian-security)
 
 # import IMAGE DIR [CHANGE…]: a directory becomes a one-layer image.
 import() {
@@ -99,14 +99,21 @@ install_into() {
 exists() { docker image inspect "$1" >/dev/null 2>&1; }
 
 make_runtime() {
+  local mirror security_mirror
+  apt-get update -q >>"$log" 2>&1
   if ! command -v debootstrap >/dev/null; then
     say "installing debootstrap"
-    { apt-get update -q && apt-get install -q -y --no-install-recommends debootstrap; } >>"$log" 2>&1
+    apt-get install -q -y --no-install-recommends debootstrap >>"$log" 2>&1
   fi
-  say "$runtime_image: Debian $suite from $mirror"
+  mirror=$(mirror_of "$suite" Debian)
+  [ -n "$mirror" ] || die "this machine's apt has no source of Debian packages: see sources.list(5)"
+  security_mirror=$(mirror_of "$suite-security" Debian-Security)
+  say "$runtime_image: Debian $suite${security_mirror:+, with security updates}"
   debootstrap --variant=minbase "$suite" "$work/runtime" "$mirror" >>"$log" 2>&1
-  printf 'deb %s %s main\n' "$mirror" "$suite" "$security_mirror" "$suite-security" \
-    >"$work/runtime/etc/apt/sources.list"
+  {
+    echo "deb $mirror $suite main"
+    [ -z "$security_mirror" ] || echo "deb $security_mirror $suite-security main"
+  } >"$work/runtime/etc/apt/sources.list"
   in_root "$work/runtime" apt-get update -q
   in_root "$work/runtime" apt-get upgrade -q -y
   import "$runtime_image" "$work/runtime"
@@ -120,7 +127,7 @@ make_redis() {
   install_into "$dir" redis-server
   install -d -m 0755 -o "$redis_uid" -g "$redis_uid" "$dir/data"
   import "$redis_image" "$dir" "USER $redis_uid" "WORKDIR /data" "VOLUME /data" "EXPOSE 6379" \
-    'CMD ["redis-server", "--protected-mode", "no"]'
+    'CMD ["redis-server"]'
 }
 
 # What hermod-base-build is made of; kept as a label on it.
@@ -143,6 +150,12 @@ make_build() {
   say "$build_image: fetching crates"
   cargo_home=$dir/usr/local/cargo
   mkdir "$cargo_home"
+  # Where this machine's cargo gets crates, when that is not crates.io: the build must look them up by the same name.
+  # Nothing else of its configuration: a linker or a wrapper of this machine is not in the image.
+  if [ -f "${CARGO_HOME:-$HOME/.cargo}/config.toml" ]; then
+    awk '/^\[/ { keep = /^\[+(source|registry|registries)[].]/ } keep' "${CARGO_HOME:-$HOME/.cargo}/config.toml" \
+      >"$cargo_home/config.toml"
+  fi
   if ! CARGO_HOME=$cargo_home cargo fetch --locked --target "$target" >>"$log" 2>&1; then
     say "$build_image: cannot download; taking the crates that this machine's cargo already has"
     mkdir -p "$cargo_home/registry"
