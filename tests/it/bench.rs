@@ -10,12 +10,12 @@ struct Ran {
     report: Option<Value>,
 }
 
-/// Runs `hermod bench`, and reads its report.
+/// Runs `hermod-bench`, and reads its report.
 async fn bench(args: &[&str]) -> Ran {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.json");
-    let mut command = std::process::Command::new(binary("hermod"));
-    command.arg("bench").args(args).arg("--json").arg(&file).env("REDIS_SERVER", redis_binary());
+    let mut command = std::process::Command::new(binary("hermod-bench"));
+    command.args(args).arg("--json").arg(&file).env("REDIS_SERVER", redis_binary());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let report = std::fs::read(&file).ok().and_then(|json| serde_json::from_slice(&json).ok());

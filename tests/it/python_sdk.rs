@@ -5,16 +5,17 @@ use std::process::Command;
 
 use hermod_tests::Cluster;
 
-const SDK: &str = "openai==3.54.0";
+/// The SDK and all that it needs, each file with its hash.
+const REQUIREMENTS: &str = include_str!("python_sdk.txt");
 
-/// A virtual environment with the SDK, made once and kept beside the build.
+/// A folder with the SDK, made once and kept beside the build.
 fn python_with_sdk() -> PathBuf {
     let target = std::env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().to_owned();
-    let packages = target.join(SDK.replace("==", "-"));
+    let packages = target.join("openai-3.54.0-pinned");
     let lock = std::fs::File::create(target.join("python-sdk.lock")).unwrap();
     lock.lock().unwrap();
     if !packages.join("openai").is_dir() {
-        hermod_tests::pip::install(SDK, &packages, true).unwrap();
+        hermod_tests::pip::install(REQUIREMENTS, &packages).unwrap();
     }
     packages
 }

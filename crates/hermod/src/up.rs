@@ -26,9 +26,9 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 /// What Redis is started with; the same as with docker-compose.
 const REDIS_CONF: &str = include_str!("../../../deploy/redis.conf");
 
-/// How `hermod up` is set up.
+/// `hermod up`
 #[derive(Args, Clone, Debug)]
-pub struct Settings {
+pub struct Up {
     /// Where the API listens.
     #[arg(long, env = "HERMOD_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -49,7 +49,7 @@ pub struct Settings {
     grace_seconds: u64,
 }
 
-impl Settings {
+impl Up {
     /// Runs until Ctrl-C.
     ///
     /// # Errors
@@ -87,8 +87,7 @@ impl Settings {
         let demo_join = demo_task.spawn_local(demo);
 
         let run = async {
-            let mut front =
-                self.spawn_self("api", &["--listen", &self.listen.to_string()], &redis, &config)?;
+            let mut api = self.spawn_self("api", &["--listen", &self.listen.to_string()], &redis, &config)?;
             let mut workers = Vec::new();
             for number in 1..=self.workers {
                 let name = format!("worker-{number}");
@@ -99,9 +98,9 @@ impl Settings {
                     &config,
                 )?);
             }
-            let ended = self.watch(&mut front, &mut workers, demo_address, &mut redis, shutdown).await;
-            say("stopping: jobs that run are ended first; Ctrl-C again to hand them back at once");
-            self.stop(&mut front, &mut workers, shutdown).await;
+            let ended = self.watch(&mut api, &mut workers, demo_address, &mut redis, shutdown).await;
+            say("stopping: jobs that run are ended first; Ctrl-C again to release them at once");
+            self.stop(&mut api, &mut workers, shutdown).await;
             ended
         };
         let outcome = demo_task.run_until(run).await;
@@ -172,7 +171,7 @@ impl Settings {
     /// Says what runs, and returns at a signal or when a process has ended by itself.
     async fn watch(
         &self,
-        front: &mut Process,
+        api: &mut Process,
         workers: &mut [Process],
         demo: SocketAddr,
         redis: &mut RedisServer,
@@ -181,7 +180,7 @@ impl Settings {
         let deadline = Instant::now() + READY_TIMEOUT;
         let mut announced = false;
         while !shutdown.drain.is_cancelled() {
-            let own = [&mut *front, &mut redis.process].into_iter();
+            let own = [&mut *api, &mut redis.process].into_iter();
             for process in own.chain(workers.iter_mut()) {
                 if let Some(status) = process.try_wait()? {
                     bail!("{} ended by itself ({status}); its last lines are above", process.name());
@@ -224,21 +223,21 @@ impl Settings {
         ));
     }
 
-    /// Stops the API first, then the workers; a second signal makes them hand back what runs.
-    async fn stop(&self, front: &mut Process, workers: &mut [Process], shutdown: &Shutdown) {
-        front.signal(Signal::TERM);
+    /// Stops the API first, then the workers; a second signal makes the workers release what still runs.
+    async fn stop(&self, api: &mut Process, workers: &mut [Process], shutdown: &Shutdown) {
+        api.signal(Signal::TERM);
         workers.iter_mut().for_each(|worker| worker.signal(Signal::TERM));
-        // The grace time, and what a worker needs to hand back and to leave.
+        // The grace time, and what a worker needs to release its jobs and to leave the queue.
         let deadline = Instant::now() + Duration::from_secs(self.grace_seconds + 20);
         let mut hurried = false;
         while Instant::now() < deadline {
-            let mut all = std::iter::once(&mut *front).chain(workers.iter_mut());
+            let mut all = std::iter::once(&mut *api).chain(workers.iter_mut());
             if all.all(|process| !matches!(process.try_wait(), Ok(None))) {
                 return;
             }
             if shutdown.now.is_cancelled() && !hurried {
                 hurried = true;
-                front.signal(Signal::TERM);
+                api.signal(Signal::TERM);
                 workers.iter_mut().for_each(|worker| worker.signal(Signal::TERM));
             }
             tokio::time::sleep(WATCH_INTERVAL).await;

@@ -6,4 +6,4 @@ mod completion;
 mod server;
 
 pub use behaviour::Behaviour;
-pub use server::{Calls, Demo, ReceivedCall, Settings};
+pub use server::{Calls, Demo, DemoProvider, ReceivedCall};

@@ -21,7 +21,7 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// `hermod demo-provider`
 #[derive(Args, Clone, Debug)]
-pub struct Settings {
+pub struct DemoProvider {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:9090", value_name = "ADDRESS")]
     listen: String,
@@ -29,7 +29,7 @@ pub struct Settings {
     log: LogSettings,
 }
 
-impl Settings {
+impl DemoProvider {
     /// Serves until a signal.
     ///
     /// # Errors

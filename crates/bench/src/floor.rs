@@ -15,10 +15,10 @@ use redis::{AsyncConnectionConfig, Client, Pipeline, RedisResult};
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 
-use super::jobs::Requests;
-use super::measure::ProcessUse;
-use super::provider::completion;
-use crate::client::print;
+use crate::jobs::Requests;
+use crate::measure::ProcessUse;
+use crate::provider::completion;
+use hermod::client::print;
 
 /// The longest that Redis may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -31,9 +31,9 @@ const ENTRY: &str = "1730000000000-0";
 /// How many records are written in one go.
 const CHUNK: usize = 500;
 
-/// `hermod bench-floor`, which `hermod bench --reference` starts.
+/// `hermod-bench floor`, which `--reference` starts.
 #[derive(Args, Clone, Debug)]
-pub struct Floor {
+pub(crate) struct Floor {
     #[command(subcommand)]
     role: Role,
 }
@@ -68,7 +68,7 @@ impl Floor {
     ///
     /// # Errors
     /// What kept it from it.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.role {
             Role::Serve { redis_url, ended, result_bytes } => {
                 actix_web::rt::System::new().block_on(serve(redis_url, ended, result_bytes))?;
@@ -108,7 +108,7 @@ async fn serve(redis_url: String, ended: u64, result_bytes: usize) -> anyhow::Re
 }
 
 /// The id of an ended record: as long as a real one.
-pub(super) fn ended_id(number: u64) -> JobId {
+pub(crate) fn ended_id(number: u64) -> JobId {
     // Sixteen digits in their place are always an id.
     format!("00000000-0000-7000-8000-{number:012}").parse().unwrap_or_else(|_| JobId::new(Shard::default()))
 }

@@ -11,7 +11,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use bytes::Bytes;
 
-use super::jobs::Requests;
+use crate::jobs::Requests;
 
 /// Connections that may wait to be accepted, and that may be open.
 const BACKLOG: u32 = 16_384;
@@ -21,7 +21,7 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// When each job's prompt was received, for the jobs of one run.
 #[derive(Debug)]
-pub(super) struct Receipts {
+pub(crate) struct Receipts {
     started: Instant,
     /// Nanoseconds after `started`; 0 for not yet.
     first: Vec<AtomicU64>,
@@ -57,29 +57,29 @@ impl Receipts {
     }
 
     /// When the job of this number was first received.
-    pub(super) fn at(&self, number: u64) -> Option<Instant> {
+    pub(crate) fn at(&self, number: u64) -> Option<Instant> {
         let nanos = self.first.get(usize::try_from(number).ok()?)?.load(Ordering::Relaxed);
         (nanos > 0).then(|| self.started + Duration::from_nanos(nanos))
     }
 
     /// Jobs received so far.
-    pub(super) fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
     /// Jobs received once more. The provider never fails, so nothing is retried: each was run twice.
-    pub(super) fn doubled(&self) -> u64 {
+    pub(crate) fn doubled(&self) -> u64 {
         self.again.load(Ordering::Relaxed)
     }
 }
 
 /// A running provider.
 #[derive(Debug)]
-pub(super) struct Provider {
+pub(crate) struct Provider {
     /// Where it is.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// What it received.
-    pub(super) receipts: Arc<Receipts>,
+    pub(crate) receipts: Arc<Receipts>,
     latency_ms: Arc<AtomicU64>,
     server: ServerHandle,
     thread: JoinHandle<std::io::Result<()>>,
@@ -97,7 +97,7 @@ impl Provider {
     ///
     /// # Errors
     /// If it cannot listen.
-    pub(super) fn start(
+    pub(crate) fn start(
         listen: SocketAddr,
         requests: &Requests,
         jobs: u64,
@@ -140,12 +140,12 @@ impl Provider {
     }
 
     /// How long it takes to answer from now on.
-    pub(super) fn set_latency(&self, latency: Duration) {
+    pub(crate) fn set_latency(&self, latency: Duration) {
         self.latency_ms.store(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Stops it.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.server.stop(false).await;
         // It has nothing to tell any more.
         drop(self.thread.join());
@@ -162,13 +162,13 @@ async fn complete(body: Bytes, shared: web::Data<Shared>) -> HttpResponse {
 }
 
 /// The shortest answer that is a `text_completion`.
-pub(super) const SHORTEST_ANSWER: usize = BEFORE_TEXT.len() + AFTER_TEXT.len();
+pub(crate) const SHORTEST_ANSWER: usize = BEFORE_TEXT.len() + AFTER_TEXT.len();
 
 const BEFORE_TEXT: &str = r#"{"id":"cmpl-hermod-bench","object":"text_completion","created":1730000000,"model":"echo","choices":[{"text":""#;
 const AFTER_TEXT: &str = r#"","index":0,"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}}"#;
 
 /// A `text_completion` of so many bytes.
-pub(super) fn completion(bytes: usize) -> Bytes {
+pub(crate) fn completion(bytes: usize) -> Bytes {
     let text: String = "words ".chars().cycle().take(bytes.saturating_sub(SHORTEST_ANSWER)).collect();
     format!("{BEFORE_TEXT}{text}{AFTER_TEXT}").into()
 }

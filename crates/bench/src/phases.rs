@@ -5,29 +5,29 @@ use std::time::Instant;
 
 use hermod_types::JobId;
 
-use super::WARM_UP;
-use super::load::{Open, histogram, nanos};
-use super::measure::{Look, ProcessUse};
-use super::reference::{self, Floor, Side};
-use super::report::{
+use crate::WARM_UP;
+use crate::load::{Open, histogram, nanos};
+use crate::measure::{Look, ProcessUse};
+use crate::progress::progress;
+use crate::reference::{self, Floor, Side};
+use crate::report::{
     Cost, Drain, Jobs, Latency, Load, Machine, Memory, OpenLoop, Phase, Process, Report, float, per,
 };
-use super::run::{Accepted, End, Run, Submits};
-use crate::spinner::progress;
+use crate::run::{Accepted, End, Run, Submits};
 
 /// Turns that ours and the floor take.
 const TURNS: u64 = 10;
 
 /// All of a run but the further scenarios, and the jobs of its closed loop.
-pub(super) async fn all(run: &mut Run<'_>) -> anyhow::Result<(Report, Vec<JobId>)> {
-    let settings = run.settings;
+pub(crate) async fn all(run: &mut Run<'_>) -> anyhow::Result<(Report, Vec<JobId>)> {
+    let options = run.options;
     warm_up(run).await?;
-    let floor = if settings.reference { Some(Floor::start(run).await?) } else { None };
+    let floor = if options.reference { Some(Floor::start(run).await?) } else { None };
     let first = run.look().await?;
 
     let (mut ours, mut floors, mut jobs) = (Side::default(), Side::default(), Vec::new());
     let floor_first = floor_look(floor.as_ref()).await?;
-    for count in turns(settings.jobs, floor.is_some()) {
+    for count in turns(options.jobs, floor.is_some()) {
         let before = ProcessUse::of(std::process::id())?;
         let (accepted, outcome) = run.submit_over(&mut ours.pool, "submit", count).await?;
         ours.add(outcome, before)?;
@@ -41,8 +41,8 @@ pub(super) async fn all(run: &mut Run<'_>) -> anyhow::Result<(Report, Vec<JobId>
     let waiting = run.look().await?;
     let submit = ours.phase(&first, &waiting)?;
     let floor_submit = floor_phase(floors, floor_first, floor.as_ref()).await?;
-    let half = settings.jobs.div_ceil(2);
-    let call = if settings.reference { Some(reference::call(run, half)?) } else { None };
+    let half = options.jobs.div_ceil(2);
+    let call = if options.reference { Some(reference::call(run, half)?) } else { None };
 
     let (drain, after_drain) = drain(run, &first, &jobs).await?;
     let mut processes = vec![];
@@ -85,20 +85,20 @@ pub(super) async fn all(run: &mut Run<'_>) -> anyhow::Result<(Report, Vec<JobId>
 
     let mut counted = Jobs::default();
     count(&mut counted, &ends);
-    let open_loop = if settings.rate > 0 { Some(open_loop(run, &mut counted).await?) } else { None };
+    let open_loop = if options.rate > 0 { Some(open_loop(run, &mut counted).await?) } else { None };
     let last = run.look().await?;
     other_processes(&last, &mut processes);
     let own = run.service.is_some();
     let report = Report {
         machine: machine(&last),
         load: Load {
-            jobs: settings.jobs,
-            concurrency: settings.concurrency,
-            prompt_bytes: settings.prompt_bytes,
-            result_bytes: settings.result_bytes,
-            provider_latency_ms: settings.latency_ms,
-            workers: settings.workers,
-            worker_concurrency: settings.worker_concurrency,
+            jobs: options.jobs,
+            concurrency: options.concurrency,
+            prompt_bytes: options.prompt_bytes,
+            result_bytes: options.result_bytes,
+            provider_latency_ms: options.latency_ms,
+            workers: options.workers,
+            worker_concurrency: options.worker_concurrency,
         },
         jobs: counted,
         life: own.then(|| submit.cost.plus(&drain.cost)),
@@ -144,7 +144,7 @@ async fn floor_phase(
 }
 
 /// Growth of Redis's memory, for each of some jobs.
-pub(super) fn memory_per_job(before: &Look, after: &Look, jobs: usize) -> f64 {
+pub(crate) fn memory_per_job(before: &Look, after: &Look, jobs: usize) -> f64 {
     let memory = |look: &Look| look.redis.as_ref().map_or(0.0, |redis| float(redis.memory));
     let jobs = u32::try_from(jobs).unwrap_or(u32::MAX).max(1);
     (memory(after) - memory(before)) / f64::from(jobs)
@@ -152,11 +152,11 @@ pub(super) fn memory_per_job(before: &Look, after: &Look, jobs: usize) -> f64 {
 
 /// Lets scripts be loaded, connections be made and memory be grown before anything is measured.
 async fn warm_up(run: &mut Run<'_>) -> anyhow::Result<()> {
-    let settings = run.settings;
+    let options = run.options;
     if let Some(service) = &mut run.service {
-        service.start_workers(settings.workers, u64::try_from(settings.worker_concurrency)?)?;
+        service.start_workers(options.workers, u64::try_from(options.worker_concurrency)?)?;
     }
-    let (jobs, _) = run.submit("warm-up", settings.jobs.min(WARM_UP)).await?;
+    let (jobs, _) = run.submit("warm-up", options.jobs.min(WARM_UP)).await?;
     run.ended("warm-up", &jobs).await?;
     if let Some(service) = &mut run.service {
         service.stop_workers()?;
@@ -166,10 +166,10 @@ async fn warm_up(run: &mut Run<'_>) -> anyhow::Result<()> {
 
 /// Runs what waits, or, with a running service, waits for its end.
 async fn drain(run: &mut Run<'_>, first: &Look, jobs: &[Accepted]) -> anyhow::Result<(Drain, Look)> {
-    let (settings, count) = (run.settings, u64::try_from(jobs.len())?);
+    let (options, count) = (run.options, u64::try_from(jobs.len())?);
     let (before, since) = if let Some(service) = &mut run.service {
         let received = run.provider.receipts.received();
-        service.start_workers(settings.workers, u64::try_from(settings.worker_concurrency)?)?;
+        service.start_workers(options.workers, u64::try_from(options.worker_concurrency)?)?;
         let before = run.look().await?;
         run.received("drain", received + count).await?;
         run.drained("drain").await?;
@@ -189,11 +189,11 @@ async fn drain(run: &mut Run<'_>, first: &Look, jobs: &[Accepted]) -> anyhow::Re
 
 /// Submits at a steady rate, with workers that run them.
 async fn open_loop(run: &mut Run<'_>, counted: &mut Jobs) -> anyhow::Result<OpenLoop> {
-    let settings = run.settings;
+    let options = run.options;
     if let Some(service) = &mut run.service {
-        service.start_workers(settings.workers, u64::try_from(settings.worker_concurrency)?)?;
+        service.start_workers(options.workers, u64::try_from(options.worker_concurrency)?)?;
     }
-    let requests = settings.rate * settings.rate_seconds;
+    let requests = options.rate * options.rate_seconds;
     let (done, due) = (Cell::new(0), RefCell::new(vec![None; usize::try_from(requests)?]));
     let submits = Submits::new(run, &run.target, requests);
     let first = submits.number(0);
@@ -203,7 +203,7 @@ async fn open_loop(run: &mut Run<'_>, counted: &mut Jobs) -> anyhow::Result<Open
         }
     };
     let before = run.look().await?;
-    let open = Open { target: &run.target, rate: settings.rate, requests, done: &done };
+    let open = Open { target: &run.target, rate: options.rate, requests, done: &done };
     let text = || format!("open loop: {} of {requests}", done.get());
     let outcome = progress(text, open.run(&submits, note)).await?;
     let jobs = submits.accepted();
@@ -232,7 +232,7 @@ async fn open_loop(run: &mut Run<'_>, counted: &mut Jobs) -> anyhow::Result<Open
     if let Some(service) = &mut run.service {
         service.stop_workers()?;
     }
-    Ok(OpenLoop { rate: settings.rate, submit, pickup_ms, stored_ms })
+    Ok(OpenLoop { rate: options.rate, submit, pickup_ms, stored_ms })
 }
 
 fn count(jobs: &mut Jobs, ends: &[Option<End>]) {

@@ -13,13 +13,13 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What one process has used so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ProcessUse {
+pub(crate) struct ProcessUse {
     /// CPU time, of itself and for it in the kernel.
-    pub(super) cpu: Duration,
+    pub(crate) cpu: Duration,
     /// Memory now, and at most so far, in bytes.
-    pub(super) rss: u64,
+    pub(crate) rss: u64,
     /// See above.
-    pub(super) peak_rss: u64,
+    pub(crate) peak_rss: u64,
 }
 
 impl ProcessUse {
@@ -27,7 +27,7 @@ impl ProcessUse {
     ///
     /// # Errors
     /// If there is no such process, or no /proc.
-    pub(super) fn of(pid: u32) -> anyhow::Result<Self> {
+    pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
         let stat =
             fs::read_to_string(format!("/proc/{pid}/stat")).context("a process under measure is gone")?;
         // The name in parentheses may hold anything; after it come state, parent, and so on: utime is the 14th in all.
@@ -51,30 +51,30 @@ impl ProcessUse {
 
 /// What Redis has done so far, as INFO tells.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RedisUse {
-    pub(super) cpu: Duration,
-    pub(super) commands: u64,
+pub(crate) struct RedisUse {
+    pub(crate) cpu: Duration,
+    pub(crate) commands: u64,
     /// Reads from sockets: what arrives in one goes as one round trip.
-    pub(super) reads: u64,
-    pub(super) bytes_in: u64,
-    pub(super) bytes_out: u64,
-    pub(super) memory: u64,
-    pub(super) peak_memory: u64,
-    pub(super) by_command: BTreeMap<String, u64>,
-    pub(super) server: String,
-    pub(super) append_only: bool,
+    pub(crate) reads: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) memory: u64,
+    pub(crate) peak_memory: u64,
+    pub(crate) by_command: BTreeMap<String, u64>,
+    pub(crate) server: String,
+    pub(crate) append_only: bool,
 }
 
 /// A connection that only asks how Redis is.
 #[derive(Clone)]
-pub(super) struct RedisProbe(MultiplexedConnection);
+pub(crate) struct RedisProbe(MultiplexedConnection);
 
 impl RedisProbe {
     /// Connects.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub(super) async fn connect(url: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(url: &str) -> anyhow::Result<Self> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(TIMEOUT))
             .set_response_timeout(Some(TIMEOUT));
@@ -91,7 +91,7 @@ impl RedisProbe {
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub(super) async fn look(&self) -> anyhow::Result<RedisUse> {
+    pub(crate) async fn look(&self) -> anyhow::Result<RedisUse> {
         let mut connection = self.0.clone();
         let text: String =
             redis::cmd("INFO").arg("all").query_async(&mut connection).await.context("INFO failed")?;
@@ -130,16 +130,16 @@ fn read_info(text: &str) -> RedisUse {
 
 /// One look at everything.
 #[derive(Clone, Debug)]
-pub(super) struct Look {
-    pub(super) at: Instant,
-    pub(super) api: Option<ProcessUse>,
-    pub(super) workers: Option<ProcessUse>,
-    pub(super) bench: ProcessUse,
-    pub(super) redis: Option<RedisUse>,
+pub(crate) struct Look {
+    pub(crate) at: Instant,
+    pub(crate) api: Option<ProcessUse>,
+    pub(crate) workers: Option<ProcessUse>,
+    pub(crate) bench: ProcessUse,
+    pub(crate) redis: Option<RedisUse>,
 }
 
 /// The sum over some processes; none where there are none.
-pub(super) fn sum(pids: impl Iterator<Item = u32>) -> anyhow::Result<Option<ProcessUse>> {
+pub(crate) fn sum(pids: impl Iterator<Item = u32>) -> anyhow::Result<Option<ProcessUse>> {
     let mut sum = None;
     for pid in pids {
         let one = ProcessUse::of(pid)?;

@@ -10,11 +10,11 @@ use hermod_queue::{JobRequest, Queue, QueueSettings, Submission};
 use hermod_types::{JobId, Target as Model, Ttl};
 use tokio_util::task::TaskTracker;
 
-use super::load::Closed;
-use super::phases::memory_per_job;
-use super::report::{Cost, Drain, InFlight, Phase, Pollers, Waiting, per};
-use super::run::{Polls, Run};
-use crate::spinner::progress;
+use crate::load::Closed;
+use crate::phases::memory_per_job;
+use crate::progress::progress;
+use crate::report::{Cost, Drain, InFlight, Phase, Pollers, Waiting, per};
+use crate::run::{Polls, Run};
 
 /// What a client waits at least between two polls, as the API tells it.
 const POLL_PAUSE: Duration = Duration::from_millis(200);
@@ -26,7 +26,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 const FILLING: usize = 512;
 
 /// Many clients poll one job that has ended.
-pub(super) async fn pollers(run: &Run<'_>, clients: usize, ended: JobId) -> anyhow::Result<Pollers> {
+pub(crate) async fn pollers(run: &Run<'_>, clients: usize, ended: JobId) -> anyhow::Result<Pollers> {
     let requests = u64::try_from(clients)? * POLLS_EACH;
     let ids = [ended];
     let polls = async |what: &str, pause: Duration| {
@@ -47,10 +47,10 @@ pub(super) async fn pollers(run: &Run<'_>, clients: usize, ended: JobId) -> anyh
 }
 
 /// One worker with many jobs in flight on a slow provider.
-pub(super) async fn in_flight(run: &mut Run<'_>, jobs: u64) -> anyhow::Result<InFlight> {
+pub(crate) async fn in_flight(run: &mut Run<'_>, jobs: u64) -> anyhow::Result<InFlight> {
     let service = run.service.as_mut().context("there is no service of our own")?;
     service.start_workers(1, jobs)?;
-    let slow = Duration::from_secs(run.settings.in_flight_seconds);
+    let slow = Duration::from_secs(run.options.in_flight_seconds);
     run.provider.set_latency(slow);
     tokio::time::sleep(SETTLE).await;
     let idle = run.look().await?.workers.unwrap_or_default();
@@ -65,18 +65,18 @@ pub(super) async fn in_flight(run: &mut Run<'_>, jobs: u64) -> anyhow::Result<In
         "--in-flight: the first jobs ended before the last were under way; give --in-flight-seconds more"
     );
     run.drained("in flight: jobs end").await?;
-    run.provider.set_latency(Duration::from_millis(run.settings.latency_ms));
+    run.provider.set_latency(Duration::from_millis(run.options.latency_ms));
     if let Some(service) = &mut run.service {
         service.stop_workers()?;
     }
     let watched = after.at.saturating_duration_since(before.at).as_secs_f64();
     let percent = |cpu: Duration| 100.0 * cpu.as_secs_f64() / watched;
-    let worker = |look: &super::measure::Look| look.workers.unwrap_or_default();
+    let worker = |look: &crate::measure::Look| look.workers.unwrap_or_default();
     let redis_cpu =
-        |look: &super::measure::Look| look.redis.as_ref().map_or(Duration::ZERO, |redis| redis.cpu);
+        |look: &crate::measure::Look| look.redis.as_ref().map_or(Duration::ZERO, |redis| redis.cpu);
     Ok(InFlight {
         jobs,
-        memory_per_job: per(worker(&after).rss.saturating_sub(idle.rss), super::report::float(jobs)),
+        memory_per_job: per(worker(&after).rss.saturating_sub(idle.rss), crate::report::float(jobs)),
         worker_memory: worker(&after).rss,
         worker_cpu_percent: percent(worker(&after).cpu.saturating_sub(worker(&before).cpu)),
         redis_cpu_percent: percent(redis_cpu(&after).saturating_sub(redis_cpu(&before))),
@@ -84,26 +84,26 @@ pub(super) async fn in_flight(run: &mut Run<'_>, jobs: u64) -> anyhow::Result<In
 }
 
 /// Submits, polls and runs as many jobs as the run has, in front of and behind many that wait. `ended` are polled.
-pub(super) async fn waiting(run: &mut Run<'_>, jobs: u64, ended: &[JobId]) -> anyhow::Result<Waiting> {
+pub(crate) async fn waiting(run: &mut Run<'_>, jobs: u64, ended: &[JobId]) -> anyhow::Result<Waiting> {
     let empty = run.look().await?;
     fill(run, jobs).await?;
     let filled = run.look().await?;
-    let (_, outcome) = run.submit("many wait: submit", run.settings.jobs).await?;
+    let (_, outcome) = run.submit("many wait: submit", run.options.jobs).await?;
     let submit = Phase::new(&outcome, &filled, &run.look().await?);
 
     let before = run.look().await?;
     let (_, outcome) = run.poll("many wait: poll", ended).await?;
     let poll = Phase::new(&outcome, &before, &run.look().await?);
 
-    let (settings, received) = (run.settings, run.provider.receipts.received());
+    let (options, received) = (run.options, run.provider.receipts.received());
     let service = run.service.as_mut().context("there is no service of our own")?;
-    service.start_workers(settings.workers, u64::try_from(settings.worker_concurrency)?)?;
+    service.start_workers(options.workers, u64::try_from(options.worker_concurrency)?)?;
     // The worker also looks at every record now, at a tenth of the time: that is part of what runs cost here.
-    run.received("many wait: warm-up", received + jobs.min(settings.jobs) / 10).await?;
+    run.received("many wait: warm-up", received + jobs.min(options.jobs) / 10).await?;
     let (before, since, from) = (run.look().await?, Instant::now(), run.provider.receipts.received());
-    let left = (received + jobs + settings.jobs).saturating_sub(from);
+    let left = (received + jobs + options.jobs).saturating_sub(from);
     ensure!(left > 0, "--waiting: all jobs were drained before anything was measured; give more");
-    run.received("many wait: drain", from + settings.jobs.min(left)).await?;
+    run.received("many wait: drain", from + options.jobs.min(left)).await?;
     let drained = run.provider.receipts.received() - from;
     let (seconds, after) = (since.elapsed().as_secs_f64(), run.look().await?);
     let drain = Drain {
@@ -120,7 +120,7 @@ pub(super) async fn waiting(run: &mut Run<'_>, jobs: u64, ended: &[JobId]) -> an
 async fn fill(run: &Run<'_>, jobs: u64) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     let queue = Queue::spawn(&run.store()?, &QueueSettings::default(), &tasks);
-    let targets: Vec<Model> = vec![run.settings.model.parse()?];
+    let targets: Vec<Model> = vec![run.options.model.parse()?];
     let ttl = Ttl::from_seconds(3600).context("a time to live of an hour")?;
     let (first, done) = (run.take_numbers(jobs), Cell::new(0_u64));
     let submit = async |number| {

@@ -9,18 +9,18 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::settings::Settings;
-use crate::process::{Process, Signal};
-use crate::redis_server::{self, RedisServer};
+use crate::options::Options;
+use hermod::process::{Process, Signal};
+use hermod::redis_server::{self, RedisServer};
 
 /// What Redis is started with; the same as with `hermod up`.
-const REDIS_CONF: &str = include_str!("../../../../deploy/redis.conf");
+const REDIS_CONF: &str = include_str!("../../../deploy/redis.conf");
 /// How long a process may take to say that it works, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// This program again, in another role.
 #[derive(Debug)]
-pub(super) struct Child {
+pub(crate) struct Child {
     process: Process,
     lines: Receiver<Value>,
 }
@@ -30,7 +30,7 @@ impl Child {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(super) fn start(name: &str, args: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) fn start(name: &str, args: &[&str]) -> anyhow::Result<Self> {
         let (sender, lines) = mpsc::channel();
         let prefix = name.to_owned();
         let log = move |line: &str| {
@@ -50,7 +50,7 @@ impl Child {
     ///
     /// # Errors
     /// If it ends first, or does not say it within `patience`.
-    pub(super) fn wait_for(&self, message: &str, patience: Duration) -> anyhow::Result<Value> {
+    pub(crate) fn wait_for(&self, message: &str, patience: Duration) -> anyhow::Result<Value> {
         let deadline = Instant::now() + patience;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -67,7 +67,7 @@ impl Child {
     }
 
     /// Its process id.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
@@ -75,7 +75,7 @@ impl Child {
     ///
     /// # Errors
     /// If it does not stop in time.
-    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         self.process.signal(Signal::TERM);
         self.process.wait(PATIENCE).with_context(|| format!("{} does not stop", self.process.name()))?;
         Ok(())
@@ -83,7 +83,7 @@ impl Child {
 }
 
 /// A private Redis with nothing in it.
-pub(super) fn start_redis(folder: &TempDir, append_only: bool) -> anyhow::Result<RedisServer> {
+pub(crate) fn start_redis(folder: &TempDir, append_only: bool) -> anyhow::Result<RedisServer> {
     let server = redis_server::find(|text| drop(writeln!(std::io::stderr(), "{text}")))?;
     let conf = folder.path().join("redis.conf");
     fs::write(&conf, REDIS_CONF)?;
@@ -93,15 +93,15 @@ pub(super) fn start_redis(folder: &TempDir, append_only: bool) -> anyhow::Result
 
 /// A whole service of the bench's own.
 #[derive(Debug)]
-pub(super) struct Service {
+pub(crate) struct Service {
     /// Its API.
-    pub(super) api: Child,
+    pub(crate) api: Child,
     /// Its workers, if they run.
-    pub(super) workers: Vec<Child>,
+    pub(crate) workers: Vec<Child>,
     /// Where its API is.
-    pub(super) url: String,
+    pub(crate) url: String,
     /// Where its Redis is.
-    pub(super) redis_url: String,
+    pub(crate) redis_url: String,
     shared: Vec<String>,
     redis: RedisServer,
     // Gone last, when nothing writes to it any more.
@@ -113,9 +113,9 @@ impl Service {
     ///
     /// # Errors
     /// One sentence on what does not start.
-    pub(super) fn start(settings: &Settings, provider: &str) -> anyhow::Result<Self> {
+    pub(crate) fn start(options: &Options, provider: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("no folder for Redis")?;
-        let redis = start_redis(&folder, settings.append_only)?;
+        let redis = start_redis(&folder, options.append_only)?;
         let config = folder.path().join("config.json");
         let bench = json!({
             // A retry would hide what went wrong, and a limit would hide what a worker can do.
@@ -140,7 +140,7 @@ impl Service {
     ///
     /// # Errors
     /// If one does not.
-    pub(super) fn start_workers(&mut self, workers: usize, concurrency: u64) -> anyhow::Result<()> {
+    pub(crate) fn start_workers(&mut self, workers: usize, concurrency: u64) -> anyhow::Result<()> {
         let concurrency = concurrency.to_string();
         let args = ["--metrics-listen", "127.0.0.1:0", "--concurrency", &concurrency];
         for number in 1..=workers {
@@ -153,7 +153,7 @@ impl Service {
     ///
     /// # Errors
     /// If one does not stop.
-    pub(super) fn stop_workers(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop_workers(&mut self) -> anyhow::Result<()> {
         self.workers.drain(..).try_for_each(Child::stop)
     }
 
@@ -161,7 +161,7 @@ impl Service {
     ///
     /// # Errors
     /// If something does not stop.
-    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         self.stop_workers()?;
         self.api.stop()?;
         self.redis.process.signal(Signal::TERM);

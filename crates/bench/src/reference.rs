@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tempfile::TempDir;
 
-use super::floor::ended_id;
-use super::http::{Connection, Target};
-use super::load::Outcome;
-use super::measure::{Look, ProcessUse, RedisProbe, sum};
-use super::report::{Calls, Cost, Phase, Ratios, Reference, float, per};
-use super::run::{Polls, Run, Submits};
-use super::service::{Child, start_redis};
-use crate::redis_server::RedisServer;
+use crate::floor::ended_id;
+use crate::http::{Connection, Target};
+use crate::load::Outcome;
+use crate::measure::{Look, ProcessUse, RedisProbe, sum};
+use crate::report::{Calls, Cost, Phase, Ratios, Reference, float, per};
+use crate::run::{Polls, Run, Submits};
+use crate::service::{Child, start_redis};
+use hermod::process::Signal;
+use hermod::redis_server::RedisServer;
 
 /// How long the floor may take to start, with its records written.
 const START: Duration = Duration::from_secs(120);
@@ -21,7 +22,7 @@ const START: Duration = Duration::from_secs(120);
 const CALLS: Duration = Duration::from_secs(600);
 
 /// The bare handlers, with a Redis of their own.
-pub(super) struct Floor {
+pub(crate) struct Floor {
     server: Child,
     target: Target,
     probe: RedisProbe,
@@ -32,27 +33,26 @@ pub(super) struct Floor {
 
 impl Floor {
     /// Starts them, and warms them up.
-    pub(super) async fn start(run: &Run<'_>) -> anyhow::Result<Self> {
-        let settings = run.settings;
+    pub(crate) async fn start(run: &Run<'_>) -> anyhow::Result<Self> {
+        let options = run.options;
         let folder = tempfile::tempdir().context("no folder for Redis")?;
-        let redis = start_redis(&folder, settings.append_only)?;
-        let (url, ended) = (redis.url(), settings.jobs);
-        let (records, bytes) = (ended.to_string(), settings.result_bytes.to_string());
-        let args =
-            ["bench-floor", "serve", "--redis-url", &url, "--ended", &records, "--result-bytes", &bytes];
+        let redis = start_redis(&folder, options.append_only)?;
+        let (url, ended) = (redis.url(), options.jobs);
+        let (records, bytes) = (ended.to_string(), options.result_bytes.to_string());
+        let args = ["floor", "serve", "--redis-url", &url, "--ended", &records, "--result-bytes", &bytes];
         let server = Child::start("floor", &args)?;
         let listening = server.wait_for("listening", START)?;
         let address = listening["address"].as_str().context("the floor does not say where it is")?;
         let target = Target::new(&format!("http://{address}"))?;
         let floor =
             Self { server, target, probe: RedisProbe::connect(&url).await?, ended, redis, _folder: folder };
-        floor.submit(run, &mut Vec::new(), settings.jobs.min(super::WARM_UP)).await?;
-        floor.poll(run, &mut Vec::new(), settings.jobs.min(super::WARM_UP)).await?;
+        floor.submit(run, &mut Vec::new(), options.jobs.min(crate::WARM_UP)).await?;
+        floor.poll(run, &mut Vec::new(), options.jobs.min(crate::WARM_UP)).await?;
         Ok(floor)
     }
 
     /// What they have used so far.
-    pub(super) async fn look(&self) -> anyhow::Result<Look> {
+    pub(crate) async fn look(&self) -> anyhow::Result<Look> {
         Ok(Look {
             at: Instant::now(),
             api: sum(std::iter::once(self.server.id()))?,
@@ -63,7 +63,7 @@ impl Floor {
     }
 
     /// The same submits.
-    pub(super) async fn submit(
+    pub(crate) async fn submit(
         &self,
         run: &Run<'_>,
         pool: &mut Vec<Connection>,
@@ -74,7 +74,7 @@ impl Floor {
     }
 
     /// The same polls.
-    pub(super) async fn poll(
+    pub(crate) async fn poll(
         &self,
         run: &Run<'_>,
         pool: &mut Vec<Connection>,
@@ -86,9 +86,9 @@ impl Floor {
     }
 
     /// Stops them.
-    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         self.server.stop()?;
-        self.redis.process.signal(crate::process::Signal::TERM);
+        self.redis.process.signal(Signal::TERM);
         self.redis.process.wait(Duration::from_secs(30)).context("the floor's Redis does not stop")?;
         Ok(())
     }
@@ -96,15 +96,15 @@ impl Floor {
 
 /// One of two that take turns, so that what else the machine does meets both: its connections, and what it has seen.
 #[derive(Default)]
-pub(super) struct Side {
-    pub(super) pool: Vec<Connection>,
+pub(crate) struct Side {
+    pub(crate) pool: Vec<Connection>,
     outcome: Option<Outcome>,
     bench_cpu: Duration,
 }
 
 impl Side {
     /// Adds a turn, before which the bench had used `before`.
-    pub(super) fn add(&mut self, turn: Outcome, before: ProcessUse) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, turn: Outcome, before: ProcessUse) -> anyhow::Result<()> {
         self.bench_cpu += ProcessUse::of(std::process::id())?.cpu.saturating_sub(before.cpu);
         self.outcome = Some(match self.outcome.take() {
             Some(outcome) => outcome.and(&turn)?,
@@ -114,7 +114,7 @@ impl Side {
     }
 
     /// All of its turns; between the looks its processes did nothing else.
-    pub(super) fn phase(self, before: &Look, after: &Look) -> anyhow::Result<Phase> {
+    pub(crate) fn phase(self, before: &Look, after: &Look) -> anyhow::Result<Phase> {
         let mut phase = Phase::new(&self.outcome.context("it had no turn")?, before, after);
         phase.cost.bench_cpu_us = self.bench_cpu.as_secs_f64() * 1e6 * per(1, float(phase.requests));
         Ok(phase)
@@ -122,12 +122,12 @@ impl Side {
 }
 
 /// The bare calls of the provider, as many at once as the workers make.
-pub(super) fn call(run: &Run<'_>, count: u64) -> anyhow::Result<Calls> {
-    let settings = run.settings;
+pub(crate) fn call(run: &Run<'_>, count: u64) -> anyhow::Result<Calls> {
+    let options = run.options;
     let (url, calls) = (format!("http://{}/v1/completions", run.provider.address), count.to_string());
-    let concurrency = (settings.workers * settings.worker_concurrency).to_string();
-    let bytes = settings.prompt_bytes.to_string();
-    let args = ["bench-floor", "call", "--url", &url, "--calls", &calls, "--concurrency", &concurrency];
+    let concurrency = (options.workers * options.worker_concurrency).to_string();
+    let bytes = options.prompt_bytes.to_string();
+    let args = ["floor", "call", "--url", &url, "--calls", &calls, "--concurrency", &concurrency];
     let args: Vec<&str> = args.into_iter().chain(["--prompt-bytes", &bytes]).collect();
     let said = Child::start("calls", &args)?.wait_for("called", CALLS)?;
     let number = |name: &str| said[name].as_f64().unwrap_or_default();
@@ -138,7 +138,7 @@ pub(super) fn call(run: &Run<'_>, count: u64) -> anyhow::Result<Calls> {
 }
 
 /// Ours against the floor's.
-pub(super) fn compare(
+pub(crate) fn compare(
     (submit, poll, drain): (&Phase, &Phase, &Cost),
     (floor_submit, floor_poll, call): (Phase, Phase, Calls),
 ) -> Reference {

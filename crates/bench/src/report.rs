@@ -5,82 +5,82 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::load::Outcome;
-use super::measure::{Look, ProcessUse};
+use crate::load::Outcome;
+use crate::measure::{Look, ProcessUse};
 
 /// A whole report. CPU is in microseconds, latency in milliseconds, everything else in bytes, jobs and seconds.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
-    pub(super) machine: Machine,
-    pub(super) load: Load,
-    pub(super) jobs: Jobs,
-    pub(super) submit: Phase,
-    pub(super) drain: Drain,
-    pub(super) poll: Phase,
+pub(crate) struct Report {
+    pub(crate) machine: Machine,
+    pub(crate) load: Load,
+    pub(crate) jobs: Jobs,
+    pub(crate) submit: Phase,
+    pub(crate) drain: Drain,
+    pub(crate) poll: Phase,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) life: Option<Cost>,
+    pub(crate) life: Option<Cost>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) memory_per_job: Option<Memory>,
+    pub(crate) memory_per_job: Option<Memory>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) open_loop: Option<OpenLoop>,
-    pub(super) processes: Vec<Process>,
+    pub(crate) open_loop: Option<OpenLoop>,
+    pub(crate) processes: Vec<Process>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reference: Option<Reference>,
+    pub(crate) reference: Option<Reference>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) pollers: Option<Pollers>,
+    pub(crate) pollers: Option<Pollers>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) in_flight: Option<InFlight>,
+    pub(crate) in_flight: Option<InFlight>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) waiting: Option<Waiting>,
+    pub(crate) waiting: Option<Waiting>,
 }
 
 /// Where it ran.
 #[derive(Debug, Serialize)]
-pub(super) struct Machine {
-    pub(super) version: &'static str,
-    pub(super) cores: usize,
-    pub(super) cpu: String,
-    pub(super) redis: String,
-    pub(super) append_only: bool,
+pub(crate) struct Machine {
+    pub(crate) version: &'static str,
+    pub(crate) cores: usize,
+    pub(crate) cpu: String,
+    pub(crate) redis: String,
+    pub(crate) append_only: bool,
 }
 
 /// What was asked for.
 #[derive(Debug, Serialize)]
-pub(super) struct Load {
-    pub(super) jobs: u64,
-    pub(super) concurrency: usize,
-    pub(super) prompt_bytes: usize,
-    pub(super) result_bytes: usize,
-    pub(super) provider_latency_ms: u64,
-    pub(super) workers: usize,
-    pub(super) worker_concurrency: usize,
+pub(crate) struct Load {
+    pub(crate) jobs: u64,
+    pub(crate) concurrency: usize,
+    pub(crate) prompt_bytes: usize,
+    pub(crate) result_bytes: usize,
+    pub(crate) provider_latency_ms: u64,
+    pub(crate) workers: usize,
+    pub(crate) worker_concurrency: usize,
 }
 
 /// What became of all jobs of the closed and the open loop.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Jobs {
+pub(crate) struct Jobs {
     /// Accepted with 202.
-    pub(super) accepted: u64,
-    pub(super) completed: u64,
-    pub(super) failed: u64,
+    pub(crate) accepted: u64,
+    pub(crate) completed: u64,
+    pub(crate) failed: u64,
     /// Accepted, and neither completed nor failed.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// Received by the provider more than once.
-    pub(super) doubled: u64,
+    pub(crate) doubled: u64,
 }
 
 /// Percentiles in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Latency {
-    pub(super) p50: f64,
-    pub(super) p90: f64,
-    pub(super) p99: f64,
-    pub(super) p99_9: f64,
-    pub(super) max: f64,
+pub(crate) struct Latency {
+    pub(crate) p50: f64,
+    pub(crate) p90: f64,
+    pub(crate) p99: f64,
+    pub(crate) p99_9: f64,
+    pub(crate) max: f64,
 }
 
 impl Latency {
-    pub(super) fn of(nanos: &Histogram<u64>) -> Self {
+    pub(crate) fn of(nanos: &Histogram<u64>) -> Self {
         let millis = |nanos: u64| std::time::Duration::from_nanos(nanos).as_secs_f64() * 1000.0;
         let at = |quantile| millis(nanos.value_at_quantile(quantile));
         Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), p99_9: at(0.999), max: millis(nanos.max()) }
@@ -89,19 +89,19 @@ impl Latency {
 
 /// One kind of request, many times.
 #[derive(Debug, Serialize)]
-pub(super) struct Phase {
-    pub(super) requests: u64,
-    pub(super) failed: u64,
+pub(crate) struct Phase {
+    pub(crate) requests: u64,
+    pub(crate) failed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) first_failure: Option<String>,
-    pub(super) seconds: f64,
-    pub(super) per_second: f64,
-    pub(super) latency_ms: Latency,
-    pub(super) cost: Cost,
+    pub(crate) first_failure: Option<String>,
+    pub(crate) seconds: f64,
+    pub(crate) per_second: f64,
+    pub(crate) latency_ms: Latency,
+    pub(crate) cost: Cost,
 }
 
 impl Phase {
-    pub(super) fn new(outcome: &Outcome, before: &Look, after: &Look) -> Self {
+    pub(crate) fn new(outcome: &Outcome, before: &Look, after: &Look) -> Self {
         let (answered, seconds) = (outcome.latencies.len(), outcome.elapsed.as_secs_f64());
         Self {
             requests: answered + outcome.failed,
@@ -117,33 +117,33 @@ impl Phase {
 
 /// What one job, or one request, cost.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Cost {
+pub(crate) struct Cost {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) api_cpu_us: Option<f64>,
+    pub(crate) api_cpu_us: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) worker_cpu_us: Option<f64>,
+    pub(crate) worker_cpu_us: Option<f64>,
     /// The load and the provider, which share the machine with what is measured.
-    pub(super) bench_cpu_us: f64,
+    pub(crate) bench_cpu_us: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) redis: Option<RedisCost>,
+    pub(crate) redis: Option<RedisCost>,
 }
 
 /// The same in Redis.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct RedisCost {
-    pub(super) cpu_us: f64,
+pub(crate) struct RedisCost {
+    pub(crate) cpu_us: f64,
     /// All that INFO counts, those that scripts call included.
-    pub(super) commands: f64,
+    pub(crate) commands: f64,
     /// Reads from sockets: round trips, as far as they did not arrive together.
-    pub(super) reads: f64,
-    pub(super) bytes_in: f64,
-    pub(super) bytes_out: f64,
-    pub(super) by_command: BTreeMap<String, f64>,
+    pub(crate) reads: f64,
+    pub(crate) bytes_in: f64,
+    pub(crate) bytes_out: f64,
+    pub(crate) by_command: BTreeMap<String, f64>,
 }
 
 impl Cost {
     /// Between two looks, for each of `jobs`.
-    pub(super) fn between(before: &Look, after: &Look, jobs: u64) -> Self {
+    pub(crate) fn between(before: &Look, after: &Look, jobs: u64) -> Self {
         let cpu = |before: ProcessUse, after: ProcessUse| {
             per(1, float(jobs)) * after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6
         };
@@ -171,7 +171,7 @@ impl Cost {
     }
 
     /// Of one thing and then another.
-    pub(super) fn plus(&self, other: &Self) -> Self {
+    pub(crate) fn plus(&self, other: &Self) -> Self {
         let sum = |one: Option<f64>, other: Option<f64>| Some(one? + other?).or(one).or(other);
         let redis = self.redis.as_ref().zip(other.redis.as_ref()).map(|(one, other)| {
             let mut by_command = one.by_command.clone();
@@ -198,63 +198,63 @@ impl Cost {
 
 /// From the first receipt to the last end, or, with a running service, from the first submit.
 #[derive(Debug, Serialize)]
-pub(super) struct Drain {
-    pub(super) jobs: u64,
-    pub(super) seconds: f64,
-    pub(super) per_second: f64,
-    pub(super) cost: Cost,
+pub(crate) struct Drain {
+    pub(crate) jobs: u64,
+    pub(crate) seconds: f64,
+    pub(crate) per_second: f64,
+    pub(crate) cost: Cost,
 }
 
 /// Growth of Redis's `used_memory`, for each job.
 #[derive(Debug, Serialize)]
-pub(super) struct Memory {
-    pub(super) waiting: f64,
-    pub(super) ended: f64,
+pub(crate) struct Memory {
+    pub(crate) waiting: f64,
+    pub(crate) ended: f64,
 }
 
 /// Submits at a steady rate, with workers that run them. All times count from when the submit was due.
 #[derive(Debug, Serialize)]
-pub(super) struct OpenLoop {
-    pub(super) rate: u64,
-    pub(super) submit: Phase,
+pub(crate) struct OpenLoop {
+    pub(crate) rate: u64,
+    pub(crate) submit: Phase,
     /// To the provider's receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) pickup_ms: Option<Latency>,
+    pub(crate) pickup_ms: Option<Latency>,
     /// To the stored result: the record's `completed_at`, whose millisecond counts as over.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) stored_ms: Option<Latency>,
+    pub(crate) stored_ms: Option<Latency>,
 }
 
 /// A process, over the whole run.
 #[derive(Debug, Serialize)]
-pub(super) struct Process {
-    pub(super) name: String,
-    pub(super) cpu_seconds: f64,
-    pub(super) peak_memory: u64,
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) peak_memory: u64,
 }
 
 /// The floor of this machine, and what we need beyond it.
 #[derive(Debug, Serialize)]
-pub(super) struct Reference {
+pub(crate) struct Reference {
     /// A bare handler that writes the same record and entry in one round trip.
-    pub(super) submit: Phase,
+    pub(crate) submit: Phase,
     /// A bare handler with one HMGET.
-    pub(super) poll: Phase,
+    pub(crate) poll: Phase,
     /// The bare call of the provider.
-    pub(super) call: Calls,
-    pub(super) ratios: Ratios,
+    pub(crate) call: Calls,
+    pub(crate) ratios: Ratios,
 }
 
 /// Bare calls of the provider through reqwest.
 #[derive(Debug, Serialize)]
-pub(super) struct Calls {
-    pub(super) per_second: f64,
-    pub(super) cpu_us: f64,
+pub(crate) struct Calls {
+    pub(crate) per_second: f64,
+    pub(crate) cpu_us: f64,
 }
 
 impl Calls {
     /// Of these and as many others.
-    pub(super) fn mean(&self, other: &Self) -> Self {
+    pub(crate) fn mean(&self, other: &Self) -> Self {
         Self {
             per_second: f64::midpoint(self.per_second, other.per_second),
             cpu_us: f64::midpoint(self.cpu_us, other.cpu_us),
@@ -264,54 +264,54 @@ impl Calls {
 
 /// Ours ÷ the floor's.
 #[derive(Debug, Serialize)]
-pub(super) struct Ratios {
-    pub(super) submit_throughput: f64,
-    pub(super) poll_throughput: f64,
-    pub(super) api_cpu_per_submit: f64,
-    pub(super) api_cpu_per_poll: f64,
-    pub(super) redis_cpu_per_submit: f64,
-    pub(super) worker_cpu_per_job: f64,
+pub(crate) struct Ratios {
+    pub(crate) submit_throughput: f64,
+    pub(crate) poll_throughput: f64,
+    pub(crate) api_cpu_per_submit: f64,
+    pub(crate) api_cpu_per_poll: f64,
+    pub(crate) redis_cpu_per_submit: f64,
+    pub(crate) worker_cpu_per_job: f64,
 }
 
 /// Many clients that poll one job.
 #[derive(Debug, Serialize)]
-pub(super) struct Pollers {
-    pub(super) clients: usize,
+pub(crate) struct Pollers {
+    pub(crate) clients: usize,
     /// Each waits so long between two polls.
-    pub(super) pause_ms: u64,
-    pub(super) paced: Phase,
+    pub(crate) pause_ms: u64,
+    pub(crate) paced: Phase,
     /// Each polls as fast as it is answered.
-    pub(super) flat_out: Phase,
+    pub(crate) flat_out: Phase,
 }
 
 /// One worker with many jobs in flight.
 #[derive(Debug, Serialize)]
-pub(super) struct InFlight {
-    pub(super) jobs: u64,
-    pub(super) memory_per_job: f64,
-    pub(super) worker_memory: u64,
+pub(crate) struct InFlight {
+    pub(crate) jobs: u64,
+    pub(crate) memory_per_job: f64,
+    pub(crate) worker_memory: u64,
     /// Of one core, while all of them wait for the provider.
-    pub(super) worker_cpu_percent: f64,
-    pub(super) redis_cpu_percent: f64,
+    pub(crate) worker_cpu_percent: f64,
+    pub(crate) redis_cpu_percent: f64,
 }
 
 /// What things cost while many jobs wait.
 #[derive(Debug, Serialize)]
-pub(super) struct Waiting {
-    pub(super) jobs: u64,
-    pub(super) memory_per_job: f64,
-    pub(super) submit: Phase,
-    pub(super) poll: Phase,
-    pub(super) drain: Drain,
+pub(crate) struct Waiting {
+    pub(crate) jobs: u64,
+    pub(crate) memory_per_job: f64,
+    pub(crate) submit: Phase,
+    pub(crate) poll: Phase,
+    pub(crate) drain: Drain,
 }
 
 /// `count` ÷ `by`; 0 where there is nothing to divide by.
-pub(super) fn per(count: u64, by: f64) -> f64 {
+pub(crate) fn per(count: u64, by: f64) -> f64 {
     if by > 0.0 { float(count) / by } else { 0.0 }
 }
 
 /// A count as a float; those here are far below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "counts and bytes of one run are far below 2^53")]
-pub(super) fn float(count: u64) -> f64 {
+pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }

@@ -8,13 +8,13 @@ const MARK: &str = "hermod-bench ";
 const TAG_DIGITS: usize = 8;
 const NUMBER_DIGITS: usize = 10;
 /// The shortest prompt that has room for both.
-pub(super) const SHORTEST_PROMPT: usize = MARK.len() + TAG_DIGITS + 1 + NUMBER_DIGITS;
+pub(crate) const SHORTEST_PROMPT: usize = MARK.len() + TAG_DIGITS + 1 + NUMBER_DIGITS;
 /// How far into a request its mark is looked for: the model's name comes before it.
 const MARK_WITHIN: usize = 512;
 
 /// Makes the requests of one run, each with a number in its prompt.
 #[derive(Clone, Debug)]
-pub(super) struct Requests {
+pub(crate) struct Requests {
     tag: String,
     model: String,
     filler: String,
@@ -22,7 +22,7 @@ pub(super) struct Requests {
 
 impl Requests {
     /// `model` as provider/model; prompts of `prompt_bytes`.
-    pub(super) fn new(model: &str, prompt_bytes: usize) -> Self {
+    pub(crate) fn new(model: &str, prompt_bytes: usize) -> Self {
         Self {
             tag: format!("{:08x}", fastrand::u32(..)),
             model: serde_json::Value::from(model).to_string(),
@@ -31,18 +31,18 @@ impl Requests {
     }
 
     /// The body of a submit.
-    pub(super) fn body(&self, number: u64) -> Bytes {
+    pub(crate) fn body(&self, number: u64) -> Bytes {
         format!("{{\"model\":{},\"prompt\":\"{MARK}{} {number:010}{}\"}}", self.model, self.tag, self.filler)
             .into()
     }
 
     /// The same without the model: what the provider gets after it.
-    pub(super) fn members(&self, number: u64) -> String {
+    pub(crate) fn members(&self, number: u64) -> String {
         format!("{{\"prompt\":\"{MARK}{} {number:010}{}\"}}", self.tag, self.filler)
     }
 
     /// The number in a request that a provider received; none if it is not of this run.
-    pub(super) fn number(&self, request: &[u8]) -> Option<u64> {
+    pub(crate) fn number(&self, request: &[u8]) -> Option<u64> {
         let head = request.get(..request.len().min(MARK_WITHIN))?;
         let at = head.windows(MARK.len()).position(|window| window == MARK.as_bytes())? + MARK.len();
         let rest = request.get(at..)?.strip_prefix(self.tag.as_bytes())?.strip_prefix(b" ")?;
@@ -52,28 +52,28 @@ impl Requests {
 
 /// What is read of an answer of the API.
 #[derive(Deserialize)]
-pub(super) struct Job<'a> {
+pub(crate) struct Job<'a> {
     /// The job's id.
-    pub(super) id: &'a str,
+    pub(crate) id: &'a str,
     /// pending, processing, completed or failed.
-    pub(super) status: &'a str,
+    pub(crate) status: &'a str,
     /// RFC 3339, in milliseconds.
-    pub(super) completed_at: Option<&'a str>,
+    pub(crate) completed_at: Option<&'a str>,
 }
 
 impl<'a> Job<'a> {
     /// Reads an answer.
-    pub(super) fn read(answer: &'a [u8]) -> Result<Self, String> {
+    pub(crate) fn read(answer: &'a [u8]) -> Result<Self, String> {
         serde_json::from_slice(answer).map_err(|error| format!("the answer is no job: {error}"))
     }
 
     /// Its id, checked.
-    pub(super) fn parsed_id(&self) -> Result<JobId, String> {
+    pub(crate) fn parsed_id(&self) -> Result<JobId, String> {
         self.id.parse().map_err(|_| "the answer's id is none".to_owned())
     }
 
     /// When it ended, in milliseconds since the Unix epoch.
-    pub(super) fn completed_ms(&self) -> Option<u64> {
+    pub(crate) fn completed_ms(&self) -> Option<u64> {
         let format = &time::format_description::well_known::Rfc3339;
         let at = time::OffsetDateTime::parse(self.completed_at?, format).ok()?;
         u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()

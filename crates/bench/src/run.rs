@@ -11,14 +11,14 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode};
 use tokio::time::sleep;
 
-use super::http::{Connection, Target};
-use super::jobs::{Job, Requests};
-use super::load::{Closed, Exchange, Outcome};
-use super::measure::{Look, ProcessUse, RedisProbe, sum};
-use super::provider::Provider;
-use super::service::{Child, Service};
-use super::settings::Settings;
-use crate::spinner::progress;
+use crate::http::{Connection, Target};
+use crate::jobs::{Job, Requests};
+use crate::load::{Closed, Exchange, Outcome};
+use crate::measure::{Look, ProcessUse, RedisProbe, sum};
+use crate::options::Options;
+use crate::progress::progress;
+use crate::provider::Provider;
+use crate::service::{Child, Service};
 
 /// With no sign of progress for so long, something is wrong.
 const STALL: Duration = Duration::from_secs(60);
@@ -26,29 +26,29 @@ const STALL: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(2);
 
 /// One run of the bench.
-pub(super) struct Run<'a> {
-    pub(super) settings: &'a Settings,
-    pub(super) target: Target,
-    pub(super) requests: Requests,
-    pub(super) provider: Provider,
+pub(crate) struct Run<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) target: Target,
+    pub(crate) requests: Requests,
+    pub(crate) provider: Provider,
     /// None where a running service is loaded.
-    pub(super) service: Option<Service>,
-    pub(super) probe: Option<RedisProbe>,
+    pub(crate) service: Option<Service>,
+    pub(crate) probe: Option<RedisProbe>,
     next_number: Cell<u64>,
     started: (Instant, SystemTime),
 }
 
 /// A job that was accepted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Accepted {
+pub(crate) struct Accepted {
     /// The number in its prompt.
-    pub(super) number: u64,
-    pub(super) id: JobId,
+    pub(crate) number: u64,
+    pub(crate) id: JobId,
 }
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// With a result, stored at this time in milliseconds since the Unix epoch.
     Completed(u64),
     /// With an error.
@@ -56,36 +56,36 @@ pub(super) enum End {
 }
 
 impl<'a> Run<'a> {
-    /// Starts what the settings ask for.
-    pub(super) async fn start(settings: &'a Settings) -> anyhow::Result<Self> {
-        let requests = Requests::new(&settings.model, settings.prompt_bytes);
+    /// Starts what the options ask for.
+    pub(crate) async fn start(options: &'a Options) -> anyhow::Result<Self> {
+        let requests = Requests::new(&options.model, options.prompt_bytes);
         let provider =
-            Provider::start(settings.provider_listen, &requests, numbers(settings), settings.result_bytes)?;
-        provider.set_latency(Duration::from_millis(settings.latency_ms));
-        let service = match &settings.url {
+            Provider::start(options.provider_listen, &requests, numbers(options), options.result_bytes)?;
+        provider.set_latency(Duration::from_millis(options.latency_ms));
+        let service = match &options.url {
             Some(_) => None,
-            None => Some(Service::start(settings, &format!("http://{}", provider.address))?),
+            None => Some(Service::start(options, &format!("http://{}", provider.address))?),
         };
-        let url = service.as_ref().map_or(settings.url.as_deref(), |service| Some(&service.url));
+        let url = service.as_ref().map_or(options.url.as_deref(), |service| Some(&service.url));
         let target = Target::new(url.unwrap_or_default())?;
         let redis_url =
-            service.as_ref().map_or(settings.redis_url.as_deref(), |service| Some(&service.redis_url));
+            service.as_ref().map_or(options.redis_url.as_deref(), |service| Some(&service.redis_url));
         let probe = match redis_url {
             Some(url) => Some(RedisProbe::connect(url).await?),
             None => None,
         };
         let started = (Instant::now(), SystemTime::now());
-        Ok(Self { settings, target, requests, provider, service, probe, next_number: Cell::new(0), started })
+        Ok(Self { options, target, requests, provider, service, probe, next_number: Cell::new(0), started })
     }
 
     /// Milliseconds since the Unix epoch at `at`.
-    pub(super) fn epoch_ms(&self, at: Instant) -> f64 {
+    pub(crate) fn epoch_ms(&self, at: Instant) -> f64 {
         let since = self.started.1.duration_since(UNIX_EPOCH).unwrap_or_default();
         (since + at.saturating_duration_since(self.started.0)).as_secs_f64() * 1000.0
     }
 
     /// What everything has used so far.
-    pub(super) async fn look(&self) -> anyhow::Result<Look> {
+    pub(crate) async fn look(&self) -> anyhow::Result<Look> {
         let pids = |children: &[Child]| sum(children.iter().map(Child::id));
         let service = self.service.as_ref();
         let redis = match &self.probe {
@@ -102,18 +102,18 @@ impl<'a> Run<'a> {
     }
 
     /// Numbers for so many jobs; the first of them.
-    pub(super) fn take_numbers(&self, count: u64) -> u64 {
+    pub(crate) fn take_numbers(&self, count: u64) -> u64 {
         self.next_number.replace(self.next_number.get() + count)
     }
 
     /// The queue of the service of our own.
-    pub(super) fn store(&self) -> anyhow::Result<Store> {
+    pub(crate) fn store(&self) -> anyhow::Result<Store> {
         let service = self.service.as_ref().context("there is no service of our own")?;
         Ok(Store::new(&service.redis_url.parse()?)?)
     }
 
     /// A closed loop, whose clients do not pause.
-    pub(super) async fn closed(
+    pub(crate) async fn closed(
         &self,
         what: &str,
         target: &Target,
@@ -121,19 +121,19 @@ impl<'a> Run<'a> {
         requests: u64,
         exchange: &impl Exchange,
     ) -> anyhow::Result<Outcome> {
-        let (clients, done) = (self.settings.concurrency, Cell::new(0));
+        let (clients, done) = (self.options.concurrency, Cell::new(0));
         let text = || format!("{what}: {} of {requests}", done.get());
         let closed = Closed { target, clients, requests, pause: Duration::ZERO, done: &done };
         progress(text, closed.run(pool, exchange)).await
     }
 
     /// Submits jobs in a closed loop.
-    pub(super) async fn submit(&self, what: &str, count: u64) -> anyhow::Result<(Vec<Accepted>, Outcome)> {
+    pub(crate) async fn submit(&self, what: &str, count: u64) -> anyhow::Result<(Vec<Accepted>, Outcome)> {
         self.submit_over(&mut Vec::new(), what, count).await
     }
 
     /// The same over some connections.
-    pub(super) async fn submit_over(
+    pub(crate) async fn submit_over(
         &self,
         pool: &mut Vec<Connection>,
         what: &str,
@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
     }
 
     /// Polls each of `ids` once, in a closed loop; how each ended, none for one that has not.
-    pub(super) async fn poll(
+    pub(crate) async fn poll(
         &self,
         what: &str,
         ids: &[JobId],
@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
     }
 
     /// The same over some connections.
-    pub(super) async fn poll_over(
+    pub(crate) async fn poll_over(
         &self,
         pool: &mut Vec<Connection>,
         what: &str,
@@ -173,7 +173,7 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until the provider has received so many jobs in all.
-    pub(super) async fn received(&self, what: &str, wanted: u64) -> anyhow::Result<()> {
+    pub(crate) async fn received(&self, what: &str, wanted: u64) -> anyhow::Result<()> {
         let wait = async {
             let (mut last, mut since) = (0, Instant::now());
             loop {
@@ -194,7 +194,7 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until nothing waits or runs in the queue of our own.
-    pub(super) async fn drained(&self, what: &str) -> anyhow::Result<()> {
+    pub(crate) async fn drained(&self, what: &str) -> anyhow::Result<()> {
         let (admin, left) = (Admin::new(&self.store()?), Cell::new(0));
         let wait = async {
             let (mut last, mut since) = (u64::MAX, Instant::now());
@@ -217,7 +217,7 @@ impl<'a> Run<'a> {
     }
 
     /// Polls until all have ended, however long that takes while some do.
-    pub(super) async fn ended(&self, what: &str, jobs: &[Accepted]) -> anyhow::Result<Vec<Option<End>>> {
+    pub(crate) async fn ended(&self, what: &str, jobs: &[Accepted]) -> anyhow::Result<Vec<Option<End>>> {
         let mut ends = vec![None; jobs.len()];
         let mut since = Instant::now();
         loop {
@@ -244,14 +244,14 @@ impl<'a> Run<'a> {
 }
 
 /// How many numbers a run may need.
-fn numbers(settings: &Settings) -> u64 {
-    let scenarios = settings.in_flight.unwrap_or(0) + settings.waiting.unwrap_or(0);
+fn numbers(options: &Options) -> u64 {
+    let scenarios = options.in_flight.unwrap_or(0) + options.waiting.unwrap_or(0);
     // Warm-up and closed loop, both also of the floor, and the submits behind those that wait, are no more than that.
-    5 * settings.jobs + settings.rate * settings.rate_seconds + scenarios
+    5 * options.jobs + options.rate * options.rate_seconds + scenarios
 }
 
 /// Submits, each with a number of its own.
-pub(super) struct Submits<'a> {
+pub(crate) struct Submits<'a> {
     run: &'a Run<'a>,
     target: &'a Target,
     first: u64,
@@ -260,19 +260,19 @@ pub(super) struct Submits<'a> {
 
 impl<'a> Submits<'a> {
     /// So many of them.
-    pub(super) fn new(run: &'a Run<'a>, target: &'a Target, count: u64) -> Self {
+    pub(crate) fn new(run: &'a Run<'a>, target: &'a Target, count: u64) -> Self {
         let ids = RefCell::new(vec![None; usize::try_from(count).unwrap_or_default()]);
         Self { run, target, first: run.take_numbers(count), ids }
     }
 
     /// Those that were accepted.
-    pub(super) fn accepted(self) -> Vec<Accepted> {
+    pub(crate) fn accepted(self) -> Vec<Accepted> {
         let numbered = (self.first..).zip(self.ids.into_inner());
         numbered.filter_map(|(number, id)| Some(Accepted { number, id: id? })).collect()
     }
 
     /// The number in the prompt of the request of this index.
-    pub(super) fn number(&self, index: u64) -> u64 {
+    pub(crate) fn number(&self, index: u64) -> u64 {
         self.first + index
     }
 }
@@ -295,12 +295,12 @@ impl Exchange for Submits<'_> {
 }
 
 /// Polls of each id in turn, and from the first again.
-pub(super) struct Polls<'a> {
-    pub(super) target: &'a Target,
-    pub(super) ids: &'a [JobId],
-    pub(super) ends: RefCell<Vec<Option<End>>>,
+pub(crate) struct Polls<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) ids: &'a [JobId],
+    pub(crate) ends: RefCell<Vec<Option<End>>>,
     /// Whether answers are jobs, and are read.
-    pub(super) read: bool,
+    pub(crate) read: bool,
 }
 
 impl Polls<'_> {

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 /// An API to load.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     address: SocketAddr,
     host: HeaderValue,
     jobs: String,
@@ -25,7 +25,7 @@ impl Target {
     ///
     /// # Errors
     /// If it is not `http://`, or its host has no address.
-    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
         let parsed: Url = url.parse().with_context(|| format!("{url} is no URL"))?;
         if parsed.scheme() != "http" {
             bail!("{url}: expected http://; TLS would be what is measured");
@@ -42,14 +42,14 @@ impl Target {
     }
 
     /// A submit.
-    pub(super) fn submit(&self, body: Bytes) -> Request<Full<Bytes>> {
+    pub(crate) fn submit(&self, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = self.request(Method::POST, &self.jobs, Full::new(body));
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request
     }
 
     /// A poll.
-    pub(super) fn poll(&self, id: impl std::fmt::Display) -> Request<Full<Bytes>> {
+    pub(crate) fn poll(&self, id: impl std::fmt::Display) -> Request<Full<Bytes>> {
         self.request(Method::GET, &format!("{}/{id}", self.jobs), Full::default())
     }
 
@@ -66,7 +66,7 @@ impl Target {
     ///
     /// # Errors
     /// If there is none to be had.
-    pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
+    pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
         let stream = TcpStream::connect(self.address)
             .await
             .with_context(|| format!("nothing listens on {}", self.address))?;
@@ -77,7 +77,7 @@ impl Target {
 }
 
 /// One connection, with one request at a time.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     io: http1::Connection<TokioIo<TcpStream>, Full<Bytes>>,
 }
@@ -87,7 +87,7 @@ impl Connection {
     ///
     /// # Errors
     /// If the connection breaks; it is of no use then.
-    pub(super) async fn call(
+    pub(crate) async fn call(
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> anyhow::Result<(StatusCode, Bytes)> {

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::report::{Cost, Drain, Latency, Phase, Reference, Report};
+use crate::report::{Cost, Drain, Latency, Phase, Reference, Report};
 
 /// The report as text.
-pub(super) fn text(report: &Report) -> String {
+pub(crate) fn text(report: &Report) -> String {
     let mut out = String::new();
     // Writing to a String has no way to fail.
     write(report, &mut out).ok();
@@ -230,9 +230,9 @@ fn scenarios(report: &Report, out: &mut String) -> std::fmt::Result {
 }
 
 fn megabytes(bytes: u64) -> f64 {
-    super::report::float(bytes) / f64::from(1 << 20)
+    crate::report::float(bytes) / f64::from(1 << 20)
 }
 
 fn size(bytes: usize) -> f64 {
-    super::report::float(u64::try_from(bytes).unwrap_or(u64::MAX))
+    crate::report::float(u64::try_from(bytes).unwrap_or(u64::MAX))
 }

@@ -15,7 +15,7 @@ use hyper::{Request, StatusCode};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::http::{Connection, Target};
+use crate::http::{Connection, Target};
 
 /// The longest that one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ const MOST_CONNECTIONS: usize = 1024;
 const MOST_DUE: usize = 65_536;
 
 /// What is sent, and what its answer must be.
-pub(super) trait Exchange {
+pub(crate) trait Exchange {
     /// The request of this number, counted from 0.
     fn request(&self, number: u64) -> Request<Full<Bytes>>;
     /// Takes its answer, or says what is wrong with it.
@@ -34,15 +34,15 @@ pub(super) trait Exchange {
 
 /// What a loop has seen.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// Latencies of what was answered as it must be, in nanoseconds.
-    pub(super) latencies: Histogram<u64>,
+    pub(crate) latencies: Histogram<u64>,
     /// From the first request to the last answer.
-    pub(super) elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// Requests that failed, and what the first of them failed with.
-    pub(super) failed: u64,
+    pub(crate) failed: u64,
     /// See above.
-    pub(super) first_failure: Option<String>,
+    pub(crate) first_failure: Option<String>,
 }
 
 impl Outcome {
@@ -50,7 +50,7 @@ impl Outcome {
     ///
     /// # Errors
     /// None: all histograms here have the same bounds.
-    pub(super) fn and(mut self, other: &Self) -> anyhow::Result<Self> {
+    pub(crate) fn and(mut self, other: &Self) -> anyhow::Result<Self> {
         self.latencies.add(&other.latencies).context("histograms of other bounds")?;
         self.elapsed += other.elapsed;
         self.failed += other.failed;
@@ -60,12 +60,12 @@ impl Outcome {
 }
 
 /// A histogram of times up to ten minutes, in nanoseconds.
-pub(super) fn histogram() -> anyhow::Result<Histogram<u64>> {
+pub(crate) fn histogram() -> anyhow::Result<Histogram<u64>> {
     Histogram::new_with_bounds(1, 600_000_000_000, 3).context("a histogram cannot be made")
 }
 
 /// Nanoseconds that fit a histogram.
-pub(super) fn nanos(time: Duration) -> u64 {
+pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -105,17 +105,17 @@ impl Tally {
 }
 
 /// A closed loop.
-pub(super) struct Closed<'a> {
+pub(crate) struct Closed<'a> {
     /// Whom to load.
-    pub(super) target: &'a Target,
+    pub(crate) target: &'a Target,
     /// Clients, each with a connection.
-    pub(super) clients: usize,
+    pub(crate) clients: usize,
     /// Requests of all of them together.
-    pub(super) requests: u64,
+    pub(crate) requests: u64,
     /// What a client waits between an answer and its next request.
-    pub(super) pause: Duration,
+    pub(crate) pause: Duration,
     /// Counts the requests that were answered.
-    pub(super) done: &'a Cell<u64>,
+    pub(crate) done: &'a Cell<u64>,
 }
 
 impl Closed<'_> {
@@ -123,7 +123,7 @@ impl Closed<'_> {
     ///
     /// # Errors
     /// If there is no connection to be had.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         &self,
         pool: &mut Vec<Connection>,
         exchange: &impl Exchange,
@@ -157,15 +157,15 @@ impl Closed<'_> {
 }
 
 /// An open loop.
-pub(super) struct Open<'a> {
+pub(crate) struct Open<'a> {
     /// Whom to load.
-    pub(super) target: &'a Target,
+    pub(crate) target: &'a Target,
     /// Requests a second.
-    pub(super) rate: u64,
+    pub(crate) rate: u64,
     /// Requests in all.
-    pub(super) requests: u64,
+    pub(crate) requests: u64,
     /// Counts the requests that were answered.
-    pub(super) done: &'a Cell<u64>,
+    pub(crate) done: &'a Cell<u64>,
 }
 
 impl Open<'_> {
@@ -173,7 +173,7 @@ impl Open<'_> {
     ///
     /// # Errors
     /// If there is no connection to be had.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         &self,
         exchange: &impl Exchange,
         due: impl Fn(u64, std::time::Instant),
