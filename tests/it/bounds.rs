@@ -89,3 +89,14 @@ async fn no_spelling_of_a_members_name_reaches_past_the_virtual_key() {
     let calls = cluster.calls();
     assert_eq!(calls[0].body, r#"{"model":"echo","prompt":"x","mine":1}"#);
 }
+
+#[tokio::test]
+async fn a_job_that_ran_too_long_does_not_blame_this_service() {
+    let cluster = Cluster::builder().set("HERMOD_MAX_RUN_SECONDS", 1).start().await;
+    let error = &cluster.run(json!({"model": "demo/hang", "prompt": "x"})).await["error"];
+    assert_eq!(
+        (&error["status_code"], &error["error"]["code"], &error["is_bifrost_error"]),
+        (&json!(504), &json!("job_deadline_exceeded"), &json!(false)),
+        "{error}"
+    );
+}

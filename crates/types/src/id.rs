@@ -74,7 +74,8 @@ impl JobId {
 
     /// A fresh id in `shard`, stamped with this time: milliseconds since the Unix epoch.
     pub fn at(unix_millis: u64, shard: Shard) -> Self {
-        let random: [u8; 10] = rand::random();
+        // In one draw: an array of bytes would take a word of the generator for each.
+        let [random @ .., _, _, _, _, _, _] = rand::random::<u128>().to_le_bytes();
         Self(Builder::from_unix_timestamp_millis(unix_millis, &random).into_uuid()).in_shard(shard)
     }
 
