@@ -114,7 +114,7 @@ END
 chmod 644 "$work/config.json"
 export HERMOD_CONFIG_FILE=$work/config.json
 compose up -d --scale worker=1 2>&1 | sed 's/^/       /'
-for service in redis api demo-provider worker; do within 60 "$service is healthy" healthy "$service" 1; done
+for service in redis api demo-provider worker; do within 120 "$service is healthy" healthy "$service" 1; done
 address=http://127.0.0.1:$(compose port api 8080 | sed 's/.*://')
 url=$address/v1/async/completions
 say "healthy; the API is $url"
@@ -220,7 +220,7 @@ phase "$jobs jobs while workers go from 1 to 4 to 1"
 ) >"$work/ids" 2>"$work/submit.log" &
 submitter=$!
 compose up -d --no-recreate --scale worker=4 >"$work/scale.log" 2>&1 || { cat "$work/scale.log"; die "cannot scale up"; }
-within 60 "4 workers are healthy" healthy worker 4
+within 120 "4 workers are healthy" healthy worker 4
 say "4 workers; $(wc -l <"$work/ids") jobs accepted so far, $(completed "$work/ids") completed"
 compose up -d --no-recreate --scale worker=1 >"$work/scale.log" 2>&1 || { cat "$work/scale.log"; die "cannot scale down"; }
 within 60 "1 worker is left" healthy worker 1
