@@ -42,6 +42,8 @@ pub enum ErrorCode {
     UpstreamTimeout,
     /// The provider's answer is not a completion.
     UpstreamInvalidResponse,
+    /// The provider's answer, or the result made of its answers, is over the limit.
+    UpstreamAnswerTooLarge,
     /// The provider answered with an error of its own.
     UpstreamError,
     /// No key of the provider may serve the target.
@@ -70,6 +72,7 @@ impl ErrorCode {
             Self::UpstreamUnreachable => ("upstream_unreachable", 502, false),
             Self::UpstreamTimeout => ("upstream_timeout", 504, false),
             Self::UpstreamInvalidResponse => ("upstream_invalid_response", 502, false),
+            Self::UpstreamAnswerTooLarge => ("upstream_answer_too_large", 502, false),
             Self::UpstreamError => ("upstream_error", 502, false),
             Self::UpstreamCredentialsExhausted => ("upstream_credentials_exhausted", 502, false),
         }
