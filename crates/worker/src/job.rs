@@ -74,7 +74,7 @@ async fn execute(bench: &Bench, started: &Started, begun: Instant) -> Option<End
     let deadline = chain.deadline;
     let outcome = match chain.run(progress).await {
         ChainEnd::Ended(outcome) => outcome,
-        ChainEnd::Asleep => {
+        ChainEnd::Delayed => {
             metrics::counter!("hermod_jobs_slept_total").increment(1);
             return None;
         }

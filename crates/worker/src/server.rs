@@ -124,7 +124,7 @@ pub async fn run(work: Work, listener: TcpListener, shutdown: Shutdown) -> anyho
     let leases = keeper.spawn(stop.clone(), alarm, move || renewals.leases())?;
 
     let (grace, concurrency, queue_store) = (work.grace, work.concurrency, work.store.clone());
-    let cooldowns = Cooldowns::new(&queue_store);
+    let cooldowns = Cooldowns::new(&queue_store, &tasks);
     let counters = Counters::new(work.providers.names());
     let bench =
         Arc::new(Bench { work, queue: queue.clone(), cooldowns, counters, handed_back: Mutex::default() });
