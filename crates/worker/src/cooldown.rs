@@ -269,6 +269,10 @@ fn name(target: &Target, key: &Key) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hermod_providers::Providers;
+    use hermod_types::config::Models;
+    use hermod_types::{Config, ErrorCode, ErrorDetail};
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -327,5 +331,38 @@ mod tests {
         assert_eq!(local.known.len(), MOST_NAMES.get());
         assert_eq!((local.gate("4999"), local.gate("new")), (Gate::Closed, Gate::Closed));
         assert_eq!(local.gate("used"), Gate::Open, "lifted by another worker");
+    }
+
+    /// Time is paused, and goes on when all wait: only the waits count.
+    #[tokio::test(start_paused = true)]
+    async fn a_job_hardly_waits_for_a_redis_that_hangs() {
+        // It is connected to, and says nothing.
+        let redis = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}", redis.local_addr().unwrap()).parse().unwrap();
+        let cooldowns = Cooldowns::new(&Store::new(&url).unwrap(), &TaskTracker::new());
+        let config = r#"{"providers":{"openai":{"keys":[{"name":"one","value":"sk-x"}]}}}"#;
+        let providers = Providers::new(&Config::from_json(config, &|_| None).unwrap()).unwrap();
+        let target: Target = "openai/m".parse().unwrap();
+        let key = *providers.keys(&target, &Models::All).unwrap().first().unwrap();
+        let error = CallError {
+            code: ErrorCode::UpstreamError,
+            status: 429,
+            detail: Box::new(ErrorDetail::default()),
+            verdict: Verdict::Retry { after: Some(SECOND), another_key: true },
+            blames_target: true,
+            may_be_billed: false,
+        };
+        let begun = Instant::now();
+        cooldowns.failed(&target, key, &error);
+        assert_eq!(cooldowns.pass(&target, key).await, Gate::Closed);
+        assert_eq!(begun.elapsed(), Duration::ZERO, "setting one takes no time");
+        tokio::time::advance(2 * SECOND).await;
+        let begun = Instant::now();
+        assert_eq!(cooldowns.pass(&target, key).await, Gate::Due, "each worker probes by itself");
+        assert!(begun.elapsed() <= PROBE_PATIENCE + Duration::from_millis(10), "{:?}", begun.elapsed());
+        let begun = Instant::now();
+        cooldowns.succeeded(&target, key);
+        assert_eq!(cooldowns.pass(&target, key).await, Gate::Open);
+        assert_eq!(begun.elapsed(), Duration::ZERO, "nor does lifting it");
     }
 }
