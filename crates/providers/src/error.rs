@@ -2,7 +2,10 @@ use hermod_types::{ErrorBody, ErrorCode, ErrorDetail, Inexpressible, Target};
 
 use crate::Verdict;
 use crate::secrets::Secrets;
-use crate::transport::MAX_ANSWER_BYTES;
+
+/// The largest answer, after decompression, and the largest result that is composed of answers. It bounds a worker's
+/// memory and a record in Redis, whatever a provider sends and a client asks for.
+pub(crate) const MAX_ANSWER_BYTES: usize = 32 << 20;
 
 /// Why a configured provider cannot be called. It names no secret.
 #[derive(Debug, thiserror::Error)]

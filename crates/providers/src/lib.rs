@@ -13,8 +13,8 @@
 //! | `chat` | a request taken apart prompt by prompt, and the answers put together |
 //! | `answer` | reads an answer, and judges an error |
 //! | `request_body`, `error_form` | the JSON that is sent; how errors are written |
-//! | `transport` | HTTP, and the limit of an answer |
-//! | `error`, `verdict`, `secrets`, `retry_after` | why a call failed, and what follows |
+//! | `transport` | connections, and the bytes of an answer |
+//! | `error`, `verdict`, `secrets`, `retry_after` | why a call failed, and what follows; the limit of an answer |
 
 mod answer;
 mod chat;

@@ -13,9 +13,10 @@ use tokio::time::timeout;
 use crate::answer::{self, Answer, Completion};
 use crate::chat::{MOST_AT_ONCE, PromptCall, Replies, Reply, Split};
 use crate::dialect::{Ask, Chat, Dialect, Native, Outgoing, Unsendable};
+use crate::error::MAX_ANSWER_BYTES;
 use crate::keys::{Key, KeyPool};
 use crate::secrets::Secrets;
-use crate::transport::{self, MAX_ANSWER_BYTES, within};
+use crate::transport::{self, within};
 use crate::{CallError, InvalidProvider, request_body, tokens};
 
 /// One of the calls that a provider may have under way at once.

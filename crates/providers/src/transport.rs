@@ -9,14 +9,11 @@ use hermod_types::config::ProviderConfig;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, Response};
 
+use crate::error::MAX_ANSWER_BYTES;
 use crate::{CallError, InvalidProvider};
 
 /// The longest that a connection to a provider may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The largest answer, after decompression, and the largest result that is composed of answers. It bounds a worker's
-/// memory and a record in Redis, whatever a provider sends and a client asks for.
-pub(crate) const MAX_ANSWER_BYTES: usize = 32 << 20;
 
 /// What all connections have in common. HTTP/1.1: over HTTP/2 one connection a host, and its ~100 streams, would
 /// cap the calls in flight. Proxies are those of the environment. Redirects are not followed: a key must not travel

@@ -61,14 +61,14 @@ impl Outgoing {
     }
 }
 
-/// What of a request makes that it cannot be sent.
+/// Why a request cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unsendable {
-    /// The key, as it is no header or lacks something.
+    /// The key is not a valid value of a header, or a part of it is missing.
     Key,
-    /// The model's name, as it would change the path.
+    /// The model's name would change the path.
     Model,
-    /// The provider's address, as it is no URL.
+    /// The provider's address is not a URL.
     Address,
 }
 
