@@ -19,6 +19,7 @@ mod redis_errors;
 mod reliability;
 mod sentinel;
 mod shards;
+mod targets;
 mod upstreams;
 mod virtual_keys;
 mod workers;

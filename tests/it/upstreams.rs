@@ -142,8 +142,8 @@ async fn an_answer_that_is_none_is_told_apart() {
         ("nowhere", 502, "upstream_unreachable", "could not be reached"),
         ("garbled", 502, "upstream_invalid_response", "not UTF-8"),
         ("page", 502, "upstream_invalid_response", "not a JSON object"),
-        ("bomb", 502, "upstream_invalid_response", "larger than 33554432 bytes"),
-        ("huge", 502, "upstream_invalid_response", "larger than 33554432 bytes"),
+        ("bomb", 502, "upstream_answer_too_large", "larger than 33554432 bytes"),
+        ("huge", 502, "upstream_answer_too_large", "larger than 33554432 bytes"),
         ("half-gzip", 502, "upstream_unreachable", "could not be reached"),
     ] {
         let error = fails(&cluster, provider).await;

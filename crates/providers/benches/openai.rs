@@ -5,9 +5,9 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput};
 
 // It is the crate's own matter, and stays so.
-#[path = "../src/openai.rs"]
-#[expect(dead_code, unused_imports, reason = "only the request is measured")]
-mod openai;
+#[path = "../src/request_body.rs"]
+#[expect(dead_code, unused_imports, reason = "only native requests are measured")]
+mod request_body;
 
 const SIZES: [(&str, usize); 3] = [("1 KB", 1 << 10), ("64 KB", 64 << 10), ("1 MB", 1 << 20)];
 
@@ -18,7 +18,7 @@ fn main() {
         let body = format!(r#"{{"prompt":"{}","max_tokens":256,"temperature":0.7}}"#, "w".repeat(bytes));
         group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap_or_default()));
         group.bench_with_input(BenchmarkId::from_parameter(name), body.as_str(), |bencher, body| {
-            bencher.iter(|| openai::request(black_box("gpt-3.5-turbo-instruct"), black_box(body)));
+            bencher.iter(|| request_body::native(black_box("gpt-3.5-turbo-instruct"), black_box(body)));
         });
     }
     group.finish();

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
 use hermod_types::{
@@ -8,14 +8,11 @@ use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
 use crate::CallError;
-use crate::chat::Reply;
-use crate::dialect::Dialect;
+use crate::error_form::ErrorForm;
 use crate::retry_after::retry_after;
 use crate::secrets::Secrets;
+use crate::transport::read_body;
 use crate::verdict::{self, Seen};
-
-/// The largest answer that is read: a worker's memory is bounded whatever a provider sends.
-const MAX_ANSWER_BYTES: usize = 32 << 20;
 
 /// A provider's completion: valid, and as it came.
 #[derive(Debug)]
@@ -49,18 +46,20 @@ pub(crate) struct Answer {
     headers: HeaderMap,
 }
 
-/// Reads an answer to its end. Who answers with an error is judged in the provider's own `dialect`.
+/// Reads an answer to its end. An answer that is an error is read as `form` says. `taken` counts the bytes of all answers
+/// to the same job: together they have one limit.
 pub(crate) async fn read(
     response: Response,
-    dialect: &Dialect,
+    form: &dyn ErrorForm,
     secrets: &Secrets,
+    taken: &AtomicUsize,
 ) -> Result<Answer, CallError> {
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = read_body(response).await?;
+    let body = read_body(response, taken).await?;
     let text = String::from_utf8(body);
     if !status.is_success() {
         let text = text.unwrap_or_default();
-        return Err(refusal(status, &headers, &text, dialect, secrets));
+        return Err(refusal(status, &headers, &text, form, secrets));
     }
     let text = text.map_err(|_| not_a_completion("its answer is not UTF-8"))?;
     Ok(Answer { text, headers })
@@ -70,10 +69,10 @@ impl Answer {
     /// As the completion that it must be in OpenAI's form: an `error` in it, or no `choices`, is a failure.
     pub(crate) fn into_completion(
         self,
-        dialect: &Dialect,
+        form: &dyn ErrorForm,
         secrets: &Secrets,
     ) -> Result<Completion, CallError> {
-        let object = self.object(dialect, secrets)?;
+        let object = self.object(form, secrets)?;
         if !member(&object, "choices").is_some_and(|choices| choices.starts_with('[')) {
             return Err(not_a_completion("its answer has no choices"));
         }
@@ -81,42 +80,32 @@ impl Answer {
         Ok(Completion { text: self.text, has_extra })
     }
 
-    /// Adds its size to what the other answers of the same request have `taken`: together they count as one.
-    pub(crate) fn count(&self, taken: &AtomicUsize) -> Result<(), CallError> {
-        let before = taken.fetch_add(self.text.len(), Ordering::Relaxed);
-        if before.saturating_add(self.text.len()) > MAX_ANSWER_BYTES {
-            let message = format!("its answers are together larger than {MAX_ANSWER_BYTES} bytes");
-            return Err(not_a_completion(&message));
-        }
-        Ok(())
-    }
-
-    /// As the reply of a chat, which `read` reads.
-    pub(crate) fn reply(
+    /// As what `read` makes of it, or the error that it reports.
+    pub(crate) fn read_as<T>(
         &self,
-        read: impl FnOnce(&str) -> Result<Reply, String>,
-        dialect: &Dialect,
+        read: impl FnOnce(&str) -> Result<T, String>,
+        form: &dyn ErrorForm,
         secrets: &Secrets,
-    ) -> Result<Reply, CallError> {
-        self.object(dialect, secrets)?;
+    ) -> Result<T, CallError> {
+        self.object(form, secrets)?;
         read(&self.text).map_err(|what| not_a_completion(&what))
     }
 
     /// The object that it is, unless that says that there was an error.
-    fn object(&self, dialect: &Dialect, secrets: &Secrets) -> Result<RawObject<'_>, CallError> {
+    fn object(&self, form: &dyn ErrorForm, secrets: &Secrets) -> Result<RawObject<'_>, CallError> {
         let Ok(object) = serde_json::from_str::<RawObject<'_>>(&self.text) else {
             return Err(not_a_completion("its answer is not a JSON object"));
         };
         if member(&object, "error").is_none_or(|error| error == "null") {
             return Ok(object);
         }
-        let Some(detail) = dialect.error(&self.text) else {
+        let Some(detail) = form.error(&self.text) else {
             return Err(not_a_completion("it answered 200 with an error"));
         };
         // OpenRouter's way: the code is the status that it would have been.
         let status = detail.code.as_deref().and_then(|code| code.parse().ok());
         if let Some(status) = status.filter(|status| (400..600).contains(status)) {
-            let after = wait(dialect, &self.headers, &self.text);
+            let after = wait(form, &self.headers, &self.text);
             return Err(judge(status, &self.headers, after, detail, secrets));
         }
         let detail = Box::new(secrets.mask(detail));
@@ -128,60 +117,30 @@ fn member<'a>(object: &RawObject<'a>, wanted: &str) -> Option<&'a str> {
     object.members().find(|(name, _)| *name == wanted).map(|(_, value)| value.get())
 }
 
-pub(crate) async fn read_body(mut response: Response) -> Result<Vec<u8>, CallError> {
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER_BYTES => {
-                let message = format!("its answer is larger than {MAX_ANSWER_BYTES} bytes");
-                return Err(not_a_completion(&message));
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body),
-            Err(error) => return Err(unreachable(error)),
-        }
-    }
-}
-
 fn not_a_completion(what: &str) -> CallError {
     CallError::ours(ErrorCode::UpstreamInvalidResponse, format!("the provider's answer is unusable: {what}"))
-}
-
-/// A call that ended without an answer. The text leaves out the URL, which may hold a secret.
-pub(crate) fn unreachable(error: reqwest::Error) -> CallError {
-    let code = if error.is_timeout() { ErrorCode::UpstreamTimeout } else { ErrorCode::UpstreamUnreachable };
-    let never_sent = error.is_connect();
-    let error = error.without_url();
-    let mut message = format!("the provider could not be reached: {error}");
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    let error = CallError::ours(code, message);
-    CallError { may_be_billed: !never_sent, ..error }
 }
 
 fn refusal(
     status: StatusCode,
     headers: &HeaderMap,
     text: &str,
-    dialect: &Dialect,
+    form: &dyn ErrorForm,
     secrets: &Secrets,
 ) -> CallError {
-    let mut detail = dialect.error(text).unwrap_or_else(|| ErrorDetail {
+    let mut detail = form.error(text).unwrap_or_else(|| ErrorDetail {
         message: format!("the provider answered {status}"),
         ..ErrorDetail::default()
     });
-    detail.kind = detail.kind.or_else(|| dialect.error_type(headers).map(str::to_owned));
+    detail.kind = detail.kind.or_else(|| form.error_type(headers).map(str::to_owned));
     let status = status.as_u16();
-    let after = wait(dialect, headers, text);
-    CallError { status, ..judge(dialect.status(status, &detail), headers, after, detail, secrets) }
+    let after = wait(form, headers, text);
+    CallError { status, ..judge(form.status(status, &detail), headers, after, detail, secrets) }
 }
 
 /// The wait that an error asks for, in its headers or in its body.
-fn wait(dialect: &Dialect, headers: &HeaderMap, text: &str) -> Option<Duration> {
-    retry_after(headers, SystemTime::now()).or_else(|| dialect.wait(text))
+fn wait(form: &dyn ErrorForm, headers: &HeaderMap, text: &str) -> Option<Duration> {
+    retry_after(headers, SystemTime::now()).or_else(|| form.wait(text))
 }
 
 /// What an error means that the provider itself has answered.
@@ -216,10 +175,15 @@ mod tests {
 
     use super::*;
 
+    #[derive(Debug)]
+    struct OpenAi;
+
+    impl ErrorForm for OpenAi {}
+
     fn check(text: &str) -> Result<Completion, CallError> {
         let answer = Answer { text: text.to_owned(), headers: HeaderMap::new() };
         let secrets = Secrets::of(&ProviderConfig::new(Kind::OpenAi));
-        answer.into_completion(&Dialect::of(Kind::OpenAi), &secrets)
+        answer.into_completion(&OpenAi, &secrets)
     }
 
     fn checked(text: &str) -> Result<(), String> {
@@ -249,13 +213,5 @@ mod tests {
             (429, Some(429)),
             "a code that is a status counts as one"
         );
-    }
-
-    #[test]
-    fn answers_of_one_request_are_bounded_together() {
-        let answer = Answer { text: " ".repeat(MAX_ANSWER_BYTES / 2), headers: HeaderMap::new() };
-        let taken = AtomicUsize::new(0);
-        assert!(answer.count(&taken).is_ok() && answer.count(&taken).is_ok());
-        assert!(answer.count(&taken).unwrap_err().detail.message.contains("together larger"));
     }
 }

@@ -3,6 +3,18 @@ use hermod_types::{ErrorBody, ErrorCode, ErrorDetail, Inexpressible, Target};
 use crate::Verdict;
 use crate::secrets::Secrets;
 
+/// The largest answer, after decompression, and the largest result that is composed of answers. It bounds a worker's
+/// memory and a record in Redis, whatever a provider sends and a client asks for.
+pub(crate) const MAX_ANSWER_BYTES: usize = 32 << 20;
+
+/// Why a configured provider cannot be called. It names no secret.
+#[derive(Debug, thiserror::Error)]
+#[error("provider {name}: {what}")]
+pub struct InvalidProvider {
+    pub(crate) name: String,
+    pub(crate) what: String,
+}
+
 /// Why a call gave no completion: the provider's own words where it answered, ours where it did not.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", detail.message)]
@@ -45,6 +57,21 @@ impl CallError {
             None => format!("no key of {provider} may serve the model {}", target.model()),
         };
         Self::ours(ErrorCode::UpstreamCredentialsExhausted, message)
+    }
+
+    /// A model whose name would change the path of a URL that it is part of.
+    pub(crate) fn no_path(target: &Target) -> Self {
+        let message = format!("{target}: a model that is part of a URL cannot be called `.` or `..`");
+        let mut error = Self::ours(ErrorCode::InvalidRequest, message);
+        error.detail.param = Some("model".to_owned());
+        error
+    }
+
+    /// `what` is over the limit. It is no reason to let the target rest: how much is asked for is the client's choice.
+    pub(crate) fn too_large(what: &str) -> Self {
+        let message = format!("{what} larger than {MAX_ANSWER_BYTES} bytes");
+        let error = Self::ours(ErrorCode::UpstreamAnswerTooLarge, message);
+        Self { may_be_billed: true, ..error }
     }
 
     /// A failure that no answer of the provider describes.

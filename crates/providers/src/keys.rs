@@ -1,7 +1,7 @@
 use hermod_types::config::{KeyAccess, Models, ProviderKey};
 use secrecy::{ExposeSecret, SecretString};
 
-/// A provider's keys. One without keys has one that is none, so that nobody needs to tell them apart.
+/// A provider's keys. A provider without keys gets a single empty key, so callers need no special case.
 #[derive(Debug)]
 pub(crate) struct KeyPool(Vec<Key>);
 
@@ -32,7 +32,7 @@ impl KeyPool {
         Self(keys.iter().map(key).collect())
     }
 
-    /// The keys that serve `model` and are in `allowed`. One of weight 0 serves nothing.
+    /// The keys that serve `model` and are in `allowed`. A key of weight 0 serves nothing.
     pub(crate) fn serving<'a>(&'a self, model: &str, allowed: &Models) -> Vec<&'a Key> {
         let serves = |key: &&Key| {
             key.weight > 0.0
@@ -44,7 +44,7 @@ impl KeyPool {
 }
 
 impl Key {
-    /// For a provider that needs none.
+    /// The empty key.
     const fn none() -> Self {
         Self {
             name: None,
@@ -56,7 +56,7 @@ impl Key {
         }
     }
 
-    /// What logs and journals call it; none for a provider without keys.
+    /// The name in logs and journals. The empty key has none.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
@@ -69,7 +69,7 @@ impl Key {
         &self.access
     }
 
-    /// What this key's account calls `model`.
+    /// The provider's name of `model`, where this key has an alias for it.
     pub(crate) fn model<'a>(&'a self, model: &'a str) -> &'a str {
         self.alias(model).unwrap_or(model)
     }
@@ -79,7 +79,7 @@ impl Key {
     }
 }
 
-/// One of `keys`, by weight; none if there is none.
+/// Picks one of `keys` at random, by weight. None if `keys` is empty.
 pub fn choose<'a>(keys: &[&'a Key]) -> Option<&'a Key> {
     if let [only] = keys {
         return Some(only);

@@ -1,36 +1,47 @@
 //! One LLM call: which key, which request, what the answer means.
 //!
-//! [`Providers::call`] makes exactly one HTTP request. What to do after a failure is said by the error's
-//! [`Verdict`]; doing it, with retries and fallbacks, is the worker's.
+//! [`Providers::call`] calls one target with one key. What to do after a failure is said by the error's [`Verdict`];
+//! doing it, with retries and fallbacks, is the worker's.
+//!
+//! Modules use each other in one direction, from the top down:
+//!
+//! | module | |
+//! |---|---|
+//! | `provider` | a configured provider: its keys, its concurrency, its calls |
+//! | `dialect` | what each kind of provider is sent, and how its answer is read |
+//! | `tokens` | access tokens for Google's APIs |
+//! | `chat` | a request taken apart prompt by prompt, and the answers put together |
+//! | `answer` | reads an answer, and judges an error |
+//! | `request_body`, `error_form` | the JSON that is sent; how errors are written |
+//! | `transport` | connections, and the bytes of an answer |
+//! | `error`, `verdict`, `secrets`, `retry_after` | why a call failed, and what follows; the limit of an answer |
 
 mod answer;
 mod chat;
 mod dialect;
 mod error;
+mod error_form;
 mod keys;
 mod openai;
 mod provider;
+mod request_body;
 mod retry_after;
 mod secrets;
 mod tokens;
 mod transport;
-mod urls;
 mod verdict;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use hermod_types::config::Models;
 use hermod_types::{Config, ErrorCode, Inexpressible, Target, inexpressible};
 
-use tokio::sync::SemaphorePermit;
-
 pub use answer::Completion;
-pub use chat::Answered;
-pub use error::CallError;
+pub use chat::Replies;
+pub use error::{CallError, InvalidProvider};
 pub use keys::{Key, choose};
-pub use provider::{InvalidProvider, RetryPolicy};
+pub use provider::{Permit, ProviderCall, RetryPolicy};
 pub use verdict::Verdict;
 
 use provider::Provider;
@@ -40,27 +51,6 @@ use provider::Provider;
 pub struct Providers {
     by_name: BTreeMap<String, Provider>,
     max_calls: u64,
-}
-
-/// One of the calls that a provider may have under way at once.
-#[derive(Debug)]
-pub struct Slot<'a>(#[expect(dead_code, reason = "held until it is dropped")] SemaphorePermit<'a>);
-
-/// One call to be made.
-#[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
-    /// Where it goes.
-    pub target: &'a Target,
-    /// The client's body, less the model: a JSON object.
-    pub body: &'a str,
-    /// The key to use, of those that [`Providers::keys`] gave.
-    pub key: &'a Key,
-    /// The longest that the provider may take for one answer.
-    pub timeout: Duration,
-    /// The longest that all of it may take: a provider that is asked prompt by prompt gives many answers.
-    pub limit: Duration,
-    /// What was answered in earlier attempts with the same request and provider.
-    pub answered: &'a Answered,
 }
 
 impl Providers {
@@ -82,7 +72,7 @@ impl Providers {
         self.by_name.keys().map(String::as_str)
     }
 
-    /// Why the target cannot serve this request, if it is one that cannot be said to its provider.
+    /// Why the target cannot serve this request, if its provider's API has no words for it.
     pub fn cannot_serve(&self, target: &Target, body: &str) -> Option<Inexpressible> {
         inexpressible(self.by_name.get(target.provider())?.kind(), body, self.max_calls)
     }
@@ -100,17 +90,18 @@ impl Providers {
     ///
     /// # Errors
     /// If that did not come in time.
-    pub async fn slot(&self, target: &Target, patience: Duration) -> Result<Slot<'_>, CallError> {
-        Ok(Slot(self.provider(target)?.slot(patience).await?))
+    pub async fn permit(&self, target: &Target, patience: Duration) -> Result<Permit<'_>, CallError> {
+        self.provider(target)?.permit(patience).await
     }
 
-    /// Makes one call, which fills `_slot` until it is over.
+    /// Calls the target. `permit` is held until that is over.
     ///
     /// # Errors
     /// Whatever is not a completion, classified.
-    pub async fn call(&self, call: Call<'_>, _slot: Slot<'_>) -> Result<Completion, CallError> {
-        let provider = self.provider(call.target)?;
-        provider.complete(&call).await
+    pub async fn call(&self, call: ProviderCall<'_>, permit: Permit<'_>) -> Result<Completion, CallError> {
+        let outcome = self.provider(call.target)?.complete(&call).await;
+        drop(permit);
+        outcome
     }
 
     fn provider(&self, target: &Target) -> Result<&Provider, CallError> {
@@ -124,17 +115,4 @@ impl Providers {
     pub fn retry_policy(&self, provider: &str) -> Option<&RetryPolicy> {
         self.by_name.get(provider).map(Provider::retry_policy)
     }
-}
-
-/// `answer`, if it comes within `limit`. Not an `async fn`, which would hold `answer` twice.
-pub(crate) fn within<T>(
-    limit: Duration,
-    answer: impl Future<Output = Result<T, CallError>>,
-) -> impl Future<Output = Result<T, CallError>> {
-    tokio::time::timeout(limit, answer).map(move |in_time| {
-        in_time.unwrap_or_else(|_| {
-            let message = format!("no answer within {} ms", limit.as_millis());
-            Err(CallError::ours(ErrorCode::UpstreamTimeout, message))
-        })
-    })
 }

@@ -1,19 +1,10 @@
-//! OpenAI's text completions, which most others speak too.
+//! Errors in OpenAI's form, and in those that come near it.
 //!
-//! <https://platform.openai.com/docs/api-reference/completions>
+//! <https://platform.openai.com/docs/guides/error-codes>
 
 use hermod_types::ErrorDetail;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-
-/// The request: the client's own members behind the model's name. `body` is a JSON object.
-pub(crate) fn request(model: &str, body: &str) -> String {
-    let members = body.strip_prefix('{').unwrap_or(body);
-    let comma = if members == "}" { "" } else { "," };
-    // Writing a str to memory has no way to fail.
-    let model = serde_json::to_string(model).unwrap_or_default();
-    format!("{{\"model\":{model}{comma}{members}")
-}
 
 /// The members that may say something of an error, in it or beside it.
 #[derive(Deserialize)]
@@ -77,12 +68,6 @@ fn text_of(value: &RawValue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_is_the_clients_behind_the_model() {
-        assert_eq!(request("a\"b", r#"{"prompt":"x","n":1.0}"#), r#"{"model":"a\"b","prompt":"x","n":1.0}"#);
-        assert_eq!(request("m", "{}"), r#"{"model":"m"}"#);
-    }
 
     #[test]
     fn errors_are_read_in_all_their_forms() {

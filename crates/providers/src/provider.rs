@@ -2,8 +2,8 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use hermod_types::ErrorCode;
 use hermod_types::config::{Kind, Models, ProviderConfig};
+use hermod_types::{Backoff, ErrorCode, Target};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Url};
 use secrecy::ExposeSecret;
@@ -11,38 +11,49 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::answer::{self, Answer, Completion};
-use crate::chat::{MOST_AT_ONCE, Reply, Split, Turn};
-use crate::dialect::{Ask, Chat, Dialect, Native, Outgoing};
+use crate::chat::{MOST_AT_ONCE, PromptCall, Replies, Reply, Split};
+use crate::dialect::{Ask, Chat, Dialect, Native, Outgoing, Unsendable};
+use crate::error::MAX_ANSWER_BYTES;
 use crate::keys::{Key, KeyPool};
 use crate::secrets::Secrets;
-use crate::urls::Urls;
-use crate::{Call, CallError, openai, tokens, transport, within};
+use crate::transport::{self, within};
+use crate::{CallError, InvalidProvider, request_body, tokens};
 
-/// Why a configured provider cannot be called. It names no secret.
-#[derive(Debug, thiserror::Error)]
-#[error("provider {name}: {what}")]
-pub struct InvalidProvider {
-    pub(crate) name: String,
-    pub(crate) what: String,
+/// One of the calls that a provider may have under way at once.
+#[derive(Debug)]
+pub struct Permit<'a>(#[expect(dead_code, reason = "held until it is dropped")] SemaphorePermit<'a>);
+
+/// One call to be made: one HTTP request, or one for each prompt.
+#[derive(Clone, Copy, Debug)]
+pub struct ProviderCall<'a> {
+    /// Where it goes.
+    pub target: &'a Target,
+    /// The client's body, less the model: a JSON object.
+    pub body: &'a str,
+    /// One of the keys that [`Providers::keys`](crate::Providers::keys) gave.
+    pub key: &'a Key,
+    /// The longest that the provider may take for one answer.
+    pub timeout: Duration,
+    /// The longest that all of it may take: a provider that is asked prompt by prompt gives many answers.
+    pub limit: Duration,
+    /// Replies to earlier attempts with the same request and provider.
+    pub replies: &'a Replies,
 }
 
-/// How calls to one provider are retried: backoff = min(initial × 2^retry, max) × jitter 0.8–1.2, and at
-/// least what the provider asks for. The formula is Bifrost's.
+/// How calls to one provider are retried.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
     /// Calls after the first.
     pub max_retries: u32,
     /// The longest that one call may take.
     pub request_timeout: Duration,
-    initial: Duration,
-    max: Duration,
+    backoff: Backoff,
 }
 
 impl RetryPolicy {
-    /// How long to wait before the retry of this number, counted from 0.
+    /// How long to wait before the retry of this number, counted from 0: at least what the provider has `asked` for.
     pub fn backoff(&self, retry: u32, asked: Option<Duration>) -> Duration {
-        let doubled = self.initial.saturating_mul(2_u32.saturating_pow(retry));
-        let wait = doubled.min(self.max).mul_f64(0.8 + 0.4 * fastrand::f64());
+        let wait = self.backoff.wait(retry);
         // All that were told the same do not come back together.
         asked.map_or(wait, |asked| wait.max(asked.mul_f64(1.0 + 0.2 * fastrand::f64())))
     }
@@ -58,12 +69,12 @@ pub(crate) struct Provider {
     base: Option<String>,
     /// In place of the dialect's own.
     path: Option<String>,
-    urls: Urls,
     headers: HeaderMap,
     keys: KeyPool,
     secrets: Secrets,
     retry: RetryPolicy,
-    slots: Semaphore,
+    /// Of its `concurrency`.
+    permits: Semaphore,
 }
 
 impl Provider {
@@ -95,17 +106,15 @@ impl Provider {
             dialect: Dialect::of(config.kind),
             base: config.base_url.clone(),
             path: config.path.clone(),
-            urls: Urls::default(),
             headers,
             keys: KeyPool::new(&config.keys),
             secrets: Secrets::of(config),
             retry: RetryPolicy {
                 max_retries: config.max_retries,
                 request_timeout: config.request_timeout,
-                initial: config.backoff_initial,
-                max: config.backoff_max,
+                backoff: Backoff::new(config.backoff_initial, config.backoff_max),
             },
-            slots: Semaphore::new(
+            permits: Semaphore::new(
                 config.concurrency.unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS),
             ),
         })
@@ -125,9 +134,9 @@ impl Provider {
     }
 
     /// Waits until fewer calls than allowed are under way.
-    pub(crate) async fn slot(&self, patience: Duration) -> Result<SemaphorePermit<'_>, CallError> {
-        match timeout(patience, self.slots.acquire()).await {
-            Ok(Ok(slot)) => Ok(slot),
+    pub(crate) async fn permit(&self, patience: Duration) -> Result<Permit<'_>, CallError> {
+        match timeout(patience, self.permits.acquire()).await {
+            Ok(Ok(permit)) => Ok(Permit(permit)),
             Ok(Err(_)) | Err(_) => {
                 let message = "too many calls to this provider were under way for all of the job's time";
                 let error = CallError::ours(ErrorCode::UpstreamTimeout, message);
@@ -137,7 +146,7 @@ impl Provider {
     }
 
     /// Makes the call.
-    pub(crate) async fn complete(&self, call: &Call<'_>) -> Result<Completion, CallError> {
+    pub(crate) async fn complete(&self, call: &ProviderCall<'_>) -> Result<Completion, CallError> {
         let no_address = || {
             let message = "neither the provider nor the key has an address";
             CallError::ours(ErrorCode::ProviderNotConfigured, message)
@@ -167,40 +176,54 @@ impl Provider {
         &self,
         native: &dyn Native,
         ask: &Ask<'_>,
-        call: &Call<'_>,
+        call: &ProviderCall<'_>,
     ) -> Result<Completion, CallError> {
-        let mut headers = HeaderMap::new();
-        native.authorize(ask, &mut headers).map_err(|_| CallError::no_key_left(call.target, None))?;
-        let body = openai::request(ask.model, call.body);
+        let body = request_body::native(ask.model, call.body).ok_or_else(unreadable)?;
+        let outgoing = self.native_request(native, ask, body);
+        let outgoing = outgoing.map_err(|why| unsendable(why, call.target))?;
+        let answer = within(call.timeout, self.send(outgoing, &AtomicUsize::new(0))).await?;
+        answer.into_completion(self.dialect.error_form(), &self.secrets)
+    }
+
+    fn native_request(
+        &self,
+        native: &dyn Native,
+        ask: &Ask<'_>,
+        body: String,
+    ) -> Result<Outgoing, Unsendable> {
         let url = match &self.path {
             Some(path) => format!("{}/{}", ask.base.trim_end_matches('/'), path.trim_start_matches('/')),
-            None => native.url(ask),
+            None => native.url(ask)?,
         };
-        let answer = within(call.timeout, self.send(Outgoing { url, headers, body })).await?;
-        answer.into_completion(&self.dialect, &self.secrets)
+        let mut headers = HeaderMap::new();
+        native.authorize(ask, &mut headers)?;
+        Outgoing::new(&url, headers, body)
     }
 
     async fn complete_by_prompt(
         &self,
         chat: &dyn Chat,
         ask: &Ask<'_>,
-        call: &Call<'_>,
+        call: &ProviderCall<'_>,
     ) -> Result<Completion, CallError> {
-        let split = Split::of(call.body, self.kind).ok_or_else(|| {
-            CallError::ours(ErrorCode::InvalidRequest, "the request's prompt or `n` cannot be read")
-        })?;
-        // The first call has the slot that the caller holds; more at once take what is free.
+        let split = Split::of(call.body, self.kind).ok_or_else(unreadable)?;
+        if split.echoed_bytes() > MAX_ANSWER_BYTES {
+            let error = CallError::too_large("the result, of the echoed prompts alone, would be");
+            return Err(CallError { may_be_billed: false, ..error });
+        }
+        // The first call has the permit that the caller holds; more at once take what is free.
         let wanted = split.calls().min(MOST_AT_ONCE).saturating_sub(1);
         let more: Vec<_> =
-            std::iter::repeat_with(|| self.slots.try_acquire()).take(wanted).flatten().collect();
+            std::iter::repeat_with(|| self.permits.try_acquire()).take(wanted).flatten().collect();
         let token = within(call.timeout, chat.token(*ask, &self.client)).await;
         // Whatever went wrong there, no prompt was sent.
         let unbilled = |error: CallError| CallError { may_be_billed: false, ..error.masked(&self.secrets) };
         let token = token.map_err(unbilled)?;
         let ask = Ask { token: token.as_ref(), ..*ask };
-        let taken = AtomicUsize::new(0);
-        let one = |turn| self.one_prompt(chat, &ask, call, turn, &taken);
-        let done = split.run(ask.model, 1 + more.len(), call.answered, one).await;
+        let taken = AtomicUsize::new(call.replies.bytes());
+        let one = |prompt| self.one_prompt(chat, &ask, call, prompt, &taken);
+        let done = split.run(1 + more.len(), call.replies, one).await;
+        drop(more);
         if let Err(error) = &done
             && error.answered() == Some(401)
         {
@@ -210,35 +233,53 @@ impl Provider {
             Some(token) => error.masked(&Secrets::of_token(token)),
             None => error,
         };
-        done.map(Completion::composed).map_err(masked)
+        done.map_err(masked)?;
+        let composed = split.compose(ask.model, &call.replies.take(), MAX_ANSWER_BYTES);
+        composed.map(Completion::composed).ok_or_else(|| CallError::too_large("the result would be"))
     }
 
     fn one_prompt<'a>(
         &'a self,
         chat: &'a dyn Chat,
         ask: &'a Ask<'a>,
-        call: &'a Call<'a>,
-        turn: Turn<'a>,
+        call: &'a ProviderCall<'a>,
+        prompt: PromptCall<'a>,
         taken: &'a AtomicUsize,
     ) -> BoxFuture<'a, Result<Reply, CallError>> {
         // The body is written only when its turn comes: all together could be many times the client's.
         Box::pin(async move {
-            let outgoing = chat.request(ask, &turn).map_err(|_| CallError::no_key_left(call.target, None))?;
-            let answer = within(call.timeout, self.send(outgoing)).await?;
-            answer.count(taken)?;
-            answer.reply(|text| chat.read(text), &self.dialect, &self.secrets)
+            let outgoing = chat.request(ask, &prompt).map_err(|why| unsendable(why, call.target))?;
+            let answer = within(call.timeout, self.send(outgoing, taken)).await?;
+            answer.read_as(|text| chat.read(text), self.dialect.error_form(), &self.secrets)
         })
     }
 
-    async fn send(&self, outgoing: Outgoing) -> Result<Answer, CallError> {
+    async fn send(&self, outgoing: Outgoing, taken: &AtomicUsize) -> Result<Answer, CallError> {
         let Outgoing { url, headers: own, body } = outgoing;
-        let no_url = || CallError::ours(ErrorCode::ProviderNotConfigured, "the provider's address is no URL");
-        let mut request = Request::new(Method::POST, self.urls.read(&url).ok_or_else(no_url)?);
+        let mut request = Request::new(Method::POST, url);
         request.headers_mut().clone_from(&self.headers);
         request.headers_mut().extend(own);
         *request.body_mut() = Some(body.into());
-        let response = self.client.execute(request).await.map_err(answer::unreachable)?;
-        answer::read(response, &self.dialect, &self.secrets).await
+        let response = self.client.execute(request).await.map_err(transport::unreachable)?;
+        answer::read(response, self.dialect.error_form(), &self.secrets, taken).await
+    }
+}
+
+/// A body that no submit has let pass.
+fn unreadable() -> CallError {
+    CallError::ours(
+        ErrorCode::InvalidRequest,
+        "the request cannot be read, or is more calls than a job may need",
+    )
+}
+
+fn unsendable(why: Unsendable, target: &Target) -> CallError {
+    match why {
+        Unsendable::Key => CallError::no_key_left(target, None),
+        Unsendable::Model => CallError::no_path(target),
+        Unsendable::Address => {
+            CallError::ours(ErrorCode::ProviderNotConfigured, "the provider's address is no URL")
+        }
     }
 }
 
@@ -247,17 +288,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn backoff_doubles_up_to_the_longest_and_respects_the_provider() {
-        let policy = RetryPolicy {
-            max_retries: 9,
-            request_timeout: Duration::from_secs(1),
-            initial: Duration::from_millis(500),
-            max: Duration::from_secs(5),
-        };
-        for (retry, millis) in [(0, 500), (1, 1000), (3, 4000), (4, 5000), (60, 5000)] {
-            let wait = policy.backoff(retry, None).as_millis();
-            assert!((millis * 8 / 10..=millis * 12 / 10).contains(&wait), "{retry}: {wait}");
-        }
+    fn a_retry_waits_at_least_as_long_as_the_provider_asks() {
+        let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
+        let policy = RetryPolicy { max_retries: 9, request_timeout: Duration::from_secs(1), backoff };
+        assert!(policy.backoff(60, None) <= Duration::from_secs(6));
         let asked = Duration::from_secs(30);
         let wait = policy.backoff(0, Some(asked));
         assert!((asked..asked.mul_f64(1.21)).contains(&wait), "{wait:?}");

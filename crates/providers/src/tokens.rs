@@ -6,6 +6,7 @@
 //! A token is kept until shortly before it ends. While one call gets it, others that want the same one wait.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,8 +19,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::retry_after::retry_after;
+use crate::transport::{read_body, unreachable};
 use crate::verdict::{self, Seen};
-use crate::{CallError, Verdict, answer};
+use crate::{CallError, Verdict};
 
 /// What the token is to be good for.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -34,12 +36,12 @@ const MACHINE: &str =
 /// The tokens of one provider's keys, by whose they are.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    cells: Mutex<HashMap<String, Arc<TokenCell>>>,
     machine: String,
 }
 
 /// Locked while its token is being got.
-type Slot = tokio::sync::Mutex<Option<Token>>;
+type TokenCell = tokio::sync::Mutex<Option<Token>>;
 
 #[derive(Debug)]
 struct Token {
@@ -93,7 +95,7 @@ pub(crate) fn check(access: &KeyAccess) -> Result<(), InvalidCredentials> {
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self { slots: Mutex::default(), machine: MACHINE.to_owned() }
+        Self { cells: Mutex::default(), machine: MACHINE.to_owned() }
     }
 }
 
@@ -108,8 +110,8 @@ impl Tokens {
         client: &Client,
     ) -> Result<SecretString, CallError> {
         let account = credentials.map(Account::read).transpose().map_err(|_| unusable())?;
-        let slot = self.slot(account.as_ref());
-        let mut held = slot.lock().await;
+        let cell = self.cell(account.as_ref());
+        let mut held = cell.lock().await;
         if let Some(token) = held.as_ref().filter(|token| Instant::now() < token.good_until) {
             return Ok(token.value.clone());
         }
@@ -117,7 +119,7 @@ impl Tokens {
             Some(account) => account.request(client)?,
             None => client.get(&self.machine).header("Metadata-Flavor", "Google"),
         };
-        let token = ask(request).await?;
+        let token = request_token(request).await?;
         let value = token.value.clone();
         *held = Some(token);
         Ok(value)
@@ -126,15 +128,15 @@ impl Tokens {
     /// Gives up a token that was refused, unless there is a newer one already.
     pub(crate) fn forget(&self, credentials: Option<&SecretString>, refused: &SecretString) {
         let Ok(account) = credentials.map(Account::read).transpose() else { return };
-        // A slot that is locked is about to hold another.
-        if let Ok(mut held) = self.slot(account.as_ref()).try_lock() {
+        // A cell that is locked is about to hold another token.
+        if let Ok(mut held) = self.cell(account.as_ref()).try_lock() {
             held.take_if(|token| token.value.expose_secret() == refused.expose_secret());
         }
     }
 
-    fn slot(&self, account: Option<&Account>) -> Arc<Slot> {
+    fn cell(&self, account: Option<&Account>) -> Arc<TokenCell> {
         let name = account.map(Account::name).unwrap_or_default();
-        Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default())
+        Arc::clone(self.cells.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default())
     }
 }
 
@@ -176,15 +178,15 @@ fn token_uri() -> String {
     "https://oauth2.googleapis.com/token".to_owned()
 }
 
-async fn ask(request: RequestBuilder) -> Result<Token, CallError> {
+async fn request_token(request: RequestBuilder) -> Result<Token, CallError> {
     let asked = Instant::now();
     let about_it = |mut error: CallError| {
         error.detail.message = format!("no access token: {}", error.detail.message);
         error
     };
-    let response = request.send().await.map_err(answer::unreachable).map_err(about_it)?;
+    let response = request.send().await.map_err(unreachable).map_err(about_it)?;
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = answer::read_body(response).await.map_err(about_it)?;
+    let body = read_body(response, &AtomicUsize::new(0)).await.map_err(about_it)?;
     if !status.is_success() {
         return Err(refusal(status, &headers, &body));
     }

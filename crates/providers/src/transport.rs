@@ -1,12 +1,16 @@
-//! The connections to providers.
+//! The connections to providers, and what comes over them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use hermod_types::ErrorCode;
 use hermod_types::config::ProviderConfig;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder};
+use reqwest::{Certificate, Client, ClientBuilder, Response};
 
-use crate::InvalidProvider;
+use crate::error::MAX_ANSWER_BYTES;
+use crate::{CallError, InvalidProvider};
 
 /// The longest that a connection to a provider may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,4 +51,51 @@ pub(crate) fn client_of(
         builder = builder.tls_certs_merge(certificates);
     }
     builder.build().map_err(|_| invalid("network_config.ca_cert_pem: no certificate that can be trusted"))
+}
+
+/// `answer`, if it comes within `limit`. Not an `async fn`, which would hold `answer` twice.
+pub(crate) fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, CallError>>,
+) -> impl Future<Output = Result<T, CallError>> {
+    tokio::time::timeout(limit, answer).map(move |in_time| {
+        in_time.unwrap_or_else(|_| {
+            let message = format!("no answer within {} ms", limit.as_millis());
+            Err(CallError::ours(ErrorCode::UpstreamTimeout, message))
+        })
+    })
+}
+
+/// An answer's body. `taken` counts its bytes as they come, beside those of others: all together must not be over
+/// [`MAX_ANSWER_BYTES`].
+pub(crate) async fn read_body(mut response: Response, taken: &AtomicUsize) -> Result<Vec<u8>, CallError> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                let before = taken.fetch_add(chunk.len(), Ordering::Relaxed);
+                if before.saturating_add(chunk.len()) > MAX_ANSWER_BYTES {
+                    return Err(CallError::too_large("what the provider has answered is"));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(None) => return Ok(body),
+            Err(error) => return Err(unreachable(error)),
+        }
+    }
+}
+
+/// A call that ended without an answer. The text leaves out the URL, which may hold a secret.
+pub(crate) fn unreachable(error: reqwest::Error) -> CallError {
+    let code = if error.is_timeout() { ErrorCode::UpstreamTimeout } else { ErrorCode::UpstreamUnreachable };
+    let never_sent = error.is_connect();
+    let error = error.without_url();
+    let mut message = format!("the provider could not be reached: {error}");
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    let error = CallError::ours(code, message);
+    CallError { may_be_billed: !never_sent, ..error }
 }

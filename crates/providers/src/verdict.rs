@@ -17,7 +17,7 @@ pub enum Verdict {
     NextKey,
     /// This target will not serve this request; another may.
     NextTarget,
-    /// No target can serve it: the request itself is wrong.
+    /// The request itself is wrong. Said by the primary, it ends the job; a fallback may only know fewer members.
     Fail,
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hermod_providers::{Answered, Call, CallError, Providers, Verdict};
+use hermod_providers::{CallError, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::{Form, Kind, Models};
 use hermod_types::{CompletionExtra, Config, Journal, Target};
 use serde_json::{Value, json};
@@ -137,10 +137,10 @@ async fn call(provider: &str, fixture: &Value, server: &str) -> Result<Value, Ca
     let body = fixture["body"].to_string();
     assert!(providers.cannot_serve(&target, &body).is_none());
     let key = *providers.keys(&target, &Models::All).unwrap().first().unwrap();
-    let slot = providers.slot(&target, Duration::from_secs(5)).await.unwrap();
-    let (limit, answered) = (Duration::from_secs(20), Answered::default());
-    let call = Call { target: &target, body: &body, key, timeout: limit, limit, answered: &answered };
-    let completion = providers.call(call, slot).await?;
+    let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
+    let (limit, replies) = (Duration::from_secs(20), Replies::default());
+    let call = ProviderCall { target: &target, body: &body, key, timeout: limit, limit, replies: &replies };
+    let completion = providers.call(call, permit).await?;
     let mut done: Value =
         serde_json::from_str(&completion.compose(&CompletionExtra::new(&target, 1, 0, &Journal::default())))
             .unwrap();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hermod_providers::{Answered, Call, CallError, Completion, Providers, Verdict};
+use hermod_providers::{CallError, Completion, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::Models;
 use hermod_types::{Config, Target};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -120,10 +120,10 @@ fn config(credentials: &str, base_url: &str) -> Config {
 async fn call(providers: &Providers, body: &str) -> Result<Completion, CallError> {
     let target: Target = "vertex/gemini-2.5-flash".parse().unwrap();
     let key = *providers.keys(&target, &Models::All).unwrap().first().unwrap();
-    let slot = providers.slot(&target, Duration::from_secs(5)).await.unwrap();
-    let (limit, answered) = (Duration::from_secs(20), Answered::default());
-    let call = Call { target: &target, body, key, timeout: limit, limit, answered: &answered };
-    providers.call(call, slot).await
+    let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
+    let (limit, replies) = (Duration::from_secs(20), Replies::default());
+    let call = ProviderCall { target: &target, body, key, timeout: limit, limit, replies: &replies };
+    providers.call(call, permit).await
 }
 
 fn granted(seconds: u64) -> (u16, Value) {

@@ -1,14 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_types::Shard;
+use hermod_types::{Backoff, Shard};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::{Client, Cmd, FromRedisValue, Pipeline, RedisResult, ScriptInvocation};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use crate::backoff::Backoff;
 use crate::clock::RedisClock;
 use crate::health::Part;
 use crate::topology::{CONNECT_DEADLINE, RESPONSE_TIMEOUT, Topology};

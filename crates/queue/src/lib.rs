@@ -35,7 +35,6 @@
 //! [`Claimer`] what a worker calls, [`Admin`] what an operator calls. Nothing else in Hermod knows a key or a Redis command.
 
 mod admin;
-mod backoff;
 mod batch;
 mod check;
 mod claim;
@@ -65,7 +64,6 @@ mod url;
 mod worker_queue;
 
 pub use admin::{Admin, CannotSetShards, DeadLetter, Requeued, WorkerState};
-pub use backoff::Backoff;
 pub use check::Findings;
 pub use claim::{Claimed, Claimer, Source};
 pub use control::Control;

@@ -5,6 +5,7 @@
 //! [`Ttl`] is positive, a [`JobId`] is a UUID.
 
 mod attempt;
+mod backoff;
 mod completion;
 pub mod config;
 mod error;
@@ -19,6 +20,7 @@ mod timestamp;
 mod ttl;
 
 pub use attempt::{Attempt, Journal};
+pub use backoff::Backoff;
 pub use completion::{CompletionExtra, compose_completion, extend_completion};
 pub use config::{ApiConfig, Config};
 pub use error::{ErrorBody, ErrorCode, ErrorDetail, ErrorExtra};

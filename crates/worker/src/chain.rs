@@ -1,6 +1,6 @@
-use hermod_providers::{Answered, CallError, Providers, Verdict};
+use hermod_providers::{Providers, Replies, Verdict};
 use hermod_queue::{Held, JobRequest, WorkerQueue};
-use hermod_types::config::{Models, VirtualKey};
+use hermod_types::config::VirtualKey;
 use hermod_types::{ErrorBody, ErrorCode, Target};
 use tokio::time::{Instant, sleep};
 
@@ -8,7 +8,7 @@ use crate::cooldown::Cooldowns;
 use crate::counters::Counters;
 use crate::memory::JobMemory;
 use crate::progress::Progress;
-use crate::target::{Tried, Turn};
+use crate::target::{TargetContext, TargetEnd, TargetRun};
 
 /// What a job's chain of targets needs.
 pub(crate) struct Chain<'a> {
@@ -34,7 +34,7 @@ pub(crate) struct Chain<'a> {
 pub(crate) enum ChainEnd {
     /// With the job's result, or its error.
     Ended(Result<String, Box<ErrorBody>>),
-    /// It waits for a retry time, without an owner.
+    /// It is a delayed job until a retry time, and no worker's meanwhile.
     Delayed,
     /// The job is another's by now.
     Lost,
@@ -44,6 +44,15 @@ impl Chain<'_> {
     /// Tries the targets in order from where `progress` says, and notes it before each fallback. Those that cool down
     /// are passed over, and tried at the end.
     pub(crate) async fn run(&self, mut progress: Progress) -> ChainEnd {
+        let context = TargetContext {
+            providers: self.providers,
+            cooldowns: self.cooldowns,
+            counters: self.counters,
+            virtual_keys: self.virtual_keys,
+            request: self.request,
+            body: self.body,
+            memory: self.memory,
+        };
         while let Some((index, target)) = self.next(&progress) {
             let is_last_resort = progress.next >= self.request.targets.len();
             // A hung target leaves time for those behind it.
@@ -51,20 +60,20 @@ impl Chain<'_> {
                 self.request.targets.len().saturating_sub(progress.next) + progress.passed_over.len();
             let share = self.deadline.saturating_duration_since(Instant::now())
                 / u32::try_from(targets_left.max(1)).unwrap_or(u32::MAX);
-            let turn = Turn {
-                chain: self,
+            let run = TargetRun {
+                context,
                 target,
                 index,
                 progress: &mut progress,
                 until: Instant::now() + share,
                 is_last: targets_left <= 1,
                 is_last_resort,
-                answered: Answered::default(),
+                replies: Replies::default(),
             };
-            match turn.run().await {
-                Tried::Answered(result) => return ChainEnd::Ended(Ok(result)),
-                Tried::CoolsDown => progress.passed_over.push(index),
-                Tried::Delay(wait) => {
+            match run.run().await {
+                TargetEnd::Answered(result) => return ChainEnd::Ended(Ok(result)),
+                TargetEnd::CoolsDown => progress.passed_over.push(index),
+                TargetEnd::Delay(wait) => {
                     let spent = progress.spent() + self.begun.elapsed() + wait;
                     let noted = Progress {
                         spent_ms: u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
@@ -74,19 +83,20 @@ impl Chain<'_> {
                         Ok(true) => return ChainEnd::Delayed,
                         Ok(false) => return ChainEnd::Lost,
                         Err(error) => {
-                            tracing::debug!(job = %self.held.id, %error, "not delayed; it waits here");
+                            tracing::debug!(job = %self.held.id, %error, "not delayed in Redis; it waits here");
                             sleep(wait).await;
                         }
                     }
                     continue;
                 }
-                Tried::Failed(error) => {
+                TargetEnd::Failed(error) => {
                     tracing::debug!(job = %self.held.id, %target, status = error.status, %error, "target failed");
                     // The client asked for the primary, so it is told what that one said.
                     if index == 0 || progress.primary_error.is_none() {
                         progress.primary_error = Some(error.to_body(target));
                     }
-                    if error.verdict == Verdict::Fail {
+                    // To the primary the request itself is wrong. A fallback may only have fewer members than it.
+                    if error.verdict == Verdict::Fail && index == 0 {
                         break;
                     }
                     if is_last_resort {
@@ -126,13 +136,5 @@ impl Chain<'_> {
                 true
             }
         }
-    }
-
-    /// The provider's keys that the job's owner may use: all where it has none.
-    pub(crate) fn allowed_keys(&self, target: &Target) -> Result<&Models, CallError> {
-        let Some(owner) = &self.request.owner else { return Ok(&Models::All) };
-        let key = self.virtual_keys.iter().find(|key| key.id == *owner && key.active);
-        let grant = key.filter(|key| key.allows(target)).and_then(|key| key.grant(target.provider()));
-        grant.map(|grant| &grant.key_ids).ok_or_else(|| CallError::not_allowed(target))
     }
 }

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_queue::{Backoff, Claimer, QueueError, Source, Started};
+use hermod_queue::{Claimer, QueueError, Source, Started};
+use hermod_types::Backoff;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;

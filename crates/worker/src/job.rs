@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use hermod_queue::{Backoff, Ended, JobRequest, Started};
-use hermod_types::{ErrorBody, ErrorCode, Ttl};
+use hermod_queue::{Ended, JobRequest, Started};
+use hermod_types::{Backoff, ErrorBody, ErrorCode, Ttl};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -94,12 +94,7 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
             let code = ErrorCode::JobRunDeadlineExceeded;
             let mut late = ErrorBody::new(code, message);
             late.extra_fields = error.extra_fields;
-            Some(end(
-                started,
-                request.ttl,
-                Err(Box::new(late)),
-                Some(code.as_str()),
-            ))
+            Some(end(started, request.ttl, Err(Box::new(late)), Some(code.as_str())))
         }
         outcome => Some(end(started, request.ttl, outcome, None)),
     }

@@ -19,12 +19,11 @@ pub(crate) struct Progress {
     /// Keys that were refused, as (provider or target, key): not to be used there for this job again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) buried: Vec<(String, String)>,
-    /// The time that the job has had before this start, in milliseconds, its sleep included.
+    /// The time that the job has had before this start, in milliseconds, delays included.
     pub(crate) spent_ms: u64,
     /// What the primary failed with, or the first target that was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) primary_error: Option<ErrorBody>,
-    /// What was tried.
     #[serde(skip_serializing_if = "Journal::is_empty")]
     pub(crate) attempts: Journal,
 }

@@ -105,7 +105,7 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
         (providers, virtual_keys),
         limits,
         queue.clone(),
-        Cooldowns::new(&store),
+        Cooldowns::new(&store, &tasks),
         Memory::new(memory),
     ));
     let control =

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_queue::{Backoff, Ended, QueueError, Settled};
-use hermod_types::{ErrorBody, ErrorCode};
+use hermod_queue::{Ended, QueueError, Settled};
+use hermod_types::{Backoff, ErrorBody, ErrorCode};
 use tokio::time::sleep;
 
 use crate::context::Context;

@@ -1,21 +1,48 @@
 use std::time::Duration;
 
-use hermod_providers::{Answered, Call, CallError, Key, RetryPolicy, Verdict, choose};
+use hermod_providers::{CallError, Key, ProviderCall, Providers, Replies, RetryPolicy, Verdict, choose};
+use hermod_queue::JobRequest;
+use hermod_types::config::{Models, VirtualKey};
 use hermod_types::{Attempt, CompletionExtra, ErrorCode, Target, Timestamp};
 use tokio::time::{Instant, sleep};
 
-use crate::chain::Chain;
-use crate::cooldown::Gate;
+use crate::cooldown::{Cooldowns, Gate};
+use crate::counters::Counters;
+use crate::memory::JobMemory;
 use crate::progress::Progress;
 
 /// A longer wait for one target is not worth it while there is another to try.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// A longer wait gives the worker's slot to another job.
+/// A longer wait makes the job a delayed one, so that another takes its place in the worker.
 const LONGEST_HOLD: Duration = Duration::from_secs(5);
 
-/// One target's turn in a job's chain.
-pub(crate) struct Turn<'a> {
-    pub(crate) chain: &'a Chain<'a>,
+/// What all targets of a job are run with.
+#[derive(Clone, Copy)]
+pub(crate) struct TargetContext<'a> {
+    pub(crate) providers: &'a Providers,
+    pub(crate) cooldowns: &'a Cooldowns,
+    pub(crate) counters: &'a Counters,
+    /// The virtual keys, one of which the job may have been submitted with.
+    pub(crate) virtual_keys: &'a [VirtualKey],
+    pub(crate) request: &'a JobRequest,
+    /// What the provider gets, less the model.
+    pub(crate) body: &'a str,
+    pub(crate) memory: &'a JobMemory,
+}
+
+impl TargetContext<'_> {
+    /// The provider's keys that the job's owner may use: all where it has none.
+    fn allowed_keys(&self, target: &Target) -> Result<&Models, CallError> {
+        let Some(owner) = &self.request.owner else { return Ok(&Models::All) };
+        let key = self.virtual_keys.iter().find(|key| key.id == *owner && key.active);
+        let grant = key.filter(|key| key.allows(target)).and_then(|key| key.grant(target.provider()));
+        grant.map(|grant| &grant.key_ids).ok_or_else(|| CallError::not_allowed(target))
+    }
+}
+
+/// A job's time with one of its targets.
+pub(crate) struct TargetRun<'a> {
+    pub(crate) context: TargetContext<'a>,
     pub(crate) target: &'a Target,
     /// Its place in the chain: 0 for the primary.
     pub(crate) index: usize,
@@ -27,11 +54,11 @@ pub(crate) struct Turn<'a> {
     /// Whether it is tried even if it cools down.
     pub(crate) is_last_resort: bool,
     /// What it has answered in part.
-    pub(crate) answered: Answered,
+    pub(crate) replies: Replies,
 }
 
-/// How a turn ended.
-pub(crate) enum Tried {
+/// How a target's run ended.
+pub(crate) enum TargetEnd {
     /// With the job's result.
     Answered(String),
     /// With an error that is final for this target.
@@ -42,15 +69,15 @@ pub(crate) enum Tried {
     Delay(Duration),
 }
 
-impl Turn<'_> {
+impl TargetRun<'_> {
     /// Calls the target until it answers, or its keys, its retries or its share of the time are used up.
-    pub(crate) async fn run(mut self) -> Tried {
-        let (target, providers) = (self.target, self.chain.providers);
-        if let Some(reason) = providers.cannot_serve(target, self.chain.body) {
+    pub(crate) async fn run(mut self) -> TargetEnd {
+        let (target, providers) = (self.target, self.context.providers);
+        if let Some(reason) = providers.cannot_serve(target, self.context.body) {
             self.skip(None, &reason.message);
-            return Tried::Failed(CallError::inexpressible(reason));
+            return TargetEnd::Failed(CallError::inexpressible(reason));
         }
-        let keys = self.chain.allowed_keys(target).and_then(|allowed| providers.keys(target, allowed));
+        let keys = self.context.allowed_keys(target).and_then(|allowed| providers.keys(target, allowed));
         let (keys, policy) = match (keys, providers.retry_policy(target.provider())) {
             (Ok(keys), Some(policy)) => (keys, policy),
             (Err(error), _) => return self.pass_over(error),
@@ -63,12 +90,12 @@ impl Turn<'_> {
             let left: Vec<&Key> =
                 keys.iter().copied().filter(|key| !self.progress.is_buried(target, key)).collect();
             if left.is_empty() {
-                return Tried::Failed(CallError::no_key_left(target, refusal.as_ref()));
+                return TargetEnd::Failed(CallError::no_key_left(target, refusal.as_ref()));
             }
-            let Some(key) = self.choose(&left, &paced, last).await else { return Tried::CoolsDown };
+            let Some(key) = self.choose(&left, &paced, last).await else { return TargetEnd::CoolsDown };
             last = Some(key);
             let error = match self.call(key, policy).await {
-                Ok(result) => return Tried::Answered(result),
+                Ok(result) => return TargetEnd::Answered(result),
                 Err(error) => error,
             };
             match error.verdict {
@@ -76,15 +103,15 @@ impl Turn<'_> {
                     paced.extend(key.name().filter(|_| another_key));
                     // Another key need not wait for what this one was told.
                     let is_fresh =
-                        |key: &&Key| !is_in(&paced, key) && self.chain.cooldowns.is_open(target, key);
+                        |key: &&Key| !is_in(&paced, key) && self.context.cooldowns.is_open(target, key);
                     let fresh = another_key && left.iter().any(is_fresh);
                     match self.wait(policy, after.filter(|_| !fresh)) {
                         // What was answered in part is only here, and paid for.
-                        Some(wait) if wait > LONGEST_HOLD && self.answered.is_empty() => {
-                            return Tried::Delay(wait);
+                        Some(wait) if wait > LONGEST_HOLD && self.replies.is_empty() => {
+                            return TargetEnd::Delay(wait);
                         }
                         Some(wait) => sleep(wait).await,
-                        None => return Tried::Failed(error),
+                        None => return TargetEnd::Failed(error),
                     }
                 }
                 Verdict::NextKey => match key.name() {
@@ -92,21 +119,28 @@ impl Turn<'_> {
                         self.progress.bury(target, name, error.status);
                         refusal = Some(error);
                     }
-                    None => return Tried::Failed(error),
+                    None => return TargetEnd::Failed(error),
                 },
-                Verdict::NextTarget | Verdict::Fail => return Tried::Failed(error),
+                Verdict::NextTarget | Verdict::Fail => return TargetEnd::Failed(error),
             }
         }
     }
 
     /// The target cannot even be called.
-    fn pass_over(&mut self, error: CallError) -> Tried {
+    fn pass_over(&mut self, error: CallError) -> TargetEnd {
         self.skip(None, error.code.as_str());
-        Tried::Failed(error)
+        TargetEnd::Failed(error)
     }
 
-    fn skip(&mut self, key: Option<&str>, why: &str) {
+    fn skip(&mut self, key: Option<&Key>, why: &str) {
+        let key = key.and_then(|key| self.name_in_journal(key));
         self.progress.attempts.push(Attempt::skipped(self.target, key, why, Timestamp::now()));
+    }
+
+    /// What the journal calls a key: nothing for a job of a virtual key, whose owner has no business with the names of
+    /// the operator's keys.
+    fn name_in_journal<'k>(&self, key: &'k Key) -> Option<&'k str> {
+        key.name().filter(|_| self.context.request.owner.is_none())
     }
 
     /// One of the keys that do not cool down, and rather one that is not `paced`. The `last` one used may be used again:
@@ -119,10 +153,10 @@ impl Turn<'_> {
                 open.push(*key);
                 continue;
             }
-            match self.chain.cooldowns.pass(self.target, key).await {
+            match self.context.cooldowns.pass(self.target, key).await {
                 Gate::Open => open.push(*key),
                 Gate::Closed => closed.push(*key),
-                // The turn is this call's: only its outcome can lift the cooldown.
+                // The probe is this call's: only its outcome can lift the cooldown.
                 Gate::Due => return Some(key),
             }
         }
@@ -130,7 +164,7 @@ impl Turn<'_> {
             return choose(keys);
         }
         for key in closed.iter().filter(|key| !is_in(paced, key)) {
-            self.skip(key.name(), "cooldown");
+            self.skip(Some(key), "cooldown");
         }
         let unpaced: Vec<&Key> = open.iter().copied().filter(|key| !is_in(paced, key)).collect();
         choose(&unpaced).or_else(|| choose(&open))
@@ -152,19 +186,20 @@ impl Turn<'_> {
 
     /// Makes one call, and enters it in the journal.
     async fn call(&mut self, key: &Key, policy: &RetryPolicy) -> Result<String, CallError> {
-        let (target, providers) = (self.target, self.chain.providers);
+        let (target, providers) = (self.target, self.context.providers);
         let left = || self.until.saturating_duration_since(Instant::now());
-        let slot = providers.slot(target, left()).await?;
+        let permit = providers.permit(target, left()).await?;
         let (started_at, started) = (Timestamp::now(), Instant::now());
-        let (limit, body, answered) = (left(), self.chain.body, &self.answered);
-        let call = Call { target, body, key, timeout: policy.request_timeout.min(limit), limit, answered };
-        let outcome = providers.call(call, slot).await;
+        let (limit, body, replies) = (left(), self.context.body, &self.replies);
+        let timeout = policy.request_timeout.min(limit);
+        let call = ProviderCall { target, body, key, timeout, limit, replies };
+        let outcome = providers.call(call, permit).await;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let error = outcome.as_ref().err();
-        self.chain.counters.call(target.provider(), error.is_none());
+        self.context.counters.call(target.provider(), error.is_none());
         self.progress.attempts.push(Attempt {
             target: target.to_string(),
-            key: key.name().map(str::to_owned),
+            key: self.name_in_journal(key).map(str::to_owned),
             status: error.map_or(Some(200), CallError::answered),
             error_type: error.map(type_of),
             started_at,
@@ -174,12 +209,12 @@ impl Turn<'_> {
         });
         match outcome {
             Ok(completion) => {
-                self.chain.cooldowns.succeeded(target, key).await;
+                self.context.cooldowns.succeeded(target, key);
                 let attempts = &self.progress.attempts;
                 Ok(completion.compose(&CompletionExtra::new(target, duration_ms, self.index, attempts)))
             }
             Err(error) => {
-                self.chain.cooldowns.failed(target, key, &error).await;
+                self.context.cooldowns.failed(target, key, &error);
                 Err(error)
             }
         }

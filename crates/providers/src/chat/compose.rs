@@ -2,27 +2,27 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+/// More bytes than a choice has besides its text, in the result that is composed.
+const AROUND_A_CHOICE: usize = 128;
+
 /// What one call has answered.
 #[derive(Debug, Default)]
 pub(crate) struct Reply {
-    /// The provider's id for it.
     pub(crate) id: Option<String>,
     /// When it was made, in seconds since 1970.
     pub(crate) created: Option<u64>,
-    /// The model that made it, by the provider's name.
+    /// By the provider's name.
     pub(crate) model: Option<String>,
     /// As many as were asked for.
     pub(crate) choices: Vec<Choice>,
-    /// What it cost.
     pub(crate) usage: Option<Usage>,
 }
 
 /// One completion.
 #[derive(Debug)]
 pub(crate) struct Choice {
-    /// What was written; may be empty.
+    /// It may be empty.
     pub(crate) text: String,
-    /// Why it ended.
     pub(crate) finish: Option<Finish>,
 }
 
@@ -49,7 +49,6 @@ impl Finish {
     }
 }
 
-/// Tokens.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Usage {
     pub(crate) prompt_tokens: u64,
@@ -73,9 +72,14 @@ impl std::ops::AddAssign for Usage {
     }
 }
 
-/// The `text_completion` that the replies make together. Before the texts of each reply stands what `echo` gives for
-/// its number: a JSON string.
-pub(crate) fn compose<'a>(model: &str, replies: &[Reply], echo: impl Fn(usize) -> Option<&'a str>) -> String {
+/// The `text_completion` that the replies make together; none if it would be longer than `limit` bytes. Before the texts
+/// of each reply stands what `echo` gives for its number: a JSON string.
+pub(super) fn compose<'a>(
+    model: &str,
+    replies: &[Reply],
+    echo: impl Fn(usize) -> Option<&'a str>,
+    limit: usize,
+) -> Option<String> {
     let first = replies.first();
     let id = first.and_then(|reply| reply.id.as_deref()).filter(|id| !id.is_empty());
     let id = id.map_or_else(|| format!("{:016x}", fastrand::u64(..)), |id| bare(id).to_owned());
@@ -95,9 +99,14 @@ pub(crate) fn compose<'a>(model: &str, replies: &[Reply], echo: impl Fn(usize) -
             // Both are JSON strings: one without its last quote, the other without its first.
             let text = text.strip_prefix('"').unwrap_or("\"");
             let finish = serde_json::to_string(&choice.finish).unwrap_or_default();
-            out.push_str(&format!(
-                "{comma}{{\"text\":{echoed}{text},\"index\":{index},\"logprobs\":null,\"finish_reason\":{finish}}}"
-            ));
+            if out.len() + echoed.len() + text.len() + AROUND_A_CHOICE > limit {
+                return None;
+            }
+            out.push_str(comma);
+            out.push_str("{\"text\":");
+            out.push_str(echoed);
+            out.push_str(text);
+            out.push_str(&format!(",\"index\":{index},\"logprobs\":null,\"finish_reason\":{finish}}}"));
             index += 1;
         }
     }
@@ -108,7 +117,17 @@ pub(crate) fn compose<'a>(model: &str, replies: &[Reply], echo: impl Fn(usize) -
         out.push_str(&format!(",\"usage\":{}", serde_json::to_string(&sum).unwrap_or_default()));
     }
     out.push('}');
-    out
+    Some(out)
+}
+
+/// A count or a time that an API may write as any number. What is below 0 is 0.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the fraction is dropped on purpose, and `as` keeps what does not fit at the nearest bound"
+)]
+pub(crate) const fn whole(number: f64) -> u64 {
+    number as u64
 }
 
 /// A provider's id without the prefix that tells what it is of.
@@ -140,7 +159,7 @@ mod tests {
             usage: None,
         };
         assert_eq!(
-            compose("ours", &[reply], |_| Some(r#""say \u00e9:""#)),
+            compose("ours", &[reply], |_| Some(r#""say \u00e9:""#), usize::MAX).unwrap(),
             r#"{"id":"cmpl-1","object":"text_completion","created":7,"model":"theirs","choices":[{"text":"say \u00e9:a\"\n","index":0,"logprobs":null,"finish_reason":"content_filter"},{"text":"say \u00e9:","index":1,"logprobs":null,"finish_reason":null}]}"#
         );
     }
@@ -148,11 +167,23 @@ mod tests {
     #[test]
     fn what_a_provider_does_not_say_is_made_up_for() {
         let done: serde_json::Value =
-            serde_json::from_str(&compose("ours", &[Reply::default()], |_| None)).unwrap();
+            serde_json::from_str(&compose("ours", &[Reply::default()], |_| None, usize::MAX).unwrap())
+                .unwrap();
         assert_eq!((&done["model"], &done["choices"]), (&"ours".into(), &serde_json::json!([])));
         assert!(
             done["id"].as_str().unwrap().len() == "cmpl-".len() + 16 && done["created"].as_u64() > Some(1)
         );
         assert!(done.get("usage").is_none());
+    }
+
+    #[test]
+    fn a_result_over_the_limit_is_not_put_together() {
+        let choice = || Choice { text: "x".repeat(100), finish: None };
+        let reply = Reply { choices: vec![choice(), choice()], ..Reply::default() };
+        let prompt = format!("\"{}\"", "p".repeat(1000));
+        let done = |limit| compose("m", std::slice::from_ref(&reply), |_| Some(&prompt), limit);
+        let whole = done(10_000).unwrap().len();
+        assert!((2200..2600).contains(&whole), "{whole}");
+        assert!(done(2200).is_none() && done(0).is_none());
     }
 }

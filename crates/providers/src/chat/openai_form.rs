@@ -3,31 +3,20 @@
 use hermod_types::config::Kind;
 use serde::Deserialize;
 
-use super::{Choice, Finish, Reply, Turn, Usage};
+use super::{Choice, Finish, PromptCall, Reply, Usage, whole};
+use crate::request_body::RequestBody;
 
 /// A request of chat: the prompt as the user's one message, and the client's other members as they came, less
 /// what the kind lacks and what is in `without`.
-pub(crate) fn openai_request(model: &str, turn: &Turn<'_>, kind: Kind, without: &[&str]) -> String {
-    let mut body = open_chat(model, turn);
-    if let Some(n) = turn.n {
-        push_member(&mut body, "n", &n.to_string());
+pub(crate) fn openai_request(model: &str, call: &PromptCall<'_>, kind: Kind, without: &[&str]) -> String {
+    let mut body = RequestBody::chat(model, call.prompt);
+    if let Some(n) = call.n {
+        body.own("n", &n.to_string());
     }
-    for (name, value) in turn.members(kind, without) {
-        push_member(&mut body, name, value.get());
+    for (name, value) in call.members(kind, without) {
+        body.client(name, value);
     }
-    body.push('}');
-    body
-}
-
-/// The beginning of an object whose first member is the model.
-pub(crate) fn open_request(model: &str) -> String {
-    // Writing a str to memory has no way to fail.
-    format!("{{\"model\":{}", serde_json::to_string(model).unwrap_or_default())
-}
-
-/// The beginning of a request of chat: the model, and the prompt as the user's one message.
-pub(crate) fn open_chat(model: &str, turn: &Turn<'_>) -> String {
-    format!("{},\"messages\":[{{\"role\":\"user\",\"content\":{}}}]", open_request(model), turn.prompt)
+    body.finish()
 }
 
 /// A list of stop sequences from a client's `stop`, which may be a lone one.
@@ -35,29 +24,21 @@ pub(crate) fn stop_list(stop: &str) -> String {
     if stop.starts_with('"') { format!("[{stop}]") } else { stop.to_owned() }
 }
 
-/// A further member, whose value is JSON.
-pub(crate) fn push_member(body: &mut String, name: &str, value: &str) {
-    body.push(',');
-    body.push_str(&serde_json::to_string(name).unwrap_or_default());
-    body.push(':');
-    body.push_str(value);
-}
-
 #[derive(Deserialize)]
-struct Answer {
+struct ChatCompletion {
     #[serde(default)]
     id: Option<String>,
     #[serde(default)]
     created: Option<f64>,
     #[serde(default)]
     model: Option<String>,
-    choices: Vec<AnswerChoice>,
+    choices: Vec<MessageChoice>,
     #[serde(default)]
-    usage: Option<AnswerUsage>,
+    usage: Option<TokenCounts>,
 }
 
 #[derive(Deserialize)]
-struct AnswerChoice {
+struct MessageChoice {
     message: Message,
     #[serde(default)]
     finish_reason: Option<String>,
@@ -84,7 +65,7 @@ struct Part {
 }
 
 #[derive(Deserialize)]
-struct AnswerUsage {
+struct TokenCounts {
     #[serde(default)]
     prompt_tokens: Option<u64>,
     #[serde(default)]
@@ -98,7 +79,7 @@ struct AnswerUsage {
 /// # Errors
 /// What is wrong with it. A message without content is an empty text.
 pub(crate) fn openai_reply(answer: &str) -> Result<Reply, String> {
-    let answer: Answer =
+    let answer: ChatCompletion =
         serde_json::from_str(answer).map_err(|_| "its answer is not a chat completion".to_owned())?;
     if answer.choices.is_empty() {
         return Err("its answer has no choices".to_owned());
@@ -111,11 +92,11 @@ pub(crate) fn openai_reply(answer: &str) -> Result<Reply, String> {
         Some(Content::Text(text)) => text,
         Some(Content::Parts(parts)) => parts.into_iter().filter_map(|part| part.text).collect(),
     };
-    let choice = |choice: AnswerChoice| Choice {
+    let choice = |choice: MessageChoice| Choice {
         text: text(choice.message.content),
         finish: choice.finish_reason.as_deref().map(Finish::from_word),
     };
-    let usage = |usage: AnswerUsage| {
+    let usage = |usage: TokenCounts| {
         let (prompt_tokens, completion_tokens) =
             (usage.prompt_tokens.unwrap_or(0), usage.completion_tokens.unwrap_or(0));
         let total_tokens = usage.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens));
@@ -123,10 +104,7 @@ pub(crate) fn openai_reply(answer: &str) -> Result<Reply, String> {
     };
     Ok(Reply {
         id: answer.id,
-        created: answer
-            .created
-            .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
-            .map(|since| since.as_secs()),
+        created: answer.created.map(whole),
         model: answer.model,
         choices: answer.choices.into_iter().map(choice).collect(),
         usage: answer.usage.map(usage),

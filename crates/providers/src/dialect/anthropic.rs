@@ -12,9 +12,11 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
-use super::{Ask, Chat, Outgoing, UnusableKey, below, secret_header};
-use crate::chat::{self, Choice, Finish, Reply, Turn, Usage};
+use super::{Ask, Chat, Outgoing, Unsendable, below, secret_header};
+use crate::chat::{self, Choice, Finish, PromptCall, Reply, Usage};
+use crate::error_form::ErrorForm;
 use crate::openai;
+use crate::request_body::RequestBody;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const VERSION: (HeaderName, HeaderValue) =
@@ -25,28 +27,33 @@ const MAX_TOKENS: &str = "4096";
 #[derive(Debug)]
 pub(super) struct Anthropic;
 
+impl ErrorForm for Anthropic {
+    fn error(&self, answer: &str) -> Option<ErrorDetail> {
+        let mut error = openai::error(answer)?;
+        let details = serde_json::from_str(answer).ok().and_then(|body: Refusal| body.error.details);
+        error.code = error.code.or(details.and_then(|details| details.error_code));
+        Some(error)
+    }
+}
+
 impl Chat for Anthropic {
-    fn request(&self, ask: &Ask<'_>, turn: &Turn<'_>) -> Result<Outgoing, UnusableKey> {
-        let mut body = chat::open_chat(ask.model, turn);
-        let (mut limit, mut user) = (MAX_TOKENS, None);
-        for (name, value) in turn.members(Kind::Anthropic, &["seed"]) {
+    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
+        let mut body = RequestBody::chat(ask.model, call.prompt);
+        let mut limit = MAX_TOKENS;
+        for (name, value) in call.members(Kind::Anthropic, &["seed"]) {
             match name {
-                "max_tokens" => limit = value.get(),
-                "user" => user = Some(value.get()),
-                "stop" => chat::push_member(&mut body, "stop_sequences", &chat::stop_list(value.get())),
-                _ => chat::push_member(&mut body, name, value.get()),
+                "max_tokens" => limit = value,
+                "user" => body.own("metadata", &format!("{{\"user_id\":{value}}}")),
+                "stop" => body.own("stop_sequences", &chat::stop_list(value)),
+                _ => body.client(name, value),
             }
         }
-        chat::push_member(&mut body, "max_tokens", limit);
-        if let Some(user) = user {
-            chat::push_member(&mut body, "metadata", &format!("{{\"user_id\":{user}}}"));
-        }
-        body.push('}');
+        body.own("max_tokens", limit);
         let mut headers = HeaderMap::from_iter([VERSION]);
         if let Some(key) = ask.key {
             secret_header(&mut headers, API_KEY, key.expose_secret())?;
         }
-        Ok(Outgoing { url: below(ask.base, "v1/messages"), headers, body })
+        Outgoing::new(&below(ask.base, "v1/messages"), headers, body.finish())
     }
 
     fn read(&self, answer: &str) -> Result<Reply, String> {
@@ -72,13 +79,6 @@ impl Chat for Anthropic {
             choices: vec![Choice { text, finish }],
             usage,
         })
-    }
-
-    fn error(&self, answer: &str) -> Option<ErrorDetail> {
-        let mut error = openai::error(answer)?;
-        let details = serde_json::from_str(answer).ok().and_then(|body: ErrorBody| body.error.details);
-        error.code = error.code.or(details.and_then(|details| details.error_code));
-        Some(error)
     }
 }
 
@@ -116,7 +116,7 @@ struct MessageUsage {
 
 /// The part of an error that OpenAI's form has not.
 #[derive(Deserialize)]
-struct ErrorBody {
+struct Refusal {
     error: Error,
 }
 

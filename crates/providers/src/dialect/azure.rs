@@ -8,7 +8,8 @@ use hermod_types::config::KeyAccess;
 use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::ExposeSecret;
 
-use super::{Ask, Native, UnusableKey, root, secret_header, segment};
+use super::{Ask, Native, Unsendable, path_segment, root, secret_header};
+use crate::error_form::ErrorForm;
 
 /// The latest version of the data plane that is not a preview, and Bifrost's default.
 const API_VERSION: &str = "2024-10-21";
@@ -17,8 +18,10 @@ const API_KEY: HeaderName = HeaderName::from_static("api-key");
 #[derive(Debug)]
 pub(super) struct Azure;
 
+impl ErrorForm for Azure {}
+
 impl Native for Azure {
-    fn url(&self, ask: &Ask<'_>) -> String {
+    fn url(&self, ask: &Ask<'_>) -> Result<String, Unsendable> {
         let version = match ask.access {
             KeyAccess::Azure { api_version, .. } => api_version.as_deref(),
             KeyAccess::Plain
@@ -31,13 +34,14 @@ impl Native for Azure {
         let is_v1 = base.len() != root.len() || matches!(version, Some("v1" | "preview" | "latest"));
         let root = root.strip_suffix("/openai").unwrap_or(root);
         if is_v1 {
-            return format!("{root}/openai/v1/completions");
+            return Ok(format!("{root}/openai/v1/completions"));
         }
         let version = version.unwrap_or(API_VERSION);
-        format!("{root}/openai/deployments/{}/completions?api-version={version}", segment(ask.model))
+        let deployment = path_segment(ask.model)?;
+        Ok(format!("{root}/openai/deployments/{deployment}/completions?api-version={version}"))
     }
 
-    fn authorize(&self, ask: &Ask<'_>, headers: &mut HeaderMap) -> Result<(), UnusableKey> {
+    fn authorize(&self, ask: &Ask<'_>, headers: &mut HeaderMap) -> Result<(), Unsendable> {
         let Some(key) = ask.key else { return Ok(()) };
         secret_header(headers, API_KEY, key.expose_secret())
     }
@@ -49,7 +53,8 @@ mod tests {
 
     fn url(base: &str, version: Option<&str>) -> String {
         let access = KeyAccess::Azure { endpoint: None, api_version: version.map(str::to_owned) };
-        Azure.url(&Ask { base, model: "gpt 3/5", is_alias: false, key: None, access: &access, token: None })
+        let model = "gpt 3/5";
+        Azure.url(&Ask { base, model, is_alias: false, key: None, access: &access, token: None }).unwrap()
     }
 
     #[test]

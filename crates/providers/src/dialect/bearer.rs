@@ -12,14 +12,17 @@
 //! - Nebius: <https://docs.tokenfactory.nebius.com/api-reference/inference/create-completion>
 //! - Parasail: <https://docs.parasail.io/parasail-docs/serverless/serverless>
 
-use super::{Ask, Native, below};
+use super::{Ask, Native, Unsendable, below};
+use crate::error_form::ErrorForm;
 
 /// `/v1/completions` with a bearer token.
 #[derive(Debug)]
 pub(super) struct Bearer;
 
+impl ErrorForm for Bearer {}
+
 impl Native for Bearer {
-    fn url(&self, ask: &Ask<'_>) -> String {
-        below(ask.base, "v1/completions")
+    fn url(&self, ask: &Ask<'_>) -> Result<String, Unsendable> {
+        Ok(below(ask.base, "v1/completions"))
     }
 }

@@ -18,8 +18,10 @@ use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
-use super::{Ask, Chat, Outgoing, UnusableKey, bearer_token, secret_header, segment};
-use crate::chat::{self, Choice, Finish, Reply, Turn, Usage};
+use super::{Ask, Chat, Outgoing, Unsendable, bearer_token, path_segment, secret_header};
+use crate::chat::{self, Choice, Finish, PromptCall, Reply, Usage};
+use crate::error_form::ErrorForm;
+use crate::request_body::RequestBody;
 
 /// Bifrost's, where a key has none.
 const REGION: &str = "us-east-1";
@@ -28,41 +30,9 @@ const SERVICE: &str = "bedrock";
 #[derive(Debug)]
 pub(super) struct Bedrock;
 
-impl Chat for Bedrock {
-    fn request(&self, ask: &Ask<'_>, turn: &Turn<'_>) -> Result<Outgoing, UnusableKey> {
-        let (url, body) = (url(ask), body(turn));
-        let mut headers = HeaderMap::new();
-        if ask.key.is_some() {
-            bearer_token(ask, &mut headers)?;
-        } else {
-            sign_request(ask.access, &url, &body, SystemTime::now(), &mut headers)?;
-        }
-        Ok(Outgoing { url, headers, body })
-    }
-
-    fn read(&self, answer: &str) -> Result<Reply, String> {
-        let answer: Answer =
-            serde_json::from_str(answer).map_err(|_| "its answer has no message".to_owned())?;
-        // What it thought is in blocks with another member.
-        let text: String = answer.output.message.content.into_iter().filter_map(|block| block.text).collect();
-        let finish = match answer.stop_reason.as_deref() {
-            None => None,
-            Some("end_turn" | "stop_sequence" | "tool_use") => Some(Finish::Stop),
-            Some("max_tokens" | "model_context_window_exceeded") => Some(Finish::Length),
-            Some("content_filtered" | "guardrail_intervened") => Some(Finish::ContentFilter),
-            Some(_) if !text.is_empty() => Some(Finish::Stop),
-            Some(reason) => return Err(format!("it ended a completion with {reason}")),
-        };
-        let usage = answer.usage.map(|usage| {
-            let cached =
-                usage.cache_read_input_tokens.unwrap_or(0) + usage.cache_write_input_tokens.unwrap_or(0);
-            Usage::of(usage.input_tokens.saturating_add(cached), usage.output_tokens)
-        });
-        Ok(Reply { choices: vec![Choice { text, finish }], usage, ..Reply::default() })
-    }
-
+impl ErrorForm for Bedrock {
     fn error(&self, answer: &str) -> Option<ErrorDetail> {
-        let body: ErrorBody = serde_json::from_str(answer).ok()?;
+        let body: Refusal = serde_json::from_str(answer).ok()?;
         let kind = body.kind.as_deref().map(bare_type).map(str::to_owned);
         Some(ErrorDetail { message: body.message?, kind, ..ErrorDetail::default() })
     }
@@ -96,7 +66,40 @@ impl Chat for Bedrock {
     }
 }
 
-fn url(ask: &Ask<'_>) -> String {
+impl Chat for Bedrock {
+    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
+        let mut outgoing = Outgoing::new(&url(ask)?, HeaderMap::new(), body(call))?;
+        if ask.key.is_some() {
+            bearer_token(ask, &mut outgoing.headers)?;
+        } else {
+            sign_request(ask.access, SystemTime::now(), &mut outgoing)?;
+        }
+        Ok(outgoing)
+    }
+
+    fn read(&self, answer: &str) -> Result<Reply, String> {
+        let answer: ConverseAnswer =
+            serde_json::from_str(answer).map_err(|_| "its answer has no message".to_owned())?;
+        // What it thought is in blocks with another member.
+        let text: String = answer.output.message.content.into_iter().filter_map(|block| block.text).collect();
+        let finish = match answer.stop_reason.as_deref() {
+            None => None,
+            Some("end_turn" | "stop_sequence" | "tool_use") => Some(Finish::Stop),
+            Some("max_tokens" | "model_context_window_exceeded") => Some(Finish::Length),
+            Some("content_filtered" | "guardrail_intervened") => Some(Finish::ContentFilter),
+            Some(_) if !text.is_empty() => Some(Finish::Stop),
+            Some(reason) => return Err(format!("it ended a completion with {reason}")),
+        };
+        let usage = answer.usage.map(|usage| {
+            let cached =
+                usage.cache_read_input_tokens.unwrap_or(0) + usage.cache_write_input_tokens.unwrap_or(0);
+            Usage::of(usage.input_tokens.saturating_add(cached), usage.output_tokens)
+        });
+        Ok(Reply { choices: vec![Choice { text, finish }], usage, ..Reply::default() })
+    }
+}
+
+fn url(ask: &Ask<'_>) -> Result<String, Unsendable> {
     let model = match ask.access {
         // As in Bifrost: the alias is an inference profile's id.
         KeyAccess::Bedrock { arn: Some(arn), .. } if ask.is_alias => format!("{arn}/{}", ask.model),
@@ -106,44 +109,37 @@ fn url(ask: &Ask<'_>) -> String {
         | KeyAccess::Azure { .. }
         | KeyAccess::Vertex { .. } => ask.model.to_owned(),
     };
-    format!("{}/model/{}/converse", ask.base.trim_end_matches('/'), segment(&model))
+    Ok(format!("{}/model/{}/converse", ask.base.trim_end_matches('/'), path_segment(&model)?))
 }
 
-fn body(turn: &Turn<'_>) -> String {
-    let mut body =
-        format!("{{\"messages\":[{{\"role\":\"user\",\"content\":[{{\"text\":{}}}]}}]", turn.prompt);
-    let mut config = String::new();
-    for (name, value) in turn.members(Kind::Bedrock, &["user", "seed"]) {
-        let value = value.get();
+fn body(call: &PromptCall<'_>) -> String {
+    let mut body = RequestBody::for_prompt();
+    body.own("messages", &format!("[{{\"role\":\"user\",\"content\":[{{\"text\":{}}}]}}]", call.prompt));
+    let mut config = RequestBody::nested();
+    let mut clients: Option<RawObject<'_>> = None;
+    for (name, value) in call.members(Kind::Bedrock, &["user", "seed"]) {
         match name {
-            "max_tokens" => chat::push_member(&mut config, "maxTokens", value),
-            "temperature" => chat::push_member(&mut config, "temperature", value),
-            "top_p" => chat::push_member(&mut config, "topP", value),
-            "stop" => chat::push_member(&mut config, "stopSequences", &chat::stop_list(value)),
-            "inferenceConfig" => {
-                // The client's own, in Amazon's words.
-                for (name, value) in serde_json::from_str(value).iter().flat_map(RawObject::members) {
-                    chat::push_member(&mut config, name, value.get());
-                }
-            }
-            _ => chat::push_member(&mut body, name, value),
+            "max_tokens" => config.own("maxTokens", value),
+            "temperature" => config.own("temperature", value),
+            "top_p" => config.own("topP", value),
+            "stop" => config.own("stopSequences", &chat::stop_list(value)),
+            // The client's own, in Amazon's words.
+            "inferenceConfig" => clients = serde_json::from_str(value).ok(),
+            _ => body.client(name, value),
         }
     }
-    if let Some(config) = config.strip_prefix(',') {
-        chat::push_member(&mut body, "inferenceConfig", &format!("{{{config}}}"));
+    for (name, value) in clients.iter().flat_map(RawObject::members) {
+        config.client(name, value.get());
     }
-    body.push('}');
-    body
+    if !config.is_empty() {
+        body.own("inferenceConfig", &config.finish());
+    }
+    body.finish()
 }
 
-/// Adds the headers of a signature made at `now`.
-fn sign_request(
-    access: &KeyAccess,
-    url: &str,
-    body: &str,
-    now: SystemTime,
-    headers: &mut HeaderMap,
-) -> Result<(), UnusableKey> {
+/// Adds the headers of a signature made at `now`. It is of the URL as it will be sent.
+fn sign_request(access: &KeyAccess, now: SystemTime, outgoing: &mut Outgoing) -> Result<(), Unsendable> {
+    let Outgoing { url, headers, body } = outgoing;
     let KeyAccess::Bedrock {
         access_key: Some(access_key),
         secret_key: Some(secret_key),
@@ -152,7 +148,7 @@ fn sign_request(
         ..
     } = access
     else {
-        return Err(UnusableKey);
+        return Err(Unsendable::Key);
     };
     let session = session_token.as_ref().map(|token| token.expose_secret().to_owned());
     let credentials = Credentials::new(
@@ -170,14 +166,15 @@ fn sign_request(
         .time(now)
         .settings(SigningSettings::default())
         .build()
-        .map_err(|_| UnusableKey)?
+        .map_err(|_| Unsendable::Key)?
         .into();
     let content_type = std::iter::once(("content-type", "application/json"));
-    let request = SignableRequest::new("POST", url, content_type, SignableBody::Bytes(body.as_bytes()))
-        .map_err(|_| UnusableKey)?;
-    let (instructions, _) = sign(request, &params).map_err(|_| UnusableKey)?.into_parts();
+    let request =
+        SignableRequest::new("POST", url.as_str(), content_type, SignableBody::Bytes(body.as_bytes()))
+            .map_err(|_| Unsendable::Key)?;
+    let (instructions, _) = sign(request, &params).map_err(|_| Unsendable::Key)?.into_parts();
     for (name, value) in instructions.headers() {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| UnusableKey)?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Unsendable::Key)?;
         secret_header(headers, name, value)?;
     }
     Ok(())
@@ -191,12 +188,12 @@ fn bare_type(text: &str) -> &str {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct ConverseAnswer {
     output: Output,
     #[serde(default)]
     stop_reason: Option<String>,
     #[serde(default)]
-    usage: Option<AnswerUsage>,
+    usage: Option<TokenUsage>,
 }
 
 #[derive(Deserialize)]
@@ -217,7 +214,7 @@ struct Block {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct AnswerUsage {
+struct TokenUsage {
     input_tokens: u64,
     output_tokens: u64,
     #[serde(default)]
@@ -227,7 +224,7 @@ struct AnswerUsage {
 }
 
 #[derive(Deserialize)]
-struct ErrorBody {
+struct Refusal {
     #[serde(alias = "Message")]
     message: Option<String>,
     #[serde(default, rename = "__type")]
@@ -252,7 +249,7 @@ mod tests {
 
     fn url_of(model: &str, is_alias: bool, access: &KeyAccess) -> String {
         let base = access.regional_url().unwrap();
-        url(&Ask { base: &base, model, is_alias, key: None, access, token: None })
+        url(&Ask { base: &base, model, is_alias, key: None, access, token: None }).unwrap()
     }
 
     #[test]
@@ -291,8 +288,11 @@ mod tests {
         ] {
             let access = access(session, None);
             let url = url_of("us.anthropic.claude-3-5-haiku-20241022-v1:0", false, &access);
-            let mut headers = HeaderMap::new();
-            sign_request(&access, &url, r#"{"messages":[]}"#, now, &mut headers).unwrap();
+            let body = r#"{"messages":[]}"#.to_owned();
+            let mut outgoing = Outgoing::new(&url, HeaderMap::new(), body).unwrap();
+            assert_eq!(outgoing.url.as_str(), url, "what is signed is what is sent");
+            sign_request(&access, now, &mut outgoing).unwrap();
+            let headers = outgoing.headers;
             let expected = format!(
                 "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260219/us-west-2/bedrock/aws4_request, SignedHeaders={signed}, Signature={signature}"
             );
@@ -301,6 +301,7 @@ mod tests {
             assert_eq!(headers.get("x-amz-security-token").map(|token| token.to_str().unwrap()), session);
             assert!(headers.values().all(reqwest::header::HeaderValue::is_sensitive));
         }
-        assert!(sign_request(&KeyAccess::Plain, "https://a/b", "", now, &mut HeaderMap::new()).is_err());
+        let mut outgoing = Outgoing::new("https://a/b", HeaderMap::new(), String::new()).unwrap();
+        assert!(sign_request(&KeyAccess::Plain, now, &mut outgoing).is_err());
     }
 }

@@ -10,8 +10,10 @@ use hermod_types::ErrorDetail;
 use hermod_types::config::Kind;
 use serde::Deserialize;
 
-use super::{Ask, Chat, Outgoing, UnusableKey, post};
-use crate::chat::{self, Choice, Finish, Reply, Turn, Usage};
+use super::{Ask, Chat, Outgoing, Unsendable, post};
+use crate::chat::{self, Choice, Finish, PromptCall, Reply, Usage, whole};
+use crate::error_form::ErrorForm;
+use crate::request_body::RequestBody;
 
 /// The least and the greatest `p`.
 const P: (f64, f64) = (0.01, 0.99);
@@ -19,28 +21,37 @@ const P: (f64, f64) = (0.01, 0.99);
 #[derive(Debug)]
 pub(super) struct Cohere;
 
+impl ErrorForm for Cohere {
+    fn status(&self, status: u16, error: &ErrorDetail) -> u16 {
+        match status {
+            // A trial's key that has had its calls of the month: money, not pace.
+            429 if error.message.contains("/ month") => 402,
+            // The prompt, or what was written, is on its list of what it does not serve.
+            498 => 422,
+            _ => status,
+        }
+    }
+}
+
 impl Chat for Cohere {
-    fn request(&self, ask: &Ask<'_>, turn: &Turn<'_>) -> Result<Outgoing, UnusableKey> {
-        let mut body = chat::open_chat(ask.model, turn);
-        for (name, value) in turn.members(Kind::Cohere, &["user"]) {
+    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
+        let mut body = RequestBody::chat(ask.model, call.prompt);
+        for (name, value) in call.members(Kind::Cohere, &["user"]) {
             match name {
-                "stop" => chat::push_member(&mut body, "stop_sequences", &chat::stop_list(value.get())),
+                "stop" => body.own("stop_sequences", &chat::stop_list(value)),
                 // The nearest that can be said: all but a hundredth is what 1 means in effect.
-                "top_p" => match value.get().parse::<f64>() {
-                    Ok(p) if p < P.0 || p > P.1 => {
-                        chat::push_member(&mut body, "p", &p.clamp(P.0, P.1).to_string());
-                    }
-                    Ok(_) | Err(_) => chat::push_member(&mut body, "p", value.get()),
+                "top_p" => match value.parse::<f64>() {
+                    Ok(p) if p < P.0 || p > P.1 => body.own("p", &p.clamp(P.0, P.1).to_string()),
+                    Ok(_) | Err(_) => body.own("p", value),
                 },
-                _ => chat::push_member(&mut body, name, value.get()),
+                _ => body.client(name, value),
             }
         }
-        body.push('}');
-        post(ask, format!("{}/v2/chat", root(ask.base)), body)
+        post(ask, &format!("{}/v2/chat", root(ask.base)), body.finish())
     }
 
     fn read(&self, answer: &str) -> Result<Reply, String> {
-        let answer: Answer =
+        let answer: ChatAnswer =
             serde_json::from_str(answer).map_err(|_| "its answer is not a chat's".to_owned())?;
         let finish = match answer.finish_reason.as_deref() {
             None => None,
@@ -59,19 +70,9 @@ impl Chat for Cohere {
         Ok(Reply {
             id: answer.id,
             choices: vec![Choice { text, finish }],
-            usage: usage.map(|tokens| Usage::of(count(tokens.input_tokens), count(tokens.output_tokens))),
+            usage: usage.map(|tokens| tokens.usage()),
             ..Reply::default()
         })
-    }
-
-    fn status(&self, status: u16, error: &ErrorDetail) -> u16 {
-        match status {
-            // A trial's key that has had its calls of the month: money, not pace.
-            429 if error.message.contains("/ month") => 402,
-            // The prompt, or what was written, is on its list of what it does not serve.
-            498 => 422,
-            _ => status,
-        }
     }
 }
 
@@ -82,14 +83,14 @@ fn root(base: &str) -> &str {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct ChatAnswer {
     #[serde(default)]
     id: Option<String>,
     #[serde(default)]
     finish_reason: Option<String>,
     message: Message,
     #[serde(default)]
-    usage: Option<AnswerUsage>,
+    usage: Option<Billed>,
 }
 
 #[derive(Deserialize)]
@@ -107,7 +108,7 @@ struct Part {
 }
 
 #[derive(Deserialize)]
-struct AnswerUsage {
+struct Billed {
     #[serde(default)]
     tokens: Option<Tokens>,
     #[serde(default)]
@@ -123,8 +124,8 @@ struct Tokens {
     output_tokens: Option<f64>,
 }
 
-/// A count as a whole number, by the one conversion that takes any number and loses none silently.
-fn count(tokens: Option<f64>) -> u64 {
-    let counted = tokens.and_then(|tokens| std::time::Duration::try_from_secs_f64(tokens).ok());
-    counted.map_or(0, |counted| counted.as_secs())
+impl Tokens {
+    fn usage(&self) -> Usage {
+        Usage::of(whole(self.input_tokens.unwrap_or(0.0)), whole(self.output_tokens.unwrap_or(0.0)))
+    }
 }

@@ -2,15 +2,18 @@
 //!
 //! <https://api-docs.deepseek.com/api/create-completion>
 
-use super::{Ask, Native, root};
+use super::{Ask, Native, Unsendable, root};
+use crate::error_form::ErrorForm;
 
 #[derive(Debug)]
 pub(super) struct DeepSeek;
 
+impl ErrorForm for DeepSeek {}
+
 impl Native for DeepSeek {
-    fn url(&self, ask: &Ask<'_>) -> String {
+    fn url(&self, ask: &Ask<'_>) -> Result<String, Unsendable> {
         let root = root(ask.base);
-        format!("{}/beta/completions", root.strip_suffix("/beta").unwrap_or(root))
+        Ok(format!("{}/beta/completions", root.strip_suffix("/beta").unwrap_or(root)))
     }
 }
 
@@ -32,7 +35,7 @@ mod tests {
                 access: &KeyAccess::Plain,
                 token: None,
             };
-            assert_eq!(DeepSeek.url(&ask), "https://api.deepseek.com/beta/completions");
+            assert_eq!(DeepSeek.url(&ask).unwrap(), "https://api.deepseek.com/beta/completions");
         }
     }
 }

@@ -15,35 +15,18 @@ use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{Ask, Chat, Outgoing, UnusableKey, root, secret_header, segment};
-use crate::chat::{self, Choice, Finish, Reply, Turn, Usage};
+use super::{Ask, Chat, Outgoing, Unsendable, path_segment, root, secret_header};
+use crate::chat::{self, Choice, Finish, PromptCall, Reply, Usage};
+use crate::error_form::ErrorForm;
 use crate::openai;
+use crate::request_body::RequestBody;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 #[derive(Debug)]
 pub(super) struct Gemini;
 
-impl Chat for Gemini {
-    fn request(&self, ask: &Ask<'_>, turn: &Turn<'_>) -> Result<Outgoing, UnusableKey> {
-        let base = root(ask.base);
-        let base = base.strip_suffix("/v1beta").unwrap_or(base);
-        let (kind, model) = match ask.model.split_once('/') {
-            Some((kind @ ("models" | "tunedModels"), model)) => (kind, model),
-            Some(_) | None => ("models", ask.model),
-        };
-        let mut headers = HeaderMap::new();
-        if let Some(key) = ask.key {
-            api_key(&mut headers, key)?;
-        }
-        let url = format!("{base}/v1beta/{kind}/{}:generateContent", segment(model));
-        Ok(Outgoing { url, headers, body: body(turn, Kind::Gemini) })
-    }
-
-    fn read(&self, answer: &str) -> Result<Reply, String> {
-        read(answer)
-    }
-
+impl ErrorForm for Gemini {
     fn error(&self, answer: &str) -> Option<ErrorDetail> {
         error(answer)
     }
@@ -57,55 +40,67 @@ impl Chat for Gemini {
     }
 }
 
+impl Chat for Gemini {
+    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
+        let base = root(ask.base);
+        let base = base.strip_suffix("/v1beta").unwrap_or(base);
+        let (kind, model) = match ask.model.split_once('/') {
+            Some((kind @ ("models" | "tunedModels"), model)) => (kind, model),
+            Some(_) | None => ("models", ask.model),
+        };
+        let mut headers = HeaderMap::new();
+        if let Some(key) = ask.key {
+            api_key(&mut headers, key)?;
+        }
+        let url = format!("{base}/v1beta/{kind}/{}:generateContent", path_segment(model)?);
+        Outgoing::new(&url, headers, body(call, Kind::Gemini))
+    }
+
+    fn read(&self, answer: &str) -> Result<Reply, String> {
+        read(answer)
+    }
+}
+
 /// Shows the key in a header: in the address, where it may be as well, proxies would log it.
-pub(super) fn api_key(headers: &mut HeaderMap, key: &SecretString) -> Result<(), UnusableKey> {
+pub(super) fn api_key(headers: &mut HeaderMap, key: &SecretString) -> Result<(), Unsendable> {
     secret_header(headers, API_KEY, key.expose_secret())
 }
 
 /// The request of `generateContent`.
-pub(super) fn body(turn: &Turn<'_>, kind: Kind) -> String {
-    let mut body = format!("{{\"contents\":[{{\"role\":\"user\",\"parts\":[{{\"text\":{}}}]}}]", turn.prompt);
-    let mut config = String::new();
-    for (name, value) in turn.members(kind, &["user"]) {
-        let value = value.get();
-        let name = match name {
-            "max_tokens" => "maxOutputTokens",
-            "temperature" => "temperature",
-            "top_p" => "topP",
-            "top_k" => "topK",
-            "frequency_penalty" => "frequencyPenalty",
-            "presence_penalty" => "presencePenalty",
+pub(super) fn body(call: &PromptCall<'_>, kind: Kind) -> String {
+    let mut body = RequestBody::for_prompt();
+    body.own("contents", &format!("[{{\"role\":\"user\",\"parts\":[{{\"text\":{}}}]}}]", call.prompt));
+    let mut config = RequestBody::nested();
+    let mut clients: Option<RawObject<'_>> = None;
+    for (name, value) in call.members(kind, &["user"]) {
+        match name {
+            "max_tokens" => config.own("maxOutputTokens", value),
+            "temperature" => config.own("temperature", value),
+            "top_p" => config.own("topP", value),
+            "top_k" => config.own("topK", value),
+            "frequency_penalty" => config.own("frequencyPenalty", value),
+            "presence_penalty" => config.own("presencePenalty", value),
             // It is 32 bits wide there, and promises nothing: a wider one is left out.
-            "seed" if value.parse::<i32>().is_err() => continue,
-            "seed" => "seed",
-            "stop" => {
-                chat::push_member(&mut config, "stopSequences", &chat::stop_list(value));
-                continue;
-            }
-            "generationConfig" => {
-                // The client's own, in Google's words.
-                for (name, value) in serde_json::from_str(value).iter().flat_map(RawObject::members) {
-                    chat::push_member(&mut config, name, value.get());
-                }
-                continue;
-            }
-            _ => {
-                chat::push_member(&mut body, name, value);
-                continue;
-            }
-        };
-        chat::push_member(&mut config, name, value);
+            "seed" if value.parse::<i32>().is_err() => {}
+            "seed" => config.own("seed", value),
+            "stop" => config.own("stopSequences", &chat::stop_list(value)),
+            // The client's own, in Google's words.
+            "generationConfig" => clients = serde_json::from_str(value).ok(),
+            _ => body.client(name, value),
+        }
     }
-    if let Some(config) = config.strip_prefix(',') {
-        chat::push_member(&mut body, "generationConfig", &format!("{{{config}}}"));
+    for (name, value) in clients.iter().flat_map(RawObject::members) {
+        config.client(name, value.get());
     }
-    body.push('}');
-    body
+    if !config.is_empty() {
+        body.own("generationConfig", &config.finish());
+    }
+    body.finish()
 }
 
 /// Reads the answer of `generateContent`.
 pub(super) fn read(answer: &str) -> Result<Reply, String> {
-    let answer: Answer =
+    let answer: GeneratedContent =
         serde_json::from_str(answer).map_err(|_| "its answer is no generated content".to_owned())?;
     let blocked = answer.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
     let choices = match answer.candidates {
@@ -178,12 +173,12 @@ pub(super) fn wait(answer: &str) -> Option<Duration> {
 }
 
 fn parts_of(answer: &str) -> Option<Error> {
-    serde_json::from_str::<ErrorBody>(answer).ok().map(|body| body.error)
+    serde_json::from_str::<Refusal>(answer).ok().map(|body| body.error)
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct GeneratedContent {
     #[serde(default)]
     candidates: Option<Vec<Candidate>>,
     #[serde(default)]
@@ -240,7 +235,7 @@ struct UsageMetadata {
 }
 
 #[derive(Deserialize)]
-struct ErrorBody {
+struct Refusal {
     error: Error,
 }
 

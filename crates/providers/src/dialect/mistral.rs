@@ -3,24 +3,30 @@
 //!
 //! <https://docs.mistral.ai/api/endpoint/fim>
 
-use super::{Ask, Chat, Outgoing, UnusableKey, below, post};
-use crate::chat::{self, Reply, Turn};
 use hermod_types::config::Kind;
+
+use super::{Ask, Chat, Outgoing, Unsendable, below, post};
+use crate::chat::{self, PromptCall, Reply};
+use crate::error_form::ErrorForm;
+use crate::request_body::RequestBody;
 
 #[derive(Debug)]
 pub(super) struct Mistral;
 
+impl ErrorForm for Mistral {}
+
 impl Chat for Mistral {
-    fn request(&self, ask: &Ask<'_>, turn: &Turn<'_>) -> Result<Outgoing, UnusableKey> {
-        let mut body = chat::open_request(ask.model);
-        body.push_str(",\"prompt\":");
-        body.push_str(turn.prompt);
-        for (name, value) in turn.members(Kind::Mistral, &["user"]) {
-            let name = if name == "seed" { "random_seed" } else { name };
-            chat::push_member(&mut body, name, value.get());
+    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
+        let mut body = RequestBody::for_prompt();
+        body.model(ask.model);
+        body.own("prompt", call.prompt);
+        for (name, value) in call.members(Kind::Mistral, &["user"]) {
+            match name {
+                "seed" => body.own("random_seed", value),
+                _ => body.client(name, value),
+            }
         }
-        body.push('}');
-        post(ask, below(ask.base, "v1/fim/completions"), body)
+        post(ask, &below(ask.base, "v1/fim/completions"), body.finish())
     }
 
     fn read(&self, answer: &str) -> Result<Reply, String> {

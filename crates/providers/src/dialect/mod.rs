@@ -2,37 +2,32 @@
 //!
 //! A [`Native`] dialect says where the client's own members go; the answer passes through as it came. A
 //! [`Chat`] dialect writes the request for one prompt and reads one answer; taking a request apart and
-//! putting the answers together is [`crate::chat`]'s. What is peculiar to a provider is in its own file, and
-//! where it is, is in the table of [`Kind`].
+//! putting the answers together is [`crate::chat`]'s. What is peculiar to a provider is in its own file; its
+//! address is in the table of [`Kind`].
 
 mod anthropic;
 mod azure;
 mod bearer;
 mod bedrock;
-mod cerebras;
 mod cohere;
 mod deepseek;
 mod gemini;
-mod groq;
-mod huggingface;
 mod mistral;
-mod perplexity;
+mod openai_chat;
 mod vertex;
-mod xai;
 
-use std::fmt;
 use std::future::ready;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use hermod_types::ErrorDetail;
 use hermod_types::config::{KeyAccess, Kind};
-use reqwest::Client;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::chat::{Reply, Turn};
-use crate::{CallError, openai};
+use crate::CallError;
+use crate::chat::{PromptCall, Reply};
+use crate::error_form::ErrorForm;
 
 /// What a request is made for.
 #[derive(Clone, Copy, Debug)]
@@ -54,58 +49,47 @@ pub(crate) struct Ask<'a> {
 /// An HTTP POST of JSON to be made.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    pub(crate) url: String,
+    pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
 }
 
-/// Why a key cannot be sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UnusableKey;
+impl Outgoing {
+    pub(crate) fn new(url: &str, headers: HeaderMap, body: String) -> Result<Self, Unsendable> {
+        let url = Url::parse(url).map_err(|_| Unsendable::Address)?;
+        Ok(Self { url, headers, body })
+    }
+}
+
+/// Why a request cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsendable {
+    /// The key is not a valid value of a header, or a part of it is missing.
+    Key,
+    /// The model's name would change the path.
+    Model,
+    /// The provider's address is not a URL.
+    Address,
+}
 
 /// A provider that has text completions in OpenAI's form.
-pub(crate) trait Native: fmt::Debug + Send + Sync {
+pub(crate) trait Native: ErrorForm {
     /// Where the request goes.
-    fn url(&self, ask: &Ask<'_>) -> String;
+    fn url(&self, ask: &Ask<'_>) -> Result<String, Unsendable>;
 
     /// Adds the headers that show who asks: `Authorization: Bearer` unless told otherwise.
-    fn authorize(&self, ask: &Ask<'_>, headers: &mut HeaderMap) -> Result<(), UnusableKey> {
+    fn authorize(&self, ask: &Ask<'_>, headers: &mut HeaderMap) -> Result<(), Unsendable> {
         bearer_token(ask, headers)
-    }
-
-    /// Reads the error out of an answer.
-    fn error(&self, answer: &str) -> Option<ErrorDetail> {
-        openai::error(answer)
     }
 }
 
 /// A provider that is asked prompt by prompt, in another form.
-pub(crate) trait Chat: fmt::Debug + Send + Sync {
-    /// The request for one prompt. It asks for several choices only where [`Turn::n`] says so.
-    fn request(&self, ask: &Ask<'_>, turn: &Turn<'_>) -> Result<Outgoing, UnusableKey>;
+pub(crate) trait Chat: ErrorForm {
+    /// The request for one prompt. It asks for several choices only where [`PromptCall::n`] says so.
+    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable>;
 
     /// Reads an answer; what is wrong with it, if it is no answer.
     fn read(&self, answer: &str) -> Result<Reply, String>;
-
-    /// Reads the error out of an answer.
-    fn error(&self, answer: &str) -> Option<ErrorDetail> {
-        openai::error(answer)
-    }
-
-    /// The status that an error deserves by what it says, where a provider's own misleads.
-    fn status(&self, status: u16, _error: &ErrorDetail) -> u16 {
-        status
-    }
-
-    /// An error's type, where it is in the headers.
-    fn error_type<'h>(&self, _headers: &'h HeaderMap) -> Option<&'h str> {
-        None
-    }
-
-    /// The wait that an error asks for in its body.
-    fn wait(&self, _answer: &str) -> Option<Duration> {
-        None
-    }
 
     /// What to show instead of the key, where that must be got first. Asked before the calls of each request.
     fn token<'a>(
@@ -145,11 +129,11 @@ impl Dialect {
             Kind::Azure => Self::Native(Box::new(azure::Azure)),
             Kind::DeepSeek => Self::Native(Box::new(deepseek::DeepSeek)),
             Kind::Mistral => Self::Chat(Box::new(mistral::Mistral)),
-            Kind::HuggingFace => Self::Chat(Box::new(huggingface::HuggingFace)),
-            Kind::Groq => Self::Chat(Box::new(groq::Groq)),
-            Kind::Xai => Self::Chat(Box::new(xai::Xai)),
-            Kind::Cerebras => Self::Chat(Box::new(cerebras::Cerebras)),
-            Kind::Perplexity => Self::Chat(Box::new(perplexity::Perplexity)),
+            Kind::HuggingFace => Self::Chat(Box::new(openai_chat::HUGGING_FACE)),
+            Kind::Groq => Self::Chat(Box::new(openai_chat::GROQ)),
+            Kind::Xai => Self::Chat(Box::new(openai_chat::XAI)),
+            Kind::Cerebras => Self::Chat(Box::new(openai_chat::CEREBRAS)),
+            Kind::Perplexity => Self::Chat(Box::new(openai_chat::PERPLEXITY)),
             Kind::Anthropic => Self::Chat(Box::new(anthropic::Anthropic)),
             Kind::Cohere => Self::Chat(Box::new(cohere::Cohere)),
             Kind::Gemini => Self::Chat(Box::new(gemini::Gemini)),
@@ -158,34 +142,11 @@ impl Dialect {
         }
     }
 
-    pub(crate) fn error(&self, answer: &str) -> Option<ErrorDetail> {
+    /// How it writes its errors.
+    pub(crate) fn error_form(&self) -> &dyn ErrorForm {
         match self {
-            Self::Native(native) => native.error(answer),
-            Self::Chat(chat) => chat.error(answer),
-        }
-    }
-
-    /// An error's type, where it is in the headers.
-    pub(crate) fn error_type<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
-        match self {
-            Self::Native(_) => None,
-            Self::Chat(chat) => chat.error_type(headers),
-        }
-    }
-
-    /// The wait that an error's body asks for.
-    pub(crate) fn wait(&self, answer: &str) -> Option<Duration> {
-        match self {
-            Self::Native(_) => None,
-            Self::Chat(chat) => chat.wait(answer),
-        }
-    }
-
-    /// The status by which an error is judged.
-    pub(crate) fn status(&self, status: u16, error: &ErrorDetail) -> u16 {
-        match self {
-            Self::Native(_) => status,
-            Self::Chat(chat) => chat.status(status, error),
+            Self::Native(native) => native.as_ref(),
+            Self::Chat(chat) => chat.as_ref(),
         }
     }
 }
@@ -196,17 +157,15 @@ pub(crate) fn root(base: &str) -> &str {
     base.strip_suffix("/v1").unwrap_or(base).trim_end_matches('/')
 }
 
-/// `text` as one segment of a path: what else could end it is escaped.
-pub(crate) fn segment(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
+/// What a segment of a path may hold as it is: RFC 3986's unreserved characters.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A model's name as one segment of a path. `.` and `..` are refused: a URL's parser folds them, `%2e` as well.
+pub(crate) fn path_segment(model: &str) -> Result<String, Unsendable> {
+    match model {
+        "." | ".." => Err(Unsendable::Model),
+        _ => Ok(utf8_percent_encode(model, SEGMENT).to_string()),
     }
-    out
 }
 
 /// The path below `base`, which may end in a slash or already in its `/v1`.
@@ -215,7 +174,7 @@ pub(crate) fn below(base: &str, path: &str) -> String {
 }
 
 /// `Authorization: Bearer`, if there is a key.
-pub(crate) fn bearer_token(ask: &Ask<'_>, headers: &mut HeaderMap) -> Result<(), UnusableKey> {
+pub(crate) fn bearer_token(ask: &Ask<'_>, headers: &mut HeaderMap) -> Result<(), Unsendable> {
     let Some(key) = ask.key else { return Ok(()) };
     secret_header(headers, AUTHORIZATION, &format!("Bearer {}", key.expose_secret()))
 }
@@ -225,18 +184,18 @@ pub(crate) fn secret_header(
     headers: &mut HeaderMap,
     name: HeaderName,
     value: &str,
-) -> Result<(), UnusableKey> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| UnusableKey)?;
+) -> Result<(), Unsendable> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| Unsendable::Key)?;
     value.set_sensitive(true);
     headers.insert(name, value);
     Ok(())
 }
 
 /// A request with `Authorization: Bearer`.
-pub(crate) fn post(ask: &Ask<'_>, url: String, body: String) -> Result<Outgoing, UnusableKey> {
+pub(crate) fn post(ask: &Ask<'_>, url: &str, body: String) -> Result<Outgoing, Unsendable> {
     let mut headers = HeaderMap::new();
     bearer_token(ask, &mut headers)?;
-    Ok(Outgoing { url, headers, body })
+    Outgoing::new(url, headers, body)
 }
 
 #[cfg(test)]

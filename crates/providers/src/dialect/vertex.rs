@@ -17,9 +17,10 @@ use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Ask, Chat, Outgoing, UnusableKey, gemini, root, secret_header, segment};
+use super::{Ask, Chat, Outgoing, Unsendable, gemini, path_segment, root, secret_header};
 use crate::CallError;
-use crate::chat::{Reply, Turn};
+use crate::chat::{PromptCall, Reply};
+use crate::error_form::ErrorForm;
 use crate::tokens::Tokens;
 
 #[derive(Debug, Default)]
@@ -27,24 +28,7 @@ pub(super) struct Vertex {
     tokens: Tokens,
 }
 
-impl Chat for Vertex {
-    fn request(&self, ask: &Ask<'_>, turn: &Turn<'_>) -> Result<Outgoing, UnusableKey> {
-        let mut headers = HeaderMap::new();
-        match (ask.token, ask.key) {
-            (Some(token), _) => {
-                secret_header(&mut headers, AUTHORIZATION, &format!("Bearer {}", token.expose_secret()))?;
-            }
-            (None, Some(key)) => gemini::api_key(&mut headers, key)?,
-            (None, None) => {}
-        }
-        let body = gemini::body(turn, Kind::Vertex);
-        Ok(Outgoing { url: url(ask), headers, body })
-    }
-
-    fn read(&self, answer: &str) -> Result<Reply, String> {
-        gemini::read(answer)
-    }
-
+impl ErrorForm for Vertex {
     fn error(&self, answer: &str) -> Option<ErrorDetail> {
         gemini::error(answer)
     }
@@ -55,6 +39,24 @@ impl Chat for Vertex {
 
     fn wait(&self, answer: &str) -> Option<Duration> {
         gemini::wait(answer)
+    }
+}
+
+impl Chat for Vertex {
+    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
+        let mut headers = HeaderMap::new();
+        match (ask.token, ask.key) {
+            (Some(token), _) => {
+                secret_header(&mut headers, AUTHORIZATION, &format!("Bearer {}", token.expose_secret()))?;
+            }
+            (None, Some(key)) => gemini::api_key(&mut headers, key)?,
+            (None, None) => {}
+        }
+        Outgoing::new(&url(ask)?, headers, gemini::body(call, Kind::Vertex))
+    }
+
+    fn read(&self, answer: &str) -> Result<Reply, String> {
+        gemini::read(answer)
     }
 
     fn token<'a>(
@@ -77,7 +79,7 @@ impl Chat for Vertex {
     }
 }
 
-/// Whose token is needed, where the key is not an API key: none within is the machine's.
+/// The credentials to get a token with. `Some(None)` means the machine's identity; `None` means that an API key is used.
 fn credentials<'a>(ask: &Ask<'a>) -> Option<Option<&'a SecretString>> {
     match ask.access {
         KeyAccess::Vertex { auth_credentials, .. } if ask.key.is_none() => Some(auth_credentials.as_ref()),
@@ -89,11 +91,11 @@ fn credentials<'a>(ask: &Ask<'a>) -> Option<Option<&'a SecretString>> {
     }
 }
 
-fn url(ask: &Ask<'_>) -> String {
+fn url(ask: &Ask<'_>) -> Result<String, Unsendable> {
     let base = root(ask.base);
     let project = match ask.access {
         KeyAccess::Vertex { project_id, region, .. } => {
-            format!("/projects/{}/locations/{}", segment(project_id), segment(region))
+            format!("/projects/{}/locations/{}", path_segment(project_id)?, path_segment(region)?)
         }
         // An API key of the express mode has its project with it.
         KeyAccess::Plain | KeyAccess::Server { .. } | KeyAccess::Azure { .. } | KeyAccess::Bedrock { .. } => {
@@ -101,12 +103,12 @@ fn url(ask: &Ask<'_>) -> String {
         }
     };
     let model = ask.model.strip_prefix("google/").unwrap_or(ask.model);
-    let place = if model.bytes().all(|byte| byte.is_ascii_digit()) {
+    let place = if !model.is_empty() && model.bytes().all(|byte| byte.is_ascii_digit()) {
         format!("endpoints/{model}")
     } else {
-        format!("publishers/google/models/{}", segment(model))
+        format!("publishers/google/models/{}", path_segment(model)?)
     };
-    format!("{base}/v1{project}/{place}:generateContent")
+    Ok(format!("{base}/v1{project}/{place}:generateContent"))
 }
 
 #[cfg(test)]
@@ -121,8 +123,9 @@ mod tests {
             auth_credentials: None,
         };
         let base = access.regional_url().unwrap();
-        let at =
-            |model, access| url(&Ask { base: &base, model, is_alias: false, key: None, access, token: None });
+        let at = |model, access| {
+            url(&Ask { base: &base, model, is_alias: false, key: None, access, token: None }).unwrap()
+        };
         let root = "https://europe-west4-aiplatform.googleapis.com/v1";
         assert_eq!(
             at("google/gemini-2.5-pro", &access),

@@ -3,15 +3,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Reply;
 
-/// What a provider that is asked prompt by prompt has answered, kept from one attempt to the next: a prompt that was
+/// The replies of a provider that is asked prompt by prompt, kept from one attempt to the next: a prompt that was
 /// answered is not paid for again because another failed.
 #[derive(Debug, Default)]
-pub struct Answered(Mutex<BTreeMap<usize, Reply>>);
+pub struct Replies(Mutex<BTreeMap<usize, Reply>>);
 
-impl Answered {
+impl Replies {
     /// Whether nothing was answered yet.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
+    }
+
+    /// Bytes of text in them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().values().flat_map(|reply| &reply.choices).map(|choice| choice.text.len()).sum()
     }
 
     /// Whether the call of this number was answered.
