@@ -1,4 +1,4 @@
-//! The bench's own provider: answers at once, or after a set time, and remembers when it received which prompt.
+//! The benchmark's own provider: answers at once or after a set time, and remembers when it received which prompt.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,12 +73,9 @@ impl Receipts {
     }
 }
 
-/// A running provider.
 #[derive(Debug)]
 pub(crate) struct Provider {
-    /// Where it is.
     pub(crate) address: SocketAddr,
-    /// What it received.
     pub(crate) receipts: Arc<Receipts>,
     latency_ms: Arc<AtomicU64>,
     server: ServerHandle,
@@ -144,7 +141,6 @@ impl Provider {
         self.latency_ms.store(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Stops it.
     pub(crate) async fn stop(self) {
         self.server.stop(false).await;
         // It has nothing to tell any more.
