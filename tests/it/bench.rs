@@ -30,7 +30,8 @@ fn number(report: &Value, path: &str) -> f64 {
 async fn a_run_of_its_own_counts_every_job_and_what_it_costs() {
     let args = ["--jobs", "300", "--concurrency", "8", "--rate", "100", "--rate-seconds", "1", "--reference"];
     let more = ["--in-flight", "20", "--in-flight-seconds", "3", "--waiting", "400", "--pollers", "5"];
-    let all: Vec<&str> = args.into_iter().chain(more).collect();
+    let others = ["--low-rate", "20", "--sizes", "20k"];
+    let all: Vec<&str> = args.into_iter().chain(more).chain(others).collect();
     let ran = bench(&all).await;
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
     let report = ran.report.unwrap();
@@ -70,7 +71,11 @@ async fn a_run_of_its_own_counts_every_job_and_what_it_costs() {
     assert!(open("pickup_ms/p50") > 0.0 && open("pickup_ms/p50") <= open("stored_ms/p50") + 1.0);
     assert!(number(&report, "/in_flight/worker_memory") > 0.0);
     assert!(number(&report, "/reference/ratios/submit_throughput") > 0.0);
-    for word in ["submits a second", "worker CPU µs a job", "0 lost, 0 doubled", "in flight", "many wait"] {
+    assert!(number(&report, "/low_rate/polls") >= 1.0);
+    assert!(number(&report, "/low_rate/cost/redis/by_command/hmget") >= 1.0);
+    assert_eq!((number(&report, "/sizes/0/bytes"), number(&report, "/sizes/0/jobs")), (20_480.0, 300.0));
+    let words = ["submits a second", "worker CPU µs a job", "0 lost, 0 doubled", "in flight", "many wait"];
+    for word in words.into_iter().chain(["low rate", "20480"]) {
         assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
     }
 }
@@ -92,8 +97,38 @@ async fn a_running_service_is_loaded_from_outside() {
     let failing: Vec<&str> = common.into_iter().chain(["--model", "demo/fail-400"]).collect();
     let ran = bench(&failing).await;
     assert_eq!(ran.status, Some(1), "jobs that fail are told by the exit status too");
-    assert_eq!(number(&ran.report.unwrap(), "/jobs/failed"), 250.0);
+    let report = ran.report.unwrap();
+    // On a machine that is busy with other things a submit may be refused; what was accepted has ended.
+    assert_eq!(number(&report, "/jobs/failed"), number(&report, "/jobs/accepted"), "{report:#}");
+    assert!(number(&report, "/jobs/failed") > 0.0, "{report:#}");
     cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_small_fleet_is_watched_idle_with_slow_jobs_and_after_outages() {
+    let args = ["--fleet", "3", "--fleet-on", "redis", "--fleet-jobs", "30", "--fleet-seconds", "2"];
+    let outage = ["--outage-seconds", "1", "--recovery-seconds", "5"];
+    let all: Vec<&str> = args.into_iter().chain(outage).collect();
+    let ran = bench(&all).await;
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let report = ran.report.unwrap();
+    let on = &report["on"][0];
+    assert_eq!((number(on, "/workers"), number(on, "/servers"), number(on, "/shards")), (3.0, 1.0, 1.0));
+    assert_eq!((number(on, "/jobs/accepted"), number(on, "/jobs/completed")), (30.0, 30.0));
+    for path in ["/one_worker/commands", "/idle/commands", "/loaded/commands", "/job_with_all/commands"] {
+        assert!(number(on, path) > 0.0, "{path}: {on:#}");
+    }
+    let connections = |path: &str| number(on, &format!("/{path}/connections/0"));
+    assert!(
+        connections("idle") > connections("one_worker") && connections("one_worker") > connections("api")
+    );
+    for path in ["/idle_outage", "/loaded_outage"] {
+        let each_second = on.pointer(&format!("{path}/commands")).and_then(Value::as_array).unwrap();
+        assert_eq!((each_second.len(), number(on, &format!("{path}/ready_workers"))), (5, 3.0), "{on:#}");
+    }
+    for word in ["of each worker", "≤ 3", "one job, all idle", "30 completed", "commands in each second"] {
+        assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
+    }
 }
 
 #[tokio::test]
@@ -106,6 +141,10 @@ async fn what_cannot_be_run_is_said_in_a_sentence() {
         (vec!["--result-bytes", "3"], "--result-bytes: expected at least"),
         (vec!["--model", "openai/gpt"], "without --url the only provider is bench"),
         (vec!["--url", "http://127.0.0.1:9", "--in-flight", "5"], "leave out --url"),
+        (
+            vec!["--fleet", "2", "--worker-concurrency", "10"],
+            "2 workers of --worker-concurrency 10 run 20 jobs",
+        ),
         (
             vec!["--url", "http://127.0.0.1:9", "--redis-url", "http://:hunter2@x"],
             "--redis-url: expected redis://",

@@ -1,4 +1,4 @@
-//! The least that the same work can cost, as a process of its own: what the bench divides by.
+//! The least that the same work can cost, as a process of its own: the floor of `--reference`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,8 +26,6 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// What stands before the body in a record.
 const HEADER: &[u8] = b"{\"targets\":[\"bench/echo\"],\"ttl\":3600000}\n";
-/// As long as a real one: which it will be is known only to Redis.
-const ENTRY: &str = "1730000000000-0";
 /// How many records are written in one go.
 const CHUNK: usize = 500;
 
@@ -127,15 +125,9 @@ async fn write_ended(
     while numbers.peek().is_some() {
         let mut pipeline = Pipeline::new();
         for number in numbers.by_ref().take(CHUNK) {
-            pipeline
-                .cmd("HSET")
-                .arg(key(ended_id(number)))
-                .arg("status")
-                .arg("completed")
-                .arg("code")
-                .arg(200);
-            pipeline.arg("outcome").arg(&outcome[..]).arg("completed").arg("1730000000000");
-            pipeline.arg("expires").arg("1730003600000").ignore();
+            pipeline.cmd("HSET").arg(key(ended_id(number))).arg("request").arg("").arg("holder").arg(1);
+            pipeline.arg("code").arg(200).arg("outcome").arg(&outcome[..]);
+            pipeline.arg("completed").arg("1730000000000").arg("expires").arg("1730003600000").ignore();
         }
         pipeline.query_async::<()>(&mut connection).await?;
     }
@@ -150,8 +142,7 @@ async fn submit(body: Bytes, redis: web::Data<MultiplexedConnection>) -> HttpRes
     request.extend_from_slice(&body);
     let mut pipeline = Pipeline::with_capacity(2);
     pipeline.cmd("XADD").arg("{hermod:0}:queue").arg("*").arg("id").arg(&text).ignore();
-    pipeline.cmd("HSET").arg(key(&text)).arg("status").arg("pending").arg("entry").arg(ENTRY);
-    pipeline.arg("request").arg(request).ignore();
+    pipeline.cmd("HSET").arg(key(&text)).arg("request").arg(request).ignore();
     match pipeline.query_async::<()>(&mut redis.get_ref().clone()).await {
         Ok(()) => HttpResponse::Accepted().json(JobView::accepted(id)),
         Err(error) => HttpResponse::ServiceUnavailable().body(error.to_string()),
@@ -160,7 +151,7 @@ async fn submit(body: Bytes, redis: web::Data<MultiplexedConnection>) -> HttpRes
 
 async fn poll(id: web::Path<String>, redis: web::Data<MultiplexedConnection>) -> HttpResponse {
     let mut command = redis::cmd("HMGET");
-    command.arg(key(id)).arg(&["status", "owner", "code", "outcome", "completed", "expires"]);
+    command.arg(key(id)).arg(&["owner", "holder", "code", "outcome", "completed", "expires"]);
     type Fields = (Option<String>, Option<String>, Option<u16>, Option<Vec<u8>>, Option<u64>, Option<u64>);
     match command.query_async::<Fields>(&mut redis.get_ref().clone()).await {
         Ok((_, _, _, Some(outcome), _, _)) => {

@@ -12,7 +12,6 @@ use hyper_util::rt::TokioIo;
 use reqwest::Url;
 use tokio::net::TcpStream;
 
-/// An API to load.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     address: SocketAddr,
@@ -41,14 +40,12 @@ impl Target {
         })
     }
 
-    /// A submit.
     pub(crate) fn submit(&self, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = self.request(Method::POST, &self.jobs, Full::new(body));
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request
     }
 
-    /// A poll.
     pub(crate) fn poll(&self, id: impl std::fmt::Display) -> Request<Full<Bytes>> {
         self.request(Method::GET, &format!("{}/{id}", self.jobs), Full::default())
     }
@@ -62,8 +59,6 @@ impl Target {
         request
     }
 
-    /// Opens a connection.
-    ///
     /// # Errors
     /// If there is none to be had.
     pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {

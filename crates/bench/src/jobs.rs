@@ -53,7 +53,6 @@ impl Requests {
 /// What is read of an answer of the API.
 #[derive(Deserialize)]
 pub(crate) struct Job<'a> {
-    /// The job's id.
     pub(crate) id: &'a str,
     /// pending, processing, completed or failed.
     pub(crate) status: &'a str,
@@ -62,12 +61,10 @@ pub(crate) struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// Reads an answer.
     pub(crate) fn read(answer: &'a [u8]) -> Result<Self, String> {
         serde_json::from_slice(answer).map_err(|error| format!("the answer is no job: {error}"))
     }
 
-    /// Its id, checked.
     pub(crate) fn parsed_id(&self) -> Result<JobId, String> {
         self.id.parse().map_err(|_| "the answer's id is none".to_owned())
     }

@@ -41,7 +41,6 @@ pub(crate) struct Outcome {
     pub(crate) elapsed: Duration,
     /// Requests that failed, and what the first of them failed with.
     pub(crate) failed: u64,
-    /// See above.
     pub(crate) first_failure: Option<String>,
 }
 
@@ -104,9 +103,7 @@ impl Tally {
     }
 }
 
-/// A closed loop.
 pub(crate) struct Closed<'a> {
-    /// Whom to load.
     pub(crate) target: &'a Target,
     /// Clients, each with a connection.
     pub(crate) clients: usize,
@@ -156,13 +153,9 @@ impl Closed<'_> {
     }
 }
 
-/// An open loop.
 pub(crate) struct Open<'a> {
-    /// Whom to load.
     pub(crate) target: &'a Target,
-    /// Requests a second.
     pub(crate) rate: u64,
-    /// Requests in all.
     pub(crate) requests: u64,
     /// Counts the requests that were answered.
     pub(crate) done: &'a Cell<u64>,

@@ -3,7 +3,10 @@
 //! A run starts a service of its own, or loads a running one. It submits all jobs while no worker runs, then starts the
 //! workers and waits for the last end, then polls each job once, then submits at a steady rate. CPU is what the kernel
 //! and Redis's INFO say, so it is meaningful on a machine that is busy with other things, too; rates are not.
+//!
+//! `--fleet` does something else: it starts many workers, and counts what they ask of Redis.
 
+mod fleet;
 mod floor;
 mod http;
 mod jobs;
@@ -17,6 +20,7 @@ mod reference;
 mod report;
 mod run;
 mod scenarios;
+mod servers;
 mod service;
 mod table;
 
@@ -25,6 +29,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hermod::client::{block_on, print};
+use serde::Serialize;
 
 use floor::Floor;
 use options::Options;
@@ -76,11 +81,19 @@ async fn bench(options: &Options) -> anyhow::Result<ExitCode> {
         // Now, rather than after some minutes.
         std::fs::write(file, "").with_context(|| format!("--json: cannot write {}", file.display()))?;
     }
+    if let Some(workers) = options.fleet {
+        let report = fleet::measure(options, workers).await?;
+        show(options, &report, &fleet::text(&report))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut run = Run::start(options).await?;
     let (mut report, ended) = phases::all(&mut run).await?;
     if let Some(clients) = options.pollers {
         let one = *ended.first().context("no job has ended")?;
         report.pollers = Some(scenarios::pollers(&run, clients, one).await?);
+    }
+    if let Some(rate) = options.low_rate {
+        report.low_rate = Some(scenarios::low_rate(&mut run, rate).await?);
     }
     if let Some(jobs) = options.in_flight {
         report.in_flight = Some(scenarios::in_flight(&mut run, jobs).await?);
@@ -89,17 +102,20 @@ async fn bench(options: &Options) -> anyhow::Result<ExitCode> {
         report.waiting = Some(scenarios::waiting(&mut run, jobs, &ended).await?);
     }
     report.jobs.doubled = run.provider.receipts.doubled();
-    let Run { service, provider, .. } = run;
-    if let Some(service) = service {
-        service.stop()?;
+    run.stop().await?;
+    for bytes in &options.sizes {
+        report.sizes.push(scenarios::size(options, *bytes).await?);
     }
-    provider.stop().await;
-    if let Some(file) = &options.json {
-        let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(file, json).with_context(|| format!("--json: cannot write {}", file.display()))?;
-    }
-    print(table::text(&report).trim_end())?;
+    show(options, &report, &table::text(&report))?;
     let jobs = &report.jobs;
     let all_well = jobs.failed + jobs.lost + jobs.doubled == 0;
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show(options: &Options, report: &impl Serialize, text: &str) -> anyhow::Result<()> {
+    if let Some(file) = &options.json {
+        let json = serde_json::to_string_pretty(report)?;
+        std::fs::write(file, json).with_context(|| format!("--json: cannot write {}", file.display()))?;
+    }
+    Ok(print(text.trim_end())?)
 }

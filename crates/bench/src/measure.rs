@@ -5,6 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures_util::future::try_join_all;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client};
 
@@ -18,7 +19,6 @@ pub(crate) struct ProcessUse {
     pub(crate) cpu: Duration,
     /// Memory now, and at most so far, in bytes.
     pub(crate) rss: u64,
-    /// See above.
     pub(crate) peak_rss: u64,
 }
 
@@ -63,39 +63,58 @@ pub(crate) struct RedisUse {
     pub(crate) by_command: BTreeMap<String, u64>,
     pub(crate) server: String,
     pub(crate) append_only: bool,
+    pub(crate) connections: u64,
 }
 
-/// A connection that only asks how Redis is.
+impl RedisUse {
+    /// All servers together.
+    pub(crate) fn sum(servers: &[Self]) -> Option<Self> {
+        servers.iter().cloned().reduce(|mut sum, server| {
+            sum.cpu += server.cpu;
+            sum.commands += server.commands;
+            sum.reads += server.reads;
+            sum.bytes_in += server.bytes_in;
+            sum.bytes_out += server.bytes_out;
+            sum.memory += server.memory;
+            sum.peak_memory += server.peak_memory;
+            sum.connections += server.connections;
+            for (name, calls) in server.by_command {
+                *sum.by_command.entry(name).or_default() += calls;
+            }
+            sum
+        })
+    }
+}
+
+/// A connection to each server that only asks how it is. Each look is one command there.
 #[derive(Clone)]
-pub(crate) struct RedisProbe(MultiplexedConnection);
+pub(crate) struct RedisProbe(Vec<MultiplexedConnection>);
 
 impl RedisProbe {
-    /// Connects.
-    ///
     /// # Errors
-    /// If Redis does not answer.
-    pub(crate) async fn connect(url: &str) -> anyhow::Result<Self> {
+    /// If one of them does not answer.
+    pub(crate) async fn connect(urls: &[String]) -> anyhow::Result<Self> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(TIMEOUT))
             .set_response_timeout(Some(TIMEOUT));
-        let client = Client::open(url).context("the address of Redis cannot be used")?;
-        Ok(Self(
-            client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await
-                .context("Redis does not answer")?,
-        ))
+        let mut connections = Vec::new();
+        for url in urls {
+            let client = Client::open(url.as_str()).context("the address of Redis cannot be used")?;
+            let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+            connections.push(connection.context("Redis does not answer")?);
+        }
+        Ok(Self(connections))
     }
 
-    /// Asks.
-    ///
     /// # Errors
-    /// If Redis does not answer.
-    pub(crate) async fn look(&self) -> anyhow::Result<RedisUse> {
-        let mut connection = self.0.clone();
-        let text: String =
-            redis::cmd("INFO").arg("all").query_async(&mut connection).await.context("INFO failed")?;
-        Ok(read_info(&text))
+    /// If one of them does not answer.
+    pub(crate) async fn look(&self) -> anyhow::Result<Vec<RedisUse>> {
+        try_join_all(self.0.clone().into_iter().map(async |mut connection| {
+            let text: String =
+                redis::cmd("INFO").arg("all").query_async(&mut connection).await.context("INFO failed")?;
+            Ok(read_info(&text))
+        }))
+        .await
     }
 }
 
@@ -125,6 +144,7 @@ fn read_info(text: &str) -> RedisUse {
             .or_else(|| named("Redis", "redis_version"))
             .unwrap_or_default(),
         append_only: number("aof_enabled") == 1,
+        connections: number("connected_clients"),
     }
 }
 
@@ -135,7 +155,10 @@ pub(crate) struct Look {
     pub(crate) api: Option<ProcessUse>,
     pub(crate) workers: Option<ProcessUse>,
     pub(crate) bench: ProcessUse,
+    /// All servers together; none where no Redis is looked at.
     pub(crate) redis: Option<RedisUse>,
+    /// Each of them.
+    pub(crate) servers: Vec<RedisUse>,
 }
 
 /// The sum over some processes; none where there are none.

@@ -1,14 +1,16 @@
+use std::fmt::{Display, Formatter};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use clap::{Args, value_parser};
 use hermod_queue::RedisUrl;
+use hermod_types::Shard;
 
 use crate::jobs::SHORTEST_PROMPT;
 use crate::provider::SHORTEST_ANSWER;
 
-/// The command line.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// Jobs to submit, run and poll.
@@ -26,10 +28,10 @@ pub(crate) struct Options {
     /// Bytes of each prompt.
     #[arg(long, default_value_t = 1024, value_name = "BYTES")]
     pub(crate) prompt_bytes: usize,
-    /// Bytes of what the bench's provider answers.
+    /// Bytes of what the benchmark's provider answers.
     #[arg(long, default_value_t = 1024, value_name = "BYTES")]
     pub(crate) result_bytes: usize,
-    /// How long the bench's provider takes to answer.
+    /// How long the benchmark's provider takes to answer.
     #[arg(long, default_value_t = 0, value_name = "MILLISECONDS")]
     pub(crate) latency_ms: u64,
     /// Worker processes.
@@ -61,6 +63,39 @@ pub(crate) struct Options {
     #[arg(long, value_name = "CLIENTS", help_heading = "More scenarios")]
     pub(crate) pollers: Option<usize>,
 
+    /// Also: jobs a second that are submitted and polled until they end, and what each of them costs Redis.
+    #[arg(long, value_name = "PER_SECOND", value_parser = value_parser!(u64).range(1..=1000), help_heading = "More scenarios")]
+    pub(crate) low_rate: Option<u64>,
+    /// Also: prompts and answers of these sizes, such as 64k,1m.
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', value_parser = bytes, help_heading = "More scenarios")]
+    pub(crate) sizes: Vec<usize>,
+
+    /// Instead: start so many workers on each of `--fleet-on`, and see what they ask of Redis: idle, with slow jobs, and
+    /// after Redis was away.
+    #[arg(long, value_name = "WORKERS", conflicts_with_all = ["url", "reference", "in_flight", "waiting", "pollers", "low_rate", "sizes"], help_heading = "A fleet of workers")]
+    pub(crate) fleet: Option<usize>,
+    /// `redis` for one server, `cluster:S` for three nodes of a Cluster with S shards.
+    #[arg(
+        long,
+        value_name = "SERVERS",
+        value_delimiter = ',',
+        default_value = "redis,cluster:1,cluster:16,cluster:64",
+        help_heading = "A fleet of workers"
+    )]
+    pub(crate) fleet_on: Vec<ServersUnderTest>,
+    /// Slow jobs that run at once.
+    #[arg(long, value_name = "JOBS", default_value_t = 5000, help_heading = "A fleet of workers")]
+    pub(crate) fleet_jobs: u64,
+    /// How long the fleet is watched, idle and with slow jobs.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = value_parser!(u64).range(1..=3600), help_heading = "A fleet of workers")]
+    pub(crate) fleet_seconds: u64,
+    /// How long Redis is away.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = value_parser!(u64).range(1..=3600), help_heading = "A fleet of workers")]
+    pub(crate) outage_seconds: u64,
+    /// How long the fleet is watched after that.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(1..=3600), help_heading = "A fleet of workers")]
+    pub(crate) recovery_seconds: u64,
+
     /// Load this API, and start no Redis, API or worker. Its processes cannot be measured then.
     #[arg(long, value_name = "URL", help_heading = "A running service")]
     pub(crate) url: Option<String>,
@@ -76,9 +111,54 @@ pub(crate) struct Options {
     /// What to ask that service for, as provider/model.
     #[arg(long, default_value = "bench/echo", value_name = "MODEL", help_heading = "A running service")]
     pub(crate) model: String,
-    /// Where the bench's provider listens; name it in that service's configuration to have pickups measured.
+    /// Where the benchmark's provider listens; name it in that service's configuration to have pickups measured.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS", help_heading = "A running service")]
     pub(crate) provider_listen: SocketAddr,
+}
+
+/// Servers that a fleet is put on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServersUnderTest {
+    /// One server, with one shard.
+    Redis,
+    /// Three nodes, with so many shards.
+    Cluster(u16),
+}
+
+impl FromStr for ServersUnderTest {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "redis" {
+            return Ok(Self::Redis);
+        }
+        let shards = text.strip_prefix("cluster:").and_then(|shards| shards.parse().ok());
+        let shards = shards.filter(|shards| (1..=Shard::LIMIT).contains(shards));
+        shards
+            .map(Self::Cluster)
+            .context("expected `redis` or `cluster:` and a number of shards, as in cluster:16")
+    }
+}
+
+impl Display for ServersUnderTest {
+    fn fmt(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Redis => out.write_str("one Redis"),
+            Self::Cluster(1) => out.write_str("Cluster, 1 shard"),
+            Self::Cluster(shards) => write!(out, "Cluster, {shards} shards"),
+        }
+    }
+}
+
+/// Reads `1000`, `64k` or `1m`.
+fn bytes(text: &str) -> anyhow::Result<usize> {
+    let (digits, unit) = match text.as_bytes() {
+        [digits @ .., b'k' | b'K'] => (digits, 1 << 10),
+        [digits @ .., b'm' | b'M'] => (digits, 1 << 20),
+        digits => (digits, 1),
+    };
+    let number: Option<usize> = std::str::from_utf8(digits)?.parse().ok();
+    number.and_then(|number| number.checked_mul(unit)).context("expected a number of bytes, as in 64k")
 }
 
 impl Options {
@@ -97,10 +177,25 @@ impl Options {
             self.result_bytes >= SHORTEST_ANSWER,
             "--result-bytes: expected at least {SHORTEST_ANSWER}, for what is around the text"
         );
+        let least = SHORTEST_PROMPT.max(SHORTEST_ANSWER);
+        ensure!(self.sizes.iter().all(|size| *size >= least), "--sizes: expected at least {least}");
+        if let Some(workers) = self.fleet {
+            ensure!(workers > 1, "--fleet: expected at least 2 workers, to compare with one");
+            ensure!(self.fleet_jobs > 0, "--fleet-jobs: expected at least 1");
+            let room = u64::try_from(workers * self.worker_concurrency)?;
+            ensure!(
+                self.fleet_jobs <= room,
+                "--fleet-jobs: {workers} workers of --worker-concurrency {} run {room} jobs at once",
+                self.worker_concurrency
+            );
+        }
         if self.url.is_some() {
             ensure!(
-                self.in_flight.is_none() && self.waiting.is_none(),
-                "--in-flight and --waiting need workers and a Redis of their own: leave out --url"
+                self.in_flight.is_none()
+                    && self.waiting.is_none()
+                    && self.low_rate.is_none()
+                    && self.sizes.is_empty(),
+                "--in-flight, --waiting, --low-rate and --sizes need workers and a Redis of their own: leave out --url"
             );
         } else {
             ensure!(
@@ -112,5 +207,25 @@ impl Options {
             url.parse::<RedisUrl>().map_err(|error| anyhow::anyhow!("--redis-url: {error}"))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_servers_are_read() {
+        assert_eq!(
+            [bytes("1000").unwrap(), bytes("64k").unwrap(), bytes("1M").unwrap()],
+            [1000, 65_536, 1 << 20]
+        );
+        assert!(bytes("k").is_err() && bytes("").is_err() && bytes("99999999999999999999m").is_err());
+        assert_eq!("redis".parse::<ServersUnderTest>().unwrap(), ServersUnderTest::Redis);
+        assert_eq!("cluster:16".parse::<ServersUnderTest>().unwrap(), ServersUnderTest::Cluster(16));
+        assert!(
+            "cluster:0".parse::<ServersUnderTest>().is_err()
+                && "redis:2".parse::<ServersUnderTest>().is_err()
+        );
     }
 }

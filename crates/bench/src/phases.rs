@@ -115,6 +115,8 @@ pub(crate) async fn all(run: &mut Run<'_>) -> anyhow::Result<(Report, Vec<JobId>
         pollers: None,
         in_flight: None,
         waiting: None,
+        low_rate: None,
+        sizes: Vec::new(),
     };
     Ok((report, ids))
 }
@@ -235,7 +237,7 @@ async fn open_loop(run: &mut Run<'_>, counted: &mut Jobs) -> anyhow::Result<Open
     Ok(OpenLoop { rate: options.rate, submit, pickup_ms, stored_ms })
 }
 
-fn count(jobs: &mut Jobs, ends: &[Option<End>]) {
+pub(crate) fn count(jobs: &mut Jobs, ends: &[Option<End>]) {
     for end in ends {
         jobs.accepted += 1;
         match end {
@@ -270,7 +272,7 @@ fn process(name: &str, cpu_seconds: f64, peak_memory: u64) -> Process {
     Process { name: name.to_owned(), cpu_seconds, peak_memory }
 }
 
-fn machine(look: &Look) -> Machine {
+pub(crate) fn machine(look: &Look) -> Machine {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     Machine {

@@ -1,4 +1,4 @@
-//! The bench's own provider: answers at once, or after a set time, and remembers when it received which prompt.
+//! The benchmark's own provider: answers at once or after a set time, and remembers when it received which prompt.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use crate::jobs::Requests;
 
@@ -73,14 +74,12 @@ impl Receipts {
     }
 }
 
-/// A running provider.
 #[derive(Debug)]
 pub(crate) struct Provider {
-    /// Where it is.
     pub(crate) address: SocketAddr,
-    /// What it received.
     pub(crate) receipts: Arc<Receipts>,
     latency_ms: Arc<AtomicU64>,
+    holds: watch::Sender<bool>,
     server: ServerHandle,
     thread: JoinHandle<std::io::Result<()>>,
 }
@@ -89,6 +88,7 @@ struct Shared {
     requests: Requests,
     receipts: Arc<Receipts>,
     latency_ms: Arc<AtomicU64>,
+    holds: watch::Receiver<bool>,
     answer: Bytes,
 }
 
@@ -104,10 +104,12 @@ impl Provider {
         result_bytes: usize,
     ) -> anyhow::Result<Self> {
         let (receipts, latency_ms) = (Arc::new(Receipts::new(jobs)), Arc::<AtomicU64>::default());
+        let (holds, held) = watch::channel(false);
         let shared = web::Data::new(Shared {
             requests: requests.clone(),
             receipts: Arc::clone(&receipts),
             latency_ms: Arc::clone(&latency_ms),
+            holds: held,
             answer: completion(result_bytes),
         });
         let app = move || {
@@ -136,7 +138,7 @@ impl Provider {
         let started = started.and_then(|(addresses, server)| Some((*addresses.first()?, server)));
         let (address, server) =
             started.with_context(|| format!("--provider-listen: cannot listen on {listen}"))?;
-        Ok(Self { address, receipts, latency_ms, server, thread })
+        Ok(Self { address, receipts, latency_ms, holds, server, thread })
     }
 
     /// How long it takes to answer from now on.
@@ -144,7 +146,11 @@ impl Provider {
         self.latency_ms.store(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Stops it.
+    /// Whether it answers no call for now.
+    pub(crate) fn hold(&self, hold: bool) {
+        self.holds.send_replace(hold);
+    }
+
     pub(crate) async fn stop(self) {
         self.server.stop(false).await;
         // It has nothing to tell any more.
@@ -154,6 +160,8 @@ impl Provider {
 
 async fn complete(body: Bytes, shared: web::Data<Shared>) -> HttpResponse {
     shared.receipts.note(shared.requests.number(&body));
+    // The sender lives as long as the server.
+    shared.holds.clone().wait_for(|holds| !holds).await.ok();
     let latency_ms = shared.latency_ms.load(Ordering::Relaxed);
     if latency_ms > 0 {
         tokio::time::sleep(Duration::from_millis(latency_ms)).await;

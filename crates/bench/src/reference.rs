@@ -1,20 +1,19 @@
 //! Runs the floor beside the real thing.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tempfile::TempDir;
 
 use crate::floor::ended_id;
 use crate::http::{Connection, Target};
 use crate::load::Outcome;
-use crate::measure::{Look, ProcessUse, RedisProbe, sum};
+use crate::measure::{Look, ProcessUse, RedisProbe, RedisUse, sum};
 use crate::report::{Calls, Cost, Phase, Ratios, Reference, float, per};
 use crate::run::{Polls, Run, Submits};
-use crate::service::{Child, start_redis};
-use hermod::process::Signal;
-use hermod::redis_server::RedisServer;
+use crate::servers::Servers;
+use crate::service::Child;
 
 /// How long the floor may take to start, with its records written.
 const START: Duration = Duration::from_secs(120);
@@ -27,25 +26,22 @@ pub(crate) struct Floor {
     target: Target,
     probe: RedisProbe,
     ended: u64,
-    redis: RedisServer,
-    _folder: TempDir,
+    redis: Servers,
 }
 
 impl Floor {
-    /// Starts them, and warms them up.
     pub(crate) async fn start(run: &Run<'_>) -> anyhow::Result<Self> {
         let options = run.options;
-        let folder = tempfile::tempdir().context("no folder for Redis")?;
-        let redis = start_redis(&folder, options.append_only)?;
-        let (url, ended) = (redis.url(), options.jobs);
+        let redis = Servers::private(options.append_only)?;
+        let (url, ended) = (redis.url.clone(), options.jobs);
         let (records, bytes) = (ended.to_string(), options.result_bytes.to_string());
         let args = ["floor", "serve", "--redis-url", &url, "--ended", &records, "--result-bytes", &bytes];
-        let server = Child::start("floor", &args)?;
+        let server = Child::start("floor", &args, &Arc::default())?;
         let listening = server.wait_for("listening", START)?;
         let address = listening["address"].as_str().context("the floor does not say where it is")?;
         let target = Target::new(&format!("http://{address}"))?;
-        let floor =
-            Self { server, target, probe: RedisProbe::connect(&url).await?, ended, redis, _folder: folder };
+        let probe = RedisProbe::connect(&redis.own_urls()).await?;
+        let floor = Self { server, target, probe, ended, redis };
         floor.submit(run, &mut Vec::new(), options.jobs.min(crate::WARM_UP)).await?;
         floor.poll(run, &mut Vec::new(), options.jobs.min(crate::WARM_UP)).await?;
         Ok(floor)
@@ -53,12 +49,14 @@ impl Floor {
 
     /// What they have used so far.
     pub(crate) async fn look(&self) -> anyhow::Result<Look> {
+        let servers = self.probe.look().await?;
         Ok(Look {
             at: Instant::now(),
             api: sum(std::iter::once(self.server.id()))?,
             workers: None,
             bench: ProcessUse::of(std::process::id())?,
-            redis: Some(self.probe.look().await?),
+            redis: RedisUse::sum(&servers),
+            servers,
         })
     }
 
@@ -85,12 +83,9 @@ impl Floor {
         run.closed("floor: poll", &self.target, pool, requests, &polls).await
     }
 
-    /// Stops them.
-    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
         self.server.stop()?;
-        self.redis.process.signal(Signal::TERM);
-        self.redis.process.wait(Duration::from_secs(30)).context("the floor's Redis does not stop")?;
-        Ok(())
+        self.redis.stop()
     }
 }
 
@@ -103,7 +98,7 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// Adds a turn, before which the bench had used `before`.
+    /// Adds a turn, before which the benchmark had used `before`.
     pub(crate) fn add(&mut self, turn: Outcome, before: ProcessUse) -> anyhow::Result<()> {
         self.bench_cpu += ProcessUse::of(std::process::id())?.cpu.saturating_sub(before.cpu);
         self.outcome = Some(match self.outcome.take() {
@@ -129,7 +124,7 @@ pub(crate) fn call(run: &Run<'_>, count: u64) -> anyhow::Result<Calls> {
     let bytes = options.prompt_bytes.to_string();
     let args = ["floor", "call", "--url", &url, "--calls", &calls, "--concurrency", &concurrency];
     let args: Vec<&str> = args.into_iter().chain(["--prompt-bytes", &bytes]).collect();
-    let said = Child::start("calls", &args)?.wait_for("called", CALLS)?;
+    let said = Child::start("calls", &args, &Arc::default())?.wait_for("called", CALLS)?;
     let number = |name: &str| said[name].as_f64().unwrap_or_default();
     Ok(Calls {
         per_second: per(count, number("seconds")),

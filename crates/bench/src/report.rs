@@ -32,9 +32,12 @@ pub(crate) struct Report {
     pub(crate) in_flight: Option<InFlight>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) waiting: Option<Waiting>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) low_rate: Option<LowRate>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sizes: Vec<Size>,
 }
 
-/// Where it ran.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
     pub(crate) version: &'static str,
@@ -44,7 +47,6 @@ pub(crate) struct Machine {
     pub(crate) append_only: bool,
 }
 
-/// What was asked for.
 #[derive(Debug, Serialize)]
 pub(crate) struct Load {
     pub(crate) jobs: u64,
@@ -303,6 +305,32 @@ pub(crate) struct Waiting {
     pub(crate) submit: Phase,
     pub(crate) poll: Phase,
     pub(crate) drain: Drain,
+}
+
+/// Few jobs a second, each polled until it has ended.
+#[derive(Debug, Serialize)]
+pub(crate) struct LowRate {
+    pub(crate) rate: u64,
+    pub(crate) jobs: u64,
+    /// For each job.
+    pub(crate) polls: f64,
+    /// For each job, from its submit to the poll that saw its end.
+    pub(crate) cost: Cost,
+}
+
+/// Prompts and answers of one size.
+#[derive(Debug, Serialize)]
+pub(crate) struct Size {
+    pub(crate) bytes: usize,
+    pub(crate) jobs: u64,
+    pub(crate) submits_per_second: f64,
+    pub(crate) jobs_per_second: f64,
+    pub(crate) polls_per_second: f64,
+    pub(crate) api_cpu_us_per_submit: f64,
+    pub(crate) worker_cpu_us_per_job: f64,
+    /// From the submit to the end.
+    pub(crate) redis_cpu_us_per_job: f64,
+    pub(crate) api_cpu_us_per_poll: f64,
 }
 
 /// `count` ÷ `by`; 0 where there is nothing to divide by.

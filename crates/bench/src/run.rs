@@ -11,21 +11,22 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode};
 use tokio::time::sleep;
 
+use crate::fleet;
 use crate::http::{Connection, Target};
 use crate::jobs::{Job, Requests};
 use crate::load::{Closed, Exchange, Outcome};
-use crate::measure::{Look, ProcessUse, RedisProbe, sum};
+use crate::measure::{Look, ProcessUse, RedisProbe, RedisUse, sum};
 use crate::options::Options;
 use crate::progress::progress;
 use crate::provider::Provider;
-use crate::service::{Child, Service};
+use crate::servers::Servers;
+use crate::service::Service;
 
 /// With no sign of progress for so long, something is wrong.
 const STALL: Duration = Duration::from_secs(60);
 /// How often it is looked how far jobs have come.
 const TICK: Duration = Duration::from_millis(2);
 
-/// One run of the bench.
 pub(crate) struct Run<'a> {
     pub(crate) options: &'a Options,
     pub(crate) target: Target,
@@ -33,12 +34,12 @@ pub(crate) struct Run<'a> {
     pub(crate) provider: Provider,
     /// None where a running service is loaded.
     pub(crate) service: Option<Service>,
-    pub(crate) probe: Option<RedisProbe>,
+    /// Looks at no server where none is known.
+    pub(crate) probe: RedisProbe,
     next_number: Cell<u64>,
     started: (Instant, SystemTime),
 }
 
-/// A job that was accepted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accepted {
     /// The number in its prompt.
@@ -51,31 +52,51 @@ pub(crate) struct Accepted {
 pub(crate) enum End {
     /// With a result, stored at this time in milliseconds since the Unix epoch.
     Completed(u64),
-    /// With an error.
     Failed,
 }
 
 impl<'a> Run<'a> {
     /// Starts what the options ask for.
     pub(crate) async fn start(options: &'a Options) -> anyhow::Result<Self> {
+        let servers = match &options.url {
+            Some(_) => None,
+            None => Some(Servers::private(options.append_only)?),
+        };
+        Self::on(options, servers, 1).await
+    }
+
+    /// Starts an API on these servers; without servers, a running service is loaded.
+    pub(crate) async fn on(
+        options: &'a Options,
+        servers: Option<Servers>,
+        shards: u16,
+    ) -> anyhow::Result<Self> {
         let requests = Requests::new(&options.model, options.prompt_bytes);
         let provider =
             Provider::start(options.provider_listen, &requests, numbers(options), options.result_bytes)?;
         provider.set_latency(Duration::from_millis(options.latency_ms));
-        let service = match &options.url {
-            Some(_) => None,
-            None => Some(Service::start(options, &format!("http://{}", provider.address))?),
+        let service = match servers {
+            Some(servers) => Some(Service::start(servers, shards, &format!("http://{}", provider.address))?),
+            None => None,
         };
         let url = service.as_ref().map_or(options.url.as_deref(), |service| Some(&service.url));
         let target = Target::new(url.unwrap_or_default())?;
-        let redis_url =
-            service.as_ref().map_or(options.redis_url.as_deref(), |service| Some(&service.redis_url));
-        let probe = match redis_url {
-            Some(url) => Some(RedisProbe::connect(url).await?),
-            None => None,
+        let redis_urls = match &service {
+            Some(service) => service.servers.own_urls(),
+            None => options.redis_url.iter().cloned().collect(),
         };
+        let probe = RedisProbe::connect(&redis_urls).await?;
         let started = (Instant::now(), SystemTime::now());
         Ok(Self { options, target, requests, provider, service, probe, next_number: Cell::new(0), started })
+    }
+
+    /// Stops everything that it started.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        if let Some(service) = self.service {
+            service.stop()?;
+        }
+        self.provider.stop().await;
+        Ok(())
     }
 
     /// Milliseconds since the Unix epoch at `at`.
@@ -86,18 +107,18 @@ impl<'a> Run<'a> {
 
     /// What everything has used so far.
     pub(crate) async fn look(&self) -> anyhow::Result<Look> {
-        let pids = |children: &[Child]| sum(children.iter().map(Child::id));
         let service = self.service.as_ref();
-        let redis = match &self.probe {
-            Some(probe) => Some(probe.look().await?),
-            None => None,
-        };
+        let servers = self.probe.look().await?;
         Ok(Look {
             at: Instant::now(),
-            api: service.map_or(Ok(None), |service| pids(std::slice::from_ref(&service.api)))?,
-            workers: service.map_or(Ok(None), |service| pids(&service.workers))?,
+            api: sum(service.map(|service| service.api.id()).into_iter())?,
+            workers: sum(service
+                .into_iter()
+                .flat_map(|service| &service.workers)
+                .map(|worker| worker.child.id()))?,
             bench: ProcessUse::of(std::process::id())?,
-            redis,
+            redis: RedisUse::sum(&servers),
+            servers,
         })
     }
 
@@ -109,7 +130,7 @@ impl<'a> Run<'a> {
     /// The queue of the service of our own.
     pub(crate) fn store(&self) -> anyhow::Result<Store> {
         let service = self.service.as_ref().context("there is no service of our own")?;
-        Ok(Store::new(&service.redis_url.parse()?)?)
+        Ok(Store::new(&service.servers.url.parse()?)?)
     }
 
     /// A closed loop, whose clients do not pause.
@@ -245,9 +266,11 @@ impl<'a> Run<'a> {
 
 /// How many numbers a run may need.
 fn numbers(options: &Options) -> u64 {
-    let scenarios = options.in_flight.unwrap_or(0) + options.waiting.unwrap_or(0);
+    let low_rate = options.low_rate.unwrap_or(0) * options.rate_seconds;
+    let scenarios = options.in_flight.unwrap_or(0) + options.waiting.unwrap_or(0) + low_rate;
     // Warm-up and closed loop, both also of the floor, and the submits behind those that wait, are no more than that.
-    5 * options.jobs + options.rate * options.rate_seconds + scenarios
+    let fleet = options.fleet.map_or(0, |_| options.fleet_jobs + fleet::OTHER_JOBS);
+    fleet + 5 * options.jobs + options.rate * options.rate_seconds + scenarios
 }
 
 /// Submits, each with a number of its own.

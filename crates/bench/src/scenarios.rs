@@ -1,19 +1,24 @@
-//! What a run does only when asked: many pollers of one job, many jobs in flight, many jobs that wait.
+//! What a run does only when asked: many pollers of one job, many jobs in flight, many that wait, few a second, large ones.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use futures_util::StreamExt;
+use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
 use hermod_queue::{JobRequest, Queue, QueueSettings, Submission};
 use hermod_types::{JobId, Target as Model, Ttl};
+use hyper::StatusCode;
 use tokio_util::task::TaskTracker;
 
+use crate::jobs::Job;
 use crate::load::Closed;
-use crate::phases::memory_per_job;
+use crate::measure::Look;
+use crate::options::Options;
+use crate::phases::{self, memory_per_job};
 use crate::progress::progress;
-use crate::report::{Cost, Drain, InFlight, Phase, Pollers, Waiting, per};
+use crate::report::{Cost, Drain, InFlight, LowRate, Phase, Pollers, Size, Waiting, float, per};
 use crate::run::{Polls, Run};
 
 /// What a client waits at least between two polls, as the API tells it.
@@ -24,6 +29,9 @@ const POLLS_EACH: u64 = 40;
 const SETTLE: Duration = Duration::from_secs(1);
 /// Submits under way while jobs are put straight into the queue.
 const FILLING: usize = 512;
+/// Bytes of all prompts of one size together, and the fewest jobs.
+const SIZE_MEMORY: usize = 256 << 20;
+const FEWEST_JOBS: u64 = 50;
 
 /// Many clients poll one job that has ended.
 pub(crate) async fn pollers(run: &Run<'_>, clients: usize, ended: JobId) -> anyhow::Result<Pollers> {
@@ -71,12 +79,11 @@ pub(crate) async fn in_flight(run: &mut Run<'_>, jobs: u64) -> anyhow::Result<In
     }
     let watched = after.at.saturating_duration_since(before.at).as_secs_f64();
     let percent = |cpu: Duration| 100.0 * cpu.as_secs_f64() / watched;
-    let worker = |look: &crate::measure::Look| look.workers.unwrap_or_default();
-    let redis_cpu =
-        |look: &crate::measure::Look| look.redis.as_ref().map_or(Duration::ZERO, |redis| redis.cpu);
+    let worker = |look: &Look| look.workers.unwrap_or_default();
+    let redis_cpu = |look: &Look| look.redis.as_ref().map_or(Duration::ZERO, |redis| redis.cpu);
     Ok(InFlight {
         jobs,
-        memory_per_job: per(worker(&after).rss.saturating_sub(idle.rss), crate::report::float(jobs)),
+        memory_per_job: per(worker(&after).rss.saturating_sub(idle.rss), float(jobs)),
         worker_memory: worker(&after).rss,
         worker_cpu_percent: percent(worker(&after).cpu.saturating_sub(worker(&before).cpu)),
         redis_cpu_percent: percent(redis_cpu(&after).saturating_sub(redis_cpu(&before))),
@@ -145,4 +152,71 @@ async fn fill(run: &Run<'_>, jobs: u64) -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     progress(|| format!("many wait: {} of {jobs} put in", done.get()), all).await
+}
+
+/// Few jobs a second, each polled until it has ended.
+pub(crate) async fn low_rate(run: &mut Run<'_>, rate: u64) -> anyhow::Result<LowRate> {
+    let options = run.options;
+    let service = run.service.as_mut().context("there is no service of our own")?;
+    service.start_workers(options.workers, u64::try_from(options.worker_concurrency)?)?;
+    tokio::time::sleep(SETTLE).await;
+    let low_rate = few_jobs(run, rate).await?;
+    if let Some(service) = &mut run.service {
+        service.stop_workers()?;
+    }
+    Ok(low_rate)
+}
+
+async fn few_jobs(run: &Run<'_>, rate: u64) -> anyhow::Result<LowRate> {
+    let (jobs, polls) = (rate * run.options.rate_seconds, Cell::new(0_u64));
+    let (first, before, started) = (run.take_numbers(jobs), run.look().await?, tokio::time::Instant::now());
+    let job = async |index: u64| {
+        tokio::time::sleep_until(started + Duration::from_nanos(index * 1_000_000_000 / rate)).await;
+        let mut connection = run.target.connect().await?;
+        let (status, body) = connection.call(run.target.submit(run.requests.body(first + index))).await?;
+        ensure!(status == StatusCode::ACCEPTED, "low rate: a submit was answered {status}");
+        let id = Job::read(&body).and_then(|job| job.parsed_id()).map_err(anyhow::Error::msg)?;
+        loop {
+            tokio::time::sleep(POLL_PAUSE).await;
+            polls.set(polls.get() + 1);
+            let (status, _) = connection.call(run.target.poll(id)).await?;
+            match status {
+                StatusCode::OK => return Ok(()),
+                StatusCode::ACCEPTED => {}
+                other => bail!("low rate: a poll was answered {other}"),
+            }
+        }
+    };
+    let all = try_join_all((0..jobs).map(job));
+    progress(|| format!("low rate: {} polls", polls.get()), all).await?;
+    let cost = Cost::between(&before, &run.look().await?, jobs);
+    Ok(LowRate { rate, jobs, polls: per(polls.get(), float(jobs)), cost })
+}
+
+/// Submits, runs and polls jobs whose prompt and answer have this size, on a service of their own.
+pub(crate) async fn size(options: &Options, bytes: usize) -> anyhow::Result<Size> {
+    let most = u64::try_from(SIZE_MEMORY / bytes.max(1))?;
+    let options = Options {
+        jobs: options.jobs.min(most.max(FEWEST_JOBS)),
+        prompt_bytes: bytes,
+        result_bytes: bytes,
+        rate: 0,
+        reference: false,
+        ..options.clone()
+    };
+    let mut run = Run::start(&options).await?;
+    let (report, _) = phases::all(&mut run).await?;
+    run.stop().await?;
+    let redis = report.life.as_ref().and_then(|life| life.redis.as_ref());
+    Ok(Size {
+        bytes,
+        jobs: report.jobs.completed,
+        submits_per_second: report.submit.per_second,
+        jobs_per_second: report.drain.per_second,
+        polls_per_second: report.poll.per_second,
+        api_cpu_us_per_submit: report.submit.cost.api_cpu_us.unwrap_or_default(),
+        worker_cpu_us_per_job: report.drain.cost.worker_cpu_us.unwrap_or_default(),
+        redis_cpu_us_per_job: redis.map_or(0.0, |redis| redis.cpu_us),
+        api_cpu_us_per_poll: report.poll.cost.api_cpu_us.unwrap_or_default(),
+    })
 }

@@ -1,20 +1,18 @@
-//! The processes under load: a private Redis, an API, and workers, as `hermod up` starts them.
+//! The processes under load: an API and workers, as `hermod up` starts them.
 
 use std::fs;
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
-use crate::options::Options;
 use hermod::process::{Process, Signal};
-use hermod::redis_server::{self, RedisServer};
+use serde_json::{Value, json};
 
-/// What Redis is started with; the same as with `hermod up`.
-const REDIS_CONF: &str = include_str!("../../../deploy/redis.conf");
+use crate::servers::Servers;
+
 /// How long a process may take to say that it works, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,13 +28,13 @@ impl Child {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(crate) fn start(name: &str, args: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) fn start(name: &str, args: &[&str], quiet: &Arc<AtomicBool>) -> anyhow::Result<Self> {
         let (sender, lines) = mpsc::channel();
-        let prefix = name.to_owned();
+        let (prefix, quiet) = (name.to_owned(), Arc::clone(quiet));
         let log = move |line: &str| {
             let parsed: Value =
                 serde_json::from_str(line).unwrap_or_else(|_| json!({"level": "ERROR", "message": line}));
-            if matches!(parsed["level"].as_str(), Some("WARN" | "ERROR")) {
+            if matches!(parsed["level"].as_str(), Some("WARN" | "ERROR")) && !quiet.load(Ordering::Relaxed) {
                 // A terminal that cannot be written to is no reason to stop.
                 drop(writeln!(std::io::stderr().lock(), "{prefix}| {line}"));
             }
@@ -66,7 +64,6 @@ impl Child {
         }
     }
 
-    /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
@@ -82,79 +79,83 @@ impl Child {
     }
 }
 
-/// A private Redis with nothing in it.
-pub(crate) fn start_redis(folder: &TempDir, append_only: bool) -> anyhow::Result<RedisServer> {
-    let server = redis_server::find(|text| drop(writeln!(std::io::stderr(), "{text}")))?;
-    let conf = folder.path().join("redis.conf");
-    fs::write(&conf, REDIS_CONF)?;
-    let persistence = ["--appendonly", if append_only { "yes" } else { "no" }];
-    RedisServer::start(&server, &folder.path().join("redis"), Some(&conf), &persistence, |_| {})
+/// A worker that runs.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) child: Child,
+    /// Where its health and metrics are.
+    pub(crate) address: String,
 }
 
-/// A whole service of the bench's own.
+/// A whole service of the benchmark's own.
 #[derive(Debug)]
 pub(crate) struct Service {
-    /// Its API.
     pub(crate) api: Child,
-    /// Its workers, if they run.
-    pub(crate) workers: Vec<Child>,
+    pub(crate) workers: Vec<Worker>,
     /// Where its API is.
     pub(crate) url: String,
-    /// Where its Redis is.
-    pub(crate) redis_url: String,
+    pub(crate) servers: Servers,
+    /// While set, what processes warn of is not passed on: it is known that Redis is away.
+    pub(crate) quiet: Arc<AtomicBool>,
     shared: Vec<String>,
-    redis: RedisServer,
-    // Gone last, when nothing writes to it any more.
-    _folder: TempDir,
 }
 
 impl Service {
-    /// Starts Redis and the API, with `provider` as their only provider, and no worker.
+    /// Starts an API with `provider` as its only provider.
     ///
     /// # Errors
     /// One sentence on what does not start.
-    pub(crate) fn start(options: &Options, provider: &str) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("no folder for Redis")?;
-        let redis = start_redis(&folder, options.append_only)?;
-        let config = folder.path().join("config.json");
+    pub(crate) fn start(servers: Servers, shards: u16, provider: &str) -> anyhow::Result<Self> {
+        let config = servers.folder().join("config.json");
         let bench = json!({
             // A retry would hide what went wrong, and a limit would hide what a worker can do.
-            "network_config": {"base_url": provider, "max_retries": 0},
+            "network_config": {"base_url": provider, "max_retries": 0,
+                               "default_request_timeout_in_seconds": 3600},
             "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
         });
         fs::write(&config, json!({"providers": {"bench": bench}}).to_string())?;
-        let redis_url = redis.url();
-        let config = config.to_string_lossy().into_owned();
-        let shared = ["--redis-url", &redis_url, "--config", &config, "--accept-no-persistence"];
-        let shared =
-            shared.into_iter().chain(["--log", "info", "--log-format", "json", "--grace-seconds", "5"]);
-        let shared: Vec<String> = shared.map(str::to_owned).collect();
-        let api = start("api", &["--listen", "127.0.0.1:0", "--queue-limit", "0"], &shared)?;
+        let (config, shards) = (config.to_string_lossy().into_owned(), shards.to_string());
+        let shared = ["--redis-url", &servers.url, "--config", &config, "--shards", &shards];
+        let shared = shared.into_iter().chain(["--accept-no-persistence", "--grace-seconds", "5"]);
+        let shared: Vec<String> =
+            shared.chain(["--log", "info", "--log-format", "json"]).map(str::to_owned).collect();
+        let quiet = Arc::<AtomicBool>::default();
+        let args = ["api", "--listen", "127.0.0.1:0", "--queue-limit", "0"];
+        let args: Vec<&str> = args.into_iter().chain(shared.iter().map(String::as_str)).collect();
+        let api = Child::start("api", &args, &quiet)?;
         let listening = api.wait_for("listening", PATIENCE)?;
         let url =
             format!("http://{}", listening["address"].as_str().context("the API does not say where it is")?);
-        Ok(Self { api, workers: Vec::new(), url, redis_url, shared, redis, _folder: folder })
+        Ok(Self { api, workers: Vec::new(), url, servers, quiet, shared })
     }
 
-    /// Starts workers, and waits until they work.
+    /// Starts so many more workers, and waits until they work.
     ///
     /// # Errors
     /// If one does not.
     pub(crate) fn start_workers(&mut self, workers: usize, concurrency: u64) -> anyhow::Result<()> {
         let concurrency = concurrency.to_string();
-        let args = ["--metrics-listen", "127.0.0.1:0", "--concurrency", &concurrency];
-        for number in 1..=workers {
-            self.workers.push(start(&format!("worker-{number}"), &args, &self.shared)?);
+        let args = ["worker", "--metrics-listen", "127.0.0.1:0", "--concurrency", &concurrency];
+        let args: Vec<&str> = args.into_iter().chain(self.shared.iter().map(String::as_str)).collect();
+        let first = self.workers.len() + 1;
+        let started: Vec<Child> = (first..first + workers)
+            .map(|number| Child::start(&format!("worker-{number}"), &args, &self.quiet))
+            .collect::<anyhow::Result<_>>()?;
+        for child in started {
+            let working = child.wait_for("working", PATIENCE)?;
+            let address =
+                working["address"].as_str().context("a worker does not say where it is")?.to_owned();
+            self.workers.push(Worker { child, address });
         }
-        self.workers.iter().try_for_each(|worker| worker.wait_for("working", PATIENCE).map(drop))
+        Ok(())
     }
 
-    /// Stops the workers.
-    ///
     /// # Errors
-    /// If one does not stop.
+    /// If a worker does not stop.
     pub(crate) fn stop_workers(&mut self) -> anyhow::Result<()> {
-        self.workers.drain(..).try_for_each(Child::stop)
+        // All at once, and then each is waited for.
+        self.workers.iter_mut().for_each(|worker| worker.child.process.signal(Signal::TERM));
+        self.workers.drain(..).try_for_each(|worker| worker.child.stop())
     }
 
     /// Stops all of it.
@@ -164,15 +165,6 @@ impl Service {
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         self.stop_workers()?;
         self.api.stop()?;
-        self.redis.process.signal(Signal::TERM);
-        self.redis.process.wait(PATIENCE).context("Redis does not stop")?;
-        Ok(())
+        self.servers.stop()
     }
-}
-
-fn start(name: &str, args: &[&str], shared: &[String]) -> anyhow::Result<Child> {
-    let role = name.split('-').next().unwrap_or(name);
-    let args: Vec<&str> =
-        [role].into_iter().chain(args.iter().copied()).chain(shared.iter().map(String::as_str)).collect();
-    Child::start(name, &args)
 }

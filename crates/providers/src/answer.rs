@@ -1,4 +1,3 @@
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
 use hermod_types::{
@@ -11,7 +10,7 @@ use crate::CallError;
 use crate::error_form::ErrorForm;
 use crate::retry_after::retry_after;
 use crate::secrets::Secrets;
-use crate::transport::read_body;
+use crate::transport::{Received, read_body};
 use crate::verdict::{self, Seen};
 
 /// A provider's completion: valid, and as it came.
@@ -46,16 +45,16 @@ pub(crate) struct Answer {
     headers: HeaderMap,
 }
 
-/// Reads an answer to its end. An answer that is an error is read as `form` says. `taken` counts the bytes of all answers
+/// Reads an answer to its end. An answer that is an error is read as `form` says. `received` counts the bytes of all answers
 /// to the same job: together they have one limit.
 pub(crate) async fn read(
     response: Response,
     form: &dyn ErrorForm,
     secrets: &Secrets,
-    taken: &AtomicUsize,
+    received: &Received<'_>,
 ) -> Result<Answer, CallError> {
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = read_body(response, taken).await?;
+    let body = read_body(response, received).await?;
     let text = String::from_utf8(body);
     if !status.is_success() {
         let text = text.unwrap_or_default();

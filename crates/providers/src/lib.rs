@@ -42,6 +42,7 @@ pub use chat::Replies;
 pub use error::{CallError, InvalidProvider};
 pub use keys::{Key, choose};
 pub use provider::{Permit, ProviderCall, RetryPolicy};
+pub use transport::Meter;
 pub use verdict::Verdict;
 
 use provider::Provider;

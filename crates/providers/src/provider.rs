@@ -1,4 +1,3 @@
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -16,7 +15,7 @@ use crate::dialect::{Ask, Chat, Dialect, Native, Outgoing, Unsendable};
 use crate::error::MAX_ANSWER_BYTES;
 use crate::keys::{Key, KeyPool};
 use crate::secrets::Secrets;
-use crate::transport::{self, within};
+use crate::transport::{self, Meter, Received, within};
 use crate::{CallError, InvalidProvider, request_body, tokens};
 
 /// One of the calls that a provider may have under way at once.
@@ -24,7 +23,7 @@ use crate::{CallError, InvalidProvider, request_body, tokens};
 pub struct Permit<'a>(#[expect(dead_code, reason = "held until it is dropped")] SemaphorePermit<'a>);
 
 /// One call to be made: one HTTP request, or one for each prompt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct ProviderCall<'a> {
     /// Where it goes.
     pub target: &'a Target,
@@ -38,6 +37,8 @@ pub struct ProviderCall<'a> {
     pub limit: Duration,
     /// Replies to earlier attempts with the same request and provider.
     pub replies: &'a Replies,
+    /// Is told of what the provider sends.
+    pub meter: Option<&'a dyn Meter>,
 }
 
 /// How calls to one provider are retried.
@@ -181,7 +182,7 @@ impl Provider {
         let body = request_body::native(ask.model, call.body).ok_or_else(unreadable)?;
         let outgoing = self.native_request(native, ask, body);
         let outgoing = outgoing.map_err(|why| unsendable(why, call.target))?;
-        let answer = within(call.timeout, self.send(outgoing, &AtomicUsize::new(0))).await?;
+        let answer = within(call.timeout, self.send(outgoing, &Received::new(0, call.meter))).await?;
         answer.into_completion(self.dialect.error_form(), &self.secrets)
     }
 
@@ -220,8 +221,8 @@ impl Provider {
         let unbilled = |error: CallError| CallError { may_be_billed: false, ..error.masked(&self.secrets) };
         let token = token.map_err(unbilled)?;
         let ask = Ask { token: token.as_ref(), ..*ask };
-        let taken = AtomicUsize::new(call.replies.bytes());
-        let one = |prompt| self.one_prompt(chat, &ask, call, prompt, &taken);
+        let received = Received::new(call.replies.bytes(), call.meter);
+        let one = |prompt| self.one_prompt(chat, &ask, call, prompt, &received);
         let done = split.run(1 + more.len(), call.replies, one).await;
         drop(more);
         if let Err(error) = &done
@@ -244,24 +245,24 @@ impl Provider {
         ask: &'a Ask<'a>,
         call: &'a ProviderCall<'a>,
         prompt: PromptCall<'a>,
-        taken: &'a AtomicUsize,
+        received: &'a Received<'a>,
     ) -> BoxFuture<'a, Result<Reply, CallError>> {
         // The body is written only when its turn comes: all together could be many times the client's.
         Box::pin(async move {
             let outgoing = chat.request(ask, &prompt).map_err(|why| unsendable(why, call.target))?;
-            let answer = within(call.timeout, self.send(outgoing, taken)).await?;
+            let answer = within(call.timeout, self.send(outgoing, received)).await?;
             answer.read_as(|text| chat.read(text), self.dialect.error_form(), &self.secrets)
         })
     }
 
-    async fn send(&self, outgoing: Outgoing, taken: &AtomicUsize) -> Result<Answer, CallError> {
+    async fn send(&self, outgoing: Outgoing, received: &Received<'_>) -> Result<Answer, CallError> {
         let Outgoing { url, headers: own, body } = outgoing;
         let mut request = Request::new(Method::POST, url);
         request.headers_mut().clone_from(&self.headers);
         request.headers_mut().extend(own);
         *request.body_mut() = Some(body.into());
         let response = self.client.execute(request).await.map_err(transport::unreachable)?;
-        answer::read(response, self.dialect.error_form(), &self.secrets, taken).await
+        answer::read(response, self.dialect.error_form(), &self.secrets, received).await
     }
 }
 

@@ -6,7 +6,6 @@
 //! A token is kept until shortly before it ends. While one call gets it, others that want the same one wait.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::retry_after::retry_after;
-use crate::transport::{read_body, unreachable};
+use crate::transport::{Received, read_body, unreachable};
 use crate::verdict::{self, Seen};
 use crate::{CallError, Verdict};
 
@@ -186,7 +185,7 @@ async fn request_token(request: RequestBuilder) -> Result<Token, CallError> {
     };
     let response = request.send().await.map_err(unreachable).map_err(about_it)?;
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = read_body(response, &AtomicUsize::new(0)).await.map_err(about_it)?;
+    let body = read_body(response, &Received::new(0, None)).await.map_err(about_it)?;
     if !status.is_success() {
         return Err(refusal(status, &headers, &body));
     }

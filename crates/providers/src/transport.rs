@@ -66,17 +66,43 @@ pub(crate) fn within<T>(
     })
 }
 
-/// An answer's body. `taken` counts its bytes as they come, beside those of others: all together must not be over
-/// [`MAX_ANSWER_BYTES`].
-pub(crate) async fn read_body(mut response: Response, taken: &AtomicUsize) -> Result<Vec<u8>, CallError> {
+/// Is told of bytes that a job has in memory.
+pub trait Meter: Sync {
+    /// So many more.
+    fn add(&self, bytes: usize);
+}
+
+/// The bytes of all answers to one call: together they must not be over [`MAX_ANSWER_BYTES`].
+pub(crate) struct Received<'a> {
+    bytes: AtomicUsize,
+    meter: Option<&'a dyn Meter>,
+}
+
+impl<'a> Received<'a> {
+    /// With what earlier answers have brought; `meter` is told of what comes.
+    pub(crate) const fn new(bytes: usize, meter: Option<&'a dyn Meter>) -> Self {
+        Self { bytes: AtomicUsize::new(bytes), meter }
+    }
+
+    fn add(&self, bytes: usize) -> Result<(), CallError> {
+        if let Some(meter) = self.meter {
+            meter.add(bytes);
+        }
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > MAX_ANSWER_BYTES {
+            return Err(CallError::too_large("what the provider has answered is"));
+        }
+        Ok(())
+    }
+}
+
+/// An answer's body, counted as it comes.
+pub(crate) async fn read_body(mut response: Response, received: &Received<'_>) -> Result<Vec<u8>, CallError> {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {
-                let before = taken.fetch_add(chunk.len(), Ordering::Relaxed);
-                if before.saturating_add(chunk.len()) > MAX_ANSWER_BYTES {
-                    return Err(CallError::too_large("what the provider has answered is"));
-                }
+                received.add(chunk.len())?;
                 body.extend_from_slice(&chunk);
             }
             Ok(None) => return Ok(body),

@@ -139,7 +139,15 @@ async fn call(provider: &str, fixture: &Value, server: &str) -> Result<Value, Ca
     let key = *providers.keys(&target, &Models::All).unwrap().first().unwrap();
     let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
     let (limit, replies) = (Duration::from_secs(20), Replies::default());
-    let call = ProviderCall { target: &target, body: &body, key, timeout: limit, limit, replies: &replies };
+    let call = ProviderCall {
+        target: &target,
+        body: &body,
+        key,
+        timeout: limit,
+        limit,
+        replies: &replies,
+        meter: None,
+    };
     let completion = providers.call(call, permit).await?;
     let mut done: Value =
         serde_json::from_str(&completion.compose(&CompletionExtra::new(&target, 1, 0, &Journal::default())))

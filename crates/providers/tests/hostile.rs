@@ -73,7 +73,15 @@ impl Upstream {
         let key = *providers.keys(&target, &Models::All).unwrap().first().unwrap();
         let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
         let (limit, replies) = (Duration::from_secs(60), Replies::default());
-        let call = ProviderCall { target: &target, body, key, timeout: limit, limit, replies: &replies };
+        let call = ProviderCall {
+            target: &target,
+            body,
+            key,
+            timeout: limit,
+            limit,
+            replies: &replies,
+            meter: None,
+        };
         providers.call(call, permit).await
     }
 

@@ -122,7 +122,8 @@ async fn call(providers: &Providers, body: &str) -> Result<Completion, CallError
     let key = *providers.keys(&target, &Models::All).unwrap().first().unwrap();
     let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
     let (limit, replies) = (Duration::from_secs(20), Replies::default());
-    let call = ProviderCall { target: &target, body, key, timeout: limit, limit, replies: &replies };
+    let call =
+        ProviderCall { target: &target, body, key, timeout: limit, limit, replies: &replies, meter: None };
     providers.call(call, permit).await
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use hermod_providers::Meter;
 use hermod_queue::{Ended, JobRequest, Started};
 use hermod_types::{Backoff, ErrorBody, ErrorCode, Ttl};
 use tokio::time::{Instant, sleep};
@@ -153,7 +154,13 @@ fn give_up(context: &Context, started: &Started, request: &JobRequest) -> Option
 fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static str>) -> Ended {
     let (code, outcome) = match outcome {
         Ok(result) => (200, result),
-        Err(error) => (error.status_code, error.to_json()),
+        Err(error) => {
+            let error = error.identified();
+            if let Some(event_id) = &error.event_id {
+                tracing::info!(job = %started.held.id, event_id, status = error.status_code, error = error.error.code, "the job fails");
+            }
+            (error.status_code, error.to_json())
+        }
     };
     Ended { held: started.held.clone(), code, outcome, ttl, given_up }
 }

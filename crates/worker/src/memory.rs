@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hermod_providers::Meter;
 use tokio::sync::Notify;
 
 /// How many bytes of bodies and answers a worker has in memory. What a running job needs is never refused; while the limit is
@@ -44,9 +45,8 @@ impl Memory {
     }
 }
 
-impl JobMemory {
-    /// The job has so many bytes more.
-    pub(crate) fn add(&self, bytes: usize) {
+impl Meter for JobMemory {
+    fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.memory.0.used.fetch_add(bytes, Ordering::AcqRel);
     }

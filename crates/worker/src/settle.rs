@@ -25,8 +25,9 @@ pub(crate) async fn settle(context: &Context, ended: Ended) {
                 tracing::debug!(job = %ended.held.id, %error, "end not written yet");
                 refusals += u32::from(matches!(error, QueueError::Unexpected(_)));
                 if refusals == REFUSALS {
-                    tracing::error!(job = %ended.held.id, bytes = ended.outcome.len(), %error, "Redis refuses the outcome; the job fails");
-                    ended = Arc::new(without_outcome(&ended));
+                    let (failed, event_id) = without_outcome(&ended);
+                    tracing::error!(job = %ended.held.id, event_id, bytes = ended.outcome.len(), %error, "Redis refuses the outcome; the job fails");
+                    ended = Arc::new(failed);
                 }
                 sleep(BACKOFF.wait(failures)).await;
                 failures = failures.saturating_add(1);
@@ -47,14 +48,15 @@ pub(crate) async fn settle(context: &Context, ended: Ended) {
     }
 }
 
-fn without_outcome(ended: &Ended) -> Ended {
+fn without_outcome(ended: &Ended) -> (Ended, Option<String>) {
     let message = format!("the outcome of {} bytes could not be stored", ended.outcome.len());
-    let error = ErrorBody::new(ErrorCode::Internal, message);
-    Ended {
+    let error = ErrorBody::new(ErrorCode::Internal, message).identified();
+    let failed = Ended {
         held: ended.held.clone(),
         code: error.status_code,
         outcome: error.to_json(),
         ttl: ended.ttl,
         given_up: Some(ErrorCode::Internal.as_str()),
-    }
+    };
+    (failed, error.event_id)
 }

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use hermod_providers::{CallError, Key, ProviderCall, Providers, Replies, RetryPolicy, Verdict, choose};
+use hermod_providers::{
+    CallError, Key, Meter, ProviderCall, Providers, Replies, RetryPolicy, Verdict, choose,
+};
 use hermod_queue::JobRequest;
 use hermod_types::config::{Models, VirtualKey};
 use hermod_types::{Attempt, CompletionExtra, ErrorCode, Target, Timestamp};
@@ -192,7 +194,8 @@ impl TargetRun<'_> {
         let (started_at, started) = (Timestamp::now(), Instant::now());
         let (limit, body, replies) = (left(), self.context.body, &self.replies);
         let timeout = policy.request_timeout.min(limit);
-        let call = ProviderCall { target, body, key, timeout, limit, replies };
+        let meter: Option<&dyn Meter> = Some(self.context.memory);
+        let call = ProviderCall { target, body, key, timeout, limit, replies, meter };
         let outcome = providers.call(call, permit).await;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let error = outcome.as_ref().err();
