@@ -57,17 +57,21 @@ impl Lane {
         if self.closed_until.is_some_and(|until| Instant::now() < until)
             && let Some(fault) = part.and_then(|part| self.store.health().fault_of(part))
         {
-            return Err(fault);
+            return Err(fault.before_sending());
         }
         let had_connection = self.link.is_some();
         let mut outcome = self.attempt(call).await;
         if had_connection && outcome.as_ref().is_err_and(QueueError::is_worth_reconnecting) {
+            let may_be_done = outcome.as_ref().is_err_and(QueueError::may_be_done);
             outcome = self.attempt(call).await;
+            if may_be_done {
+                outcome = outcome.map_err(QueueError::after_sending);
+            }
         }
         if let Some(part) = part {
             self.store.health().note(part, &outcome, matches!(call, Call::Script(_)));
         }
-        if matches!(outcome, Err(QueueError::Unreachable(_))) {
+        if outcome.as_ref().is_err_and(QueueError::is_away) {
             self.closed_until = Some(Instant::now() + jittered(self.backoff));
             self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         } else {
@@ -96,7 +100,7 @@ impl Lane {
             Link::Pooled(connection) => call.send(&mut **connection).await,
             Link::Cluster(connection) => call.send(connection).await,
         };
-        let outcome = outcome.map_err(QueueError::from);
+        let outcome = outcome.map_err(|error| QueueError::from(error).after_sending());
         match (&outcome, link) {
             (Err(error), Link::Pooled(connection)) if error.ends_connection() => {
                 drop(Connection::take(connection));
