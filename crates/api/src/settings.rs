@@ -6,11 +6,11 @@ use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdo
 use hermod_types::{Shard, ShardCount};
 use tokio_util::task::TaskTracker;
 
-use crate::server::{Front, serve};
+use crate::server::{ApiServer, Listeners};
 
 /// How an API process is set up: flags, each with an environment variable.
 #[derive(Args, Clone, Debug)]
-pub struct Settings {
+pub struct ApiSettings {
     #[command(flatten)]
     redis: RedisSettings,
     #[command(flatten)]
@@ -18,6 +18,9 @@ pub struct Settings {
     /// Where to listen.
     #[arg(long, env = "HERMOD_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     listen: String,
+    /// Where `/metrics`, `/readyz` and the full `/health` are; they are then nowhere else.
+    #[arg(long, env = "HERMOD_OPS_LISTEN", value_name = "ADDRESS")]
+    ops_listen: Option<String>,
     /// Waiting jobs beyond which a submit gets 429; 0 for no limit.
     #[arg(long, env = "HERMOD_QUEUE_LIMIT", default_value_t = 1_000_000, value_name = "JOBS")]
     queue_limit: u64,
@@ -27,7 +30,8 @@ pub struct Settings {
     /// The largest body of a submit.
     #[arg(long, env = "HERMOD_MAX_BODY_BYTES", default_value_t = 10 << 20, value_name = "BYTES")]
     max_body_bytes: usize,
-    /// The largest sum of bodies in memory at one time; beyond it a submit waits, and after 5 s gets 429.
+    /// The largest sum of bodies, and of pieces of large results, in memory at one time; beyond it a request gets 429.
+    /// An eighth of it is for those of up to 64 KiB.
     #[arg(long, env = "HERMOD_MAX_MEMORY_BYTES", default_value_t = 256 << 20, value_name = "BYTES")]
     max_memory_bytes: usize,
     /// Time that open requests have after SIGTERM.
@@ -37,7 +41,7 @@ pub struct Settings {
     log: LogSettings,
 }
 
-impl Settings {
+impl ApiSettings {
     /// Runs an API process until it is told to stop.
     ///
     /// # Errors
@@ -45,7 +49,7 @@ impl Settings {
     pub fn run(self) -> anyhow::Result<()> {
         self.log.init()?;
         let redis = self.redis.url()?;
-        let front = Front {
+        let server = ApiServer {
             config: self.config.load()?,
             max_body_bytes: self.max_body_bytes,
             max_memory_bytes: self.max_memory_bytes,
@@ -59,12 +63,19 @@ impl Settings {
             store: Store::new(&redis)?,
             tolerance: self.redis.tolerance(),
         };
-        let listener = hermod_service::bind(&self.listen, "HERMOD_LISTEN")?;
+        let listeners = Listeners {
+            public: hermod_service::bind(&self.listen, "HERMOD_LISTEN")?,
+            operators: self
+                .ops_listen
+                .as_ref()
+                .map(|address| hermod_service::bind(address, "HERMOD_OPS_LISTEN"))
+                .transpose()?,
+        };
         tracing::info!(%redis, "hermod-api starts");
         actix_web::rt::System::new().block_on(async move {
             let tasks = TaskTracker::new();
             let shutdown = Shutdown::on_signals(&tasks)?;
-            serve(front, listener, shutdown.clone()).await?;
+            server.serve(listeners, shutdown.clone()).await?;
             shutdown.stop();
             Ok(())
         })

@@ -6,9 +6,13 @@ use hermod_types::{
     CompletionRequest, Config, InvalidRequest, JobId, JobView, Shard, Target, Ttl, inexpressible,
 };
 
-use crate::body::{self, BodyLimits};
+use crate::body;
 use crate::caller;
 use crate::error::ApiError;
+use crate::memory::MemoryBudget;
+
+/// The largest body of a submit, in bytes.
+pub(crate) struct BodyLimit(pub(crate) usize);
 
 /// `POST /v1/async/completions`: 202 with the job's id, once Redis holds the job.
 pub(crate) async fn submit(
@@ -16,11 +20,13 @@ pub(crate) async fn submit(
     payload: web::Payload,
     config: web::Data<Config>,
     queue: web::Data<Queue>,
-    limits: web::Data<BodyLimits>,
+    limit: web::Data<BodyLimit>,
+    memory: web::Data<MemoryBudget>,
 ) -> Result<HttpResponse, ApiError> {
     let key = caller::authenticate(request.headers(), &config)?;
-    let (body, _room) = body::read(payload, &limits).await?;
-    let CompletionRequest { targets, body } = CompletionRequest::parse(&body)?;
+    let (bytes, _room) = body::read(request.headers(), payload, limit.0, &memory).await?;
+    let CompletionRequest { targets, body } = CompletionRequest::parse(&bytes)?;
+    drop(bytes);
     check_targets(&targets, &config, key)?;
     check_expressible(&targets, &body, &config)?;
 
@@ -31,7 +37,7 @@ pub(crate) async fn submit(
         ttl: ttl(&request).unwrap_or(config.default_ttl),
         owner: key.map(|key| key.id.clone()),
     };
-    match queue.submit(job).await.map_err(ApiError::NotAccepted)? {
+    match queue.submit(job).await.map_err(ApiError::from_submit)? {
         Submission::Full => Err(ApiError::QueueFull),
         Submission::TooLate => {
             Err(ApiError::NotAccepted(QueueError::Unreachable("it answered too late".to_owned())))

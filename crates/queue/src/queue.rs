@@ -2,14 +2,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use hermod_types::{JobId, Shard, ShardCount};
-use redis::{Pipeline, RedisResult, ScriptInvocation};
+use redis::ScriptInvocation;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::batch::{Batch, Batcher};
+use crate::find::Finder;
 use crate::keys::{self, GROUP, Keys};
 use crate::lane::{Call, Lane, millis};
-use crate::record::Fields;
 use crate::script::Scripts;
 use crate::shards::ShardRoll;
 use crate::topology::RESPONSE_TIMEOUT;
@@ -23,7 +23,7 @@ use crate::{Admin, JobRecord, NewJob, QueueError, Stats, Store, apart};
 pub struct Queue {
     doors: Arc<[Door]>,
     next_door: Arc<AtomicUsize>,
-    finds: Finder,
+    finder: Finder,
     store: Store,
 }
 
@@ -33,15 +33,6 @@ struct Door {
     submits: Batcher<Submits>,
     /// One of its shards.
     shard: Shard,
-}
-
-/// How records are read.
-#[derive(Clone)]
-enum Finder {
-    /// Batches of any shards, over one connection.
-    Batches(Arc<Batcher<Finds>>),
-    /// One by one, over the connection that finds the node of each; it sends on without waiting for answers.
-    Routed,
 }
 
 /// What an operator sets.
@@ -117,15 +108,10 @@ impl Queue {
             };
             Door { submits: Batcher::spawn(submits, tasks), shard }
         };
-        let finds = if store.is_cluster() {
-            Finder::Routed
-        } else {
-            Finder::Batches(Arc::new(Batcher::spawn(Finds { lane: store.lane(Shard::default()) }, tasks)))
-        };
         Self {
             doors: doors.into_iter().map(door).collect(),
             next_door: Arc::default(),
-            finds,
+            finder: Finder::spawn(store, tasks),
             store: store.clone(),
         }
     }
@@ -159,21 +145,7 @@ impl Queue {
     /// # Errors
     /// If Redis does not answer, or the record is not one of ours.
     pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
-        let fields = match &self.finds {
-            Finder::Batches(finds) => finds.ask(id).await??,
-            Finder::Routed => {
-                let mut command = redis::cmd("HMGET");
-                command.arg(keys::job(id)).arg(&JobRecord::FIELDS);
-                let mut lane = self.store.errand();
-                let mut fields: Fields = Box::pin(lane.run(Call::Command(&command))).await?;
-                if let Some(key) = JobRecord::outcome_key(id, &fields) {
-                    let outcome = Box::pin(lane.run(Call::Command(redis::cmd("GET").arg(key)))).await?;
-                    JobRecord::put_outcome(&mut fields, outcome);
-                }
-                fields
-            }
-        };
-        JobRecord::read(id, fields)
+        self.finder.find(&self.store, id).await
     }
 
     /// How many jobs are in which state.
@@ -210,14 +182,16 @@ impl Batch for Submits {
     async fn call(&mut self, jobs: &[NewJob]) -> Result<Vec<Submission>, QueueError> {
         // Workers must know of a shard before a job is in it.
         if !self.settings.known.has(self.settings.shards) {
-            self.settings.known.raise(&self.store, self.settings.shards).await?;
+            let raised = self.settings.known.raise(&self.store, self.settings.shards).await;
+            raised.map_err(QueueError::before_sending)?;
         }
         self.turn = (self.turn + 1) % self.shards.len();
         let Some((shard, keys)) = self.shards.get(self.turn) else { return Ok(Vec::new()) };
         let large = jobs.iter().filter(|job| job.is_large());
         let bodies: Vec<(String, &str)> =
             large.map(|job| (apart::body_key(job.id.in_shard(*shard)), job.body.as_str())).collect();
-        apart::stage(&mut self.lane, &bodies).await?;
+        // Without the script, a body is no job.
+        apart::stage(&mut self.lane, &bodies).await.map_err(QueueError::before_sending)?;
         let mut script: ScriptInvocation<'_> = self.scripts.submit.prepare_invoke();
         // A Redis that hung and comes back finds our command in its buffer, after the client was told that the
         // job is not accepted. It must not run then.
@@ -240,41 +214,5 @@ impl Batch for Submits {
             _ => Submission::TooLate,
         };
         Ok(taken.iter().zip(jobs).map(outcome).collect())
-    }
-}
-
-struct Finds {
-    lane: Lane,
-}
-
-impl Batch for Finds {
-    type Item = JobId;
-    type Reply = RedisResult<Fields>;
-
-    fn bytes(_: &JobId) -> usize {
-        // Of the question; how large the answers are is not known before.
-        64
-    }
-
-    async fn call(&mut self, ids: &[JobId]) -> Result<Vec<RedisResult<Fields>>, QueueError> {
-        let mut pipeline = Pipeline::with_capacity(ids.len());
-        // One damaged record is not the others' matter.
-        pipeline.ignore_errors();
-        for id in ids {
-            pipeline.cmd("HMGET").arg(keys::job(*id)).arg(&JobRecord::FIELDS);
-        }
-        let mut found: Vec<RedisResult<Fields>> = self.lane.run(Call::Pipeline(&pipeline)).await?;
-        let apart = |(id, fields): (&JobId, &RedisResult<Fields>)| {
-            fields.as_ref().ok().and_then(|fields| JobRecord::outcome_key(*id, fields))
-        };
-        let keys: Vec<Option<String>> = ids.iter().zip(&found).map(apart).collect();
-        let wanted: Vec<String> = keys.iter().flatten().cloned().collect();
-        let mut outcomes = apart::fetch(&mut self.lane, &wanted).await?.into_iter();
-        for (fields, _) in found.iter_mut().zip(&keys).filter(|(_, key)| key.is_some()) {
-            if let (Ok(fields), Some(outcome)) = (fields, outcomes.next()) {
-                JobRecord::put_outcome(fields, outcome);
-            }
-        }
-        Ok(found)
     }
 }

@@ -1,7 +1,7 @@
-use hermod_types::{JobId, JobStatus, JobView, Target, Timestamp, Ttl};
+use hermod_types::{JobId, Target, Ttl};
 use serde::{Deserialize, Serialize};
 
-use crate::{QueueError, apart};
+use crate::apart;
 
 /// A job to be accepted.
 #[derive(Clone, Debug)]
@@ -54,80 +54,6 @@ impl NewJob {
         let Header { targets, ttl } = serde_json::from_str(header).ok()?;
         let owner = (!owner.is_empty()).then(|| owner.to_owned());
         (!targets.is_empty()).then(|| Self { id, targets, body: body.to_owned(), ttl, owner })
-    }
-}
-
-/// A job as its record tells it to a poll.
-#[derive(Debug)]
-pub struct JobRecord {
-    /// Its id.
-    pub id: JobId,
-    /// Where it is in its life.
-    pub status: JobStatus,
-    /// Id of the virtual key that it was submitted with.
-    pub owner: Option<String>,
-    ended: Option<EndedRecord>,
-}
-
-#[derive(Debug)]
-struct EndedRecord {
-    code: u16,
-    outcome: String,
-    completed: Timestamp,
-    expires: Timestamp,
-}
-
-/// What `HMGET` gives of [`JobRecord::FIELDS`].
-pub(crate) type Fields =
-    (Option<String>, Option<String>, Option<u16>, Option<String>, Option<u64>, Option<u64>, Option<String>);
-
-impl JobRecord {
-    pub(crate) const FIELDS: [&str; 7] =
-        ["status", "owner", "code", "outcome", "completed", "expires", "apart"];
-
-    /// The key of its outcome, where that is apart.
-    pub(crate) fn outcome_key(id: JobId, fields: &Fields) -> Option<String> {
-        fields.6.as_deref().map(|token| apart::outcome_key(id, token))
-    }
-
-    /// Puts in an outcome that was apart. One that is gone has expired, and its record a moment before or after.
-    pub(crate) fn put_outcome(fields: &mut Fields, outcome: Option<String>) {
-        if outcome.is_none() {
-            fields.0 = None;
-        }
-        fields.3 = outcome;
-    }
-
-    /// Reads what `HMGET` gave; none where there is no record.
-    pub(crate) fn read(id: JobId, fields: Fields) -> Result<Option<Self>, QueueError> {
-        let (Some(status), owner, code, outcome, completed, expires, _) = fields else { return Ok(None) };
-        let unreadable = |field| QueueError::Unexpected(format!("job {id}: unreadable {field}"));
-        let status: JobStatus = status.parse().map_err(|_| unreadable("status"))?;
-        let ended = if status.is_ended() {
-            // A worker has composed it: what it is in the answer is JSON, and need not be read again.
-            let outcome = outcome.filter(|outcome| outcome.starts_with('{') && outcome.ends_with('}'));
-            Some(EndedRecord {
-                code: code.ok_or_else(|| unreadable("code"))?,
-                outcome: outcome.ok_or_else(|| unreadable("outcome"))?,
-                completed: Timestamp::from_millis(completed.ok_or_else(|| unreadable("completed"))?),
-                expires: Timestamp::from_millis(expires.ok_or_else(|| unreadable("expires"))?),
-            })
-        } else {
-            None
-        };
-        Ok(Some(Self { id, status, owner, ended }))
-    }
-
-    /// What its client sees, as JSON.
-    pub fn to_json(&self) -> String {
-        let mut view = JobView::accepted(self.id);
-        view.status = self.status;
-        if let Some(ended) = &self.ended {
-            view.completed_at = Some(ended.completed);
-            view.expires_at = Some(ended.expires);
-            view.status_code = Some(ended.code);
-        }
-        view.to_json(self.ended.as_ref().map(|ended| ended.outcome.as_str()))
     }
 }
 

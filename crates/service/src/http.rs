@@ -4,7 +4,6 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ALLOW;
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, guard, web};
 use anyhow::Context;
-use hermod_queue::Store;
 use hermod_types::{ErrorBody, ErrorCode};
 
 /// Binds `address`, which `setting` gave.
@@ -30,34 +29,20 @@ where
         .default_service(web::to(async || method_not_allowed("GET, HEAD")))
 }
 
-/// What orchestrators ask of every process: `/health`, `/livez`, `/readyz`; and 404 for unknown paths.
-///
-/// They need [`Store`] as application data.
-pub fn probes(routes: &mut web::ServiceConfig) {
-    routes
-        .service(read_only("/livez", livez))
-        .service(read_only("/readyz", readyz))
-        .service(read_only("/health", readyz))
-        .default_service(web::to(not_found));
-}
-
-/// The process lives.
-async fn livez() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({"status": "ok"}))
-}
-
-/// What it depends on does, too.
-async fn readyz(store: web::Data<Store>) -> HttpResponse {
-    match store.ping().await {
-        Ok(()) => HttpResponse::Ok().json(serde_json::json!({"status": "ok", "redis": "ok"})),
-        Err(error) => HttpResponse::ServiceUnavailable()
-            .json(serde_json::json!({"status": "unavailable", "redis": error.to_string()})),
-    }
-}
-
-async fn not_found(request: HttpRequest) -> HttpResponse {
+/// 404 for a path that nothing else matches.
+pub async fn not_found(request: HttpRequest) -> HttpResponse {
     let path: String = request.path().chars().take(200).collect();
-    error_response(&ErrorBody::new(ErrorCode::PathNotFound, format!("no such path: {path}")))
+    let body = ErrorBody::new(ErrorCode::PathNotFound, format!("no such path: {path}"));
+    HttpResponse::NotFound().content_type("application/json").body(json_without_request_type(&body))
+}
+
+/// An error as JSON, where the request is of no known type.
+pub fn json_without_request_type(body: &ErrorBody) -> String {
+    let mut json = serde_json::to_value(body).unwrap_or_default();
+    if let Some(extra) = json.get_mut("extra_fields").and_then(serde_json::Value::as_object_mut) {
+        extra.remove("request_type");
+    }
+    json.to_string()
 }
 
 /// 405, with the methods that the path takes.
