@@ -36,8 +36,8 @@ impl Answer {
         assert_eq!(body["status_code"], status);
         assert_eq!(body["is_bifrost_error"], status >= 500, "{body}");
         assert_eq!(body["event_id"].is_string(), status >= 500, "{body}");
-        let is_of_a_type = body["error"]["code"] != "path_not_found";
-        assert_eq!(body["extra_fields"]["request_type"] == "text_completion", is_of_a_type, "{body}");
+        let request_type = (body["error"]["code"] != "path_not_found").then_some("text_completion");
+        assert_eq!(body["extra_fields"]["request_type"].as_str(), request_type);
         assert!(body["error"]["type"].is_string() && body["error"]["code"].is_string());
         assert!(!self.text.contains("null"), "members without a value are absent: {body}");
         body["error"]["message"].as_str().unwrap().to_owned()

@@ -56,6 +56,7 @@ async fn a_body_over_the_limit_is_refused_with_the_limit() {
     let cluster = Cluster::builder().set("HERMOD_MAX_BODY_BYTES", 1000).start().await;
     let answer = cluster.api.post(format!("{{\"prompt\":\"{}\"}}", "x".repeat(2000))).await;
     assert!(answer.error(413).contains("1000 bytes"));
+    assert_eq!(answer.header("connection"), "close", "its body is not read");
     assert_eq!(cluster.api.post(GOOD).await.status, 202);
 }
 
@@ -97,9 +98,12 @@ async fn without_redis_nothing_is_accepted_and_the_answer_comes_at_once() {
     cluster.ended(&id).await;
     cluster.redis = None;
     let begun = std::time::Instant::now();
+    // The first may have been on its way when the connection broke.
+    cluster.api.post(GOOD).await.error(503);
     for _ in 0..20 {
         let refused = cluster.api.post(GOOD).await;
         assert!(refused.error(503).contains("not accepted"));
+        assert_eq!(refused.header("x-should-retry"), "", "nothing was sent, so it may be sent again");
         assert!((1..60).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
         let poll = cluster.api.poll(&id).await;
         poll.error(503);
@@ -113,9 +117,13 @@ async fn without_redis_nothing_is_accepted_and_the_answer_comes_at_once() {
 #[tokio::test]
 async fn a_redis_that_hangs_is_as_good_as_none() {
     let mut cluster = Cluster::start().await;
+    // From now on there is a connection that a submit can be sent on.
+    cluster.api.submit(GOOD).await;
     cluster.redis.as_mut().unwrap().process.signal(Signal::STOP);
     let answer = cluster.api.post(GOOD).await;
-    answer.error(503);
+    assert!(answer.error(503).contains("may or may not"));
+    assert_eq!(answer.header("x-should-retry"), "false", "it was sent: sent again, it could run twice");
+    assert!(!answer.header("retry-after").is_empty());
     cluster.redis.as_mut().unwrap().process.signal(Signal::CONT);
     eventually("it takes jobs again", Duration::from_secs(10), async || {
         (cluster.api.post(GOOD).await.status == 202).then_some(())

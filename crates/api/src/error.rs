@@ -1,4 +1,4 @@
-use actix_web::http::header::{HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
 use hermod_queue::QueueError;
@@ -23,18 +23,20 @@ pub(crate) enum ApiError {
     TargetNotAllowed { target: Target, param: &'static str },
     #[error("no job with this id: it is unknown, or its result has expired")]
     JobNotFound,
-    #[error("the body did not arrive within {seconds} s")]
-    BodyTimeout { seconds: u64 },
+    #[error("the body arrived too slowly, or not at all for 30 s")]
+    BodyTimeout,
     #[error("the body ended early")]
     BodyBroken,
     #[error("the body is larger than the limit of {limit} bytes")]
     BodyTooLarge { limit: usize },
     #[error("the queue is at its limit of waiting jobs; try again later")]
     QueueFull,
-    #[error("too many large requests at once; try again later")]
+    #[error("too many requests of this size at once, beyond HERMOD_MAX_MEMORY_BYTES; try again later")]
     Overloaded,
     #[error("the queue is not available; the job was not accepted")]
     NotAccepted(#[source] QueueError),
+    #[error("the queue did not answer; the job may or may not have been accepted")]
+    MayBeAccepted(#[source] QueueError),
     #[error("the queue is not available")]
     Unavailable(#[source] QueueError),
     #[error("internal error")]
@@ -45,7 +47,14 @@ pub(crate) enum ApiError {
 /// SDKs ignore it.
 const RETRY_SECONDS: &str = "2";
 
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
 impl ApiError {
+    /// A submit's failure.
+    pub(crate) fn from_submit(error: QueueError) -> Self {
+        if error.may_be_done() { Self::MayBeAccepted(error) } else { Self::NotAccepted(error) }
+    }
+
     /// A poll's failure.
     pub(crate) fn from_find(error: QueueError) -> Self {
         if matches!(error, QueueError::Unexpected(_)) {
@@ -64,10 +73,12 @@ impl ApiError {
             Self::VirtualKeyRequired => ErrorCode::VirtualKeyRequired,
             Self::TargetNotAllowed { .. } => ErrorCode::TargetNotAllowed,
             Self::JobNotFound => ErrorCode::JobNotFound,
-            Self::BodyTimeout { .. } => ErrorCode::RequestTimeout,
+            Self::BodyTimeout => ErrorCode::RequestTimeout,
             Self::BodyTooLarge { .. } => ErrorCode::BodyTooLarge,
             Self::QueueFull | Self::Overloaded => ErrorCode::QueueFull,
-            Self::NotAccepted(_) | Self::Unavailable(_) => ErrorCode::QueueUnavailable,
+            Self::NotAccepted(_) | Self::MayBeAccepted(_) | Self::Unavailable(_) => {
+                ErrorCode::QueueUnavailable
+            }
             Self::Internal(_) => ErrorCode::Internal,
         }
     }
@@ -102,13 +113,15 @@ impl ResponseError for ApiError {
             body.event_id = Some(event_id);
         }
         let mut response = error_response(&body);
-        if matches!(self, Self::QueueFull | Self::Overloaded | Self::NotAccepted(_) | Self::Unavailable(_)) {
+        if matches!(self.status_code(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
         }
-        if matches!(
-            self,
-            Self::BodyTimeout { .. } | Self::BodyTooLarge { .. } | Self::BodyBroken | Self::Overloaded
-        ) {
+        if matches!(self, Self::MayBeAccepted(_)) {
+            // OpenAI's SDKs would send the same submit again, and the job might run twice.
+            response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        if matches!(self, Self::BodyTimeout | Self::BodyTooLarge { .. } | Self::BodyBroken | Self::Overloaded)
+        {
             // What is left of the body is not read, so nothing can follow on this connection.
             response.head_mut().set_connection_type(ConnectionType::Close);
         }

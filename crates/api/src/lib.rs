@@ -1,14 +1,17 @@
-//! Hermod's HTTP front. A handler extracts, makes one queue call, and answers; see [`routes`].
+//! Hermod's HTTP server. A handler extracts, makes one queue call, and answers; see [`routes`].
 
 mod body;
 mod caller;
+mod connection;
 mod error;
+mod memory;
+mod metrics;
 mod observe;
 mod poll;
+mod result_stream;
 mod routes;
 mod server;
 mod settings;
 mod submit;
 
-pub use server::serve;
-pub use settings::Settings;
+pub use settings::ApiSettings;

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Hermod's HTTP front: takes text-completion jobs, and tells how they are.
+/// Hermod's HTTP server: takes text-completion jobs, and tells how they are.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
     #[command(flatten)]
-    settings: hermod_api::Settings,
+    settings: hermod_api::ApiSettings,
 }
 
 fn main() -> ExitCode {

@@ -1,99 +1,146 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use actix_web::{App, HttpServer, middleware, web};
-use hermod_queue::{Queue, QueueSettings, Store, Tolerance};
-use hermod_service::{Metrics, Shutdown, watch_redis};
-use hermod_types::{ApiConfig, ShardCount};
+use actix_web::dev::Server;
+use actix_web::{App, middleware::from_fn, web};
+use hermod_queue::{OutcomeReader, Queue, QueueSettings, Store, Tolerance};
+use hermod_service::{Metrics, Readiness, Shutdown, watch_redis};
+use hermod_types::{ApiConfig, ShardCount, Ttl};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::body::BodyLimits;
-use crate::{observe, routes};
-
-/// The longest that the head of a request may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long an idle connection is kept.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+use crate::memory::MemoryBudget;
+use crate::metrics::QueueNumbers;
+use crate::submit::BodyLimit;
+use crate::{connection, observe, routes};
 
 /// How often the number of shards is written again.
 const TICK: Duration = Duration::from_secs(1);
 
 /// What an API process serves with.
-pub struct Front {
-    /// The operator's configuration.
-    pub config: ApiConfig,
+pub(crate) struct ApiServer {
+    pub(crate) config: ApiConfig,
     /// The largest body of a submit.
-    pub max_body_bytes: usize,
-    /// The largest sum of bodies in memory at one time.
-    pub max_memory_bytes: usize,
-    /// How the queue is used.
-    pub queue: QueueSettings,
+    pub(crate) max_body_bytes: usize,
+    /// The largest sum of bodies, and of pieces of large results, in memory at one time.
+    pub(crate) max_memory_bytes: usize,
+    pub(crate) queue: QueueSettings,
+    /// The limit of bytes that the operator has set; none for a half of Redis's `maxmemory`.
+    pub(crate) queue_limit_bytes: Option<u64>,
+    /// The longest that a result is kept.
+    pub(crate) max_ttl: Ttl,
     /// Time that open requests have to end once it is told to drain.
-    pub grace: Duration,
-    /// Its metrics.
-    pub metrics: Metrics,
-    /// Its Redis.
-    pub store: Store,
+    pub(crate) grace: Duration,
+    pub(crate) metrics: Metrics,
+    pub(crate) store: Store,
     /// What is accepted of that Redis.
-    pub tolerance: Tolerance,
+    pub(crate) tolerance: Tolerance,
 }
 
-/// Serves on `listener` until `shutdown`.
-///
-/// # Errors
-/// If the server cannot run, or Redis must not be used.
-pub async fn serve(front: Front, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
-    let Front { config, max_body_bytes, max_memory_bytes, queue, grace, metrics, store, tolerance } = front;
-    observe::describe_metrics();
-    let address = listener.local_addr()?;
-    let tasks = TaskTracker::new();
-    let watch = tasks.spawn_local(watch_redis(store.clone(), tolerance, shutdown.clone()));
-    tasks.spawn_local(metrics.clone().keep_small(shutdown.now.clone()));
-    if queue.shards > ShardCount::ONE {
-        tasks.spawn_local(keep_shards_known(store.clone(), queue.clone(), shutdown.now.clone()));
-    }
-    let (config, metrics_data) = (web::Data::new(config), web::Data::new(metrics));
-    let store_data = web::Data::new(store.clone());
-    let limits = web::Data::new(BodyLimits::new(max_body_bytes, max_memory_bytes));
-    let queue_tasks = tasks.clone();
-    let server = HttpServer::new(move || {
-        // Called once on each server thread: every thread has its own connections, and forms its own batches.
-        let queue = Queue::spawn(&store, &queue, &queue_tasks);
-        App::new()
-            .app_data(config.clone())
-            .app_data(metrics_data.clone())
-            .app_data(store_data.clone())
-            .app_data(web::Data::new(queue))
-            .app_data(limits.clone())
-            .wrap(middleware::from_fn(observe::observe))
-            .configure(routes::configure)
-    })
-    .listen(listener)?
-    .disable_signals()
-    .client_request_timeout(HEAD_TIMEOUT)
-    .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(grace.as_secs())
-    .run();
+/// Where it serves.
+pub(crate) struct Listeners {
+    pub(crate) public: TcpListener,
+    /// Where operators' paths are served instead; none for one place for all.
+    pub(crate) operators: Option<TcpListener>,
+}
 
-    let handle = server.handle();
-    let stop = shutdown.clone();
-    tasks.spawn_local(async move {
-        stop.drain.cancelled().await;
-        tracing::info!(grace_seconds = grace.as_secs(), "draining");
-        tokio::select! {
-            () = handle.stop(true) => {}
-            () = stop.now.cancelled() => handle.stop(false).await,
+impl ApiServer {
+    /// Serves until `shutdown`.
+    ///
+    /// # Errors
+    /// If the server cannot run, or Redis must not be used.
+    pub(crate) async fn serve(self, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
+        let tasks = TaskTracker::new();
+        observe::describe_metrics();
+        let (limit, is_set) = (self.queue.limit_bytes.clone(), self.queue_limit_bytes);
+        let watch = watch_redis(self.store.clone(), self.tolerance, shutdown.clone(), move |servers| {
+            // A half is left for results, and for what Redis needs itself. A server without a limit has none here.
+            let is_limited = servers.iter().all(|server| server.max_memory > 0);
+            let half = servers.iter().map(|server| server.max_memory / 2).sum();
+            limit.set(is_set.unwrap_or(if is_limited { half } else { 0 }));
+        });
+        let watch = tasks.spawn_local(watch);
+        tasks.spawn_local(self.metrics.clone().keep_small(shutdown.now.clone()));
+        if self.queue.shards > ShardCount::ONE {
+            tasks.spawn_local(keep_shards_known(
+                self.store.clone(),
+                self.queue.clone(),
+                shutdown.now.clone(),
+            ));
         }
-    });
-    tracing::info!(%address, "listening");
-    server.await?;
-    shutdown.stop();
-    tasks.close();
-    tasks.wait().await;
-    tracing::info!("stopped");
-    Ok(watch.await??)
+        let grace_seconds = self.grace.as_secs();
+        let address = listeners.public.local_addr()?;
+        let operators = listeners.operators.as_ref().map(TcpListener::local_addr).transpose()?;
+        let server = self.build(listeners, &tasks)?;
+        let (handle, stop) = (server.handle(), shutdown.clone());
+        tasks.spawn_local(async move {
+            stop.drain.cancelled().await;
+            tracing::info!(grace_seconds, "draining");
+            tokio::select! {
+                () = handle.stop(true) => {}
+                () = stop.now.cancelled() => handle.stop(false).await,
+            }
+        });
+        let operators = operators.map(tracing::field::display);
+        tracing::info!(%address, operators, "listening");
+        server.await?;
+        shutdown.stop();
+        tasks.close();
+        tasks.wait().await;
+        tracing::info!("stopped");
+        Ok(watch.await??)
+    }
+
+    fn build(self, listeners: Listeners, tasks: &TaskTracker) -> anyhow::Result<Server> {
+        let Self { config, max_ttl, max_body_bytes, max_memory_bytes, queue, grace, metrics, store, .. } = self;
+        let config = web::Data::new(config);
+        let metrics = web::Data::new(metrics);
+        let readiness = web::Data::new(Readiness::new(&store));
+        let numbers = web::Data::new(QueueNumbers::new(&store));
+        let outcomes = web::Data::new(OutcomeReader::new(&store));
+        let memory = web::Data::new(MemoryBudget::new(max_memory_bytes, max_body_bytes));
+        let limit = web::Data::new(BodyLimit(max_body_bytes));
+        let max_ttl = web::Data::new(MaxTtl(max_ttl));
+
+        let mut builder = Server::build().disable_signals().shutdown_timeout(grace.as_secs());
+        let draining = builder.graceful_shutdown_signal();
+        let is_operators_elsewhere = listeners.operators.is_some();
+        if let Some(listener) = listeners.operators {
+            let (metrics, readiness, numbers) = (metrics.clone(), readiness.clone(), numbers.clone());
+            let draining = draining.clone();
+            builder = builder.listen("operators", listener, move || {
+                let app = App::new()
+                    .app_data(metrics.clone())
+                    .app_data(readiness.clone())
+                    .app_data(numbers.clone())
+                    .wrap(from_fn(connection::track))
+                    .wrap(from_fn(observe::observe))
+                    .configure(routes::operators);
+                connection::service(app, max_body_bytes, draining.clone())
+            })?;
+        }
+        let tasks = tasks.clone();
+        builder = builder.listen("public", listeners.public, move || {
+            // Called once on each server thread: every thread has its own connections, and forms its own batches.
+            let queue = Queue::spawn(&store, &queue, &tasks);
+            let app = App::new()
+                .app_data(config.clone())
+                .app_data(metrics.clone())
+                .app_data(readiness.clone())
+                .app_data(numbers.clone())
+                .app_data(outcomes.clone())
+                .app_data(memory.clone())
+                .app_data(limit.clone())
+                .app_data(max_ttl.clone())
+                .app_data(web::Data::new(queue))
+                .wrap(from_fn(connection::track))
+                .wrap(from_fn(observe::observe))
+                .configure(|routes| routes::public(routes, is_operators_elsewhere));
+            connection::service(app, max_body_bytes, draining.clone())
+        })?;
+        Ok(builder.run())
+    }
 }
 
 /// Writes the number of shards again should Redis have lost it: a job in a shard that no worker knows of would wait for ever.

@@ -1,16 +1,16 @@
 use std::time::Duration;
 
 use clap::{Args, value_parser};
-use hermod_queue::{KnownShards, QueueSettings, Store};
+use hermod_queue::{ByteLimit, KnownShards, QueueSettings, Store};
 use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdown};
-use hermod_types::{Shard, ShardCount};
+use hermod_types::{Shard, ShardCount, Ttl};
 use tokio_util::task::TaskTracker;
 
-use crate::server::{Front, serve};
+use crate::server::{ApiServer, Listeners};
 
 /// How an API process is set up: flags, each with an environment variable.
 #[derive(Args, Clone, Debug)]
-pub struct Settings {
+pub struct ApiSettings {
     #[command(flatten)]
     redis: RedisSettings,
     #[command(flatten)]
@@ -18,16 +18,26 @@ pub struct Settings {
     /// Where to listen.
     #[arg(long, env = "HERMOD_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     listen: String,
+    /// Where `/metrics`, `/readyz` and the full `/health` are; they are then nowhere else.
+    #[arg(long, env = "HERMOD_OPS_LISTEN", value_name = "ADDRESS")]
+    ops_listen: Option<String>,
     /// Waiting jobs beyond which a submit gets 429; 0 for no limit.
     #[arg(long, env = "HERMOD_QUEUE_LIMIT", default_value_t = 1_000_000, value_name = "JOBS")]
     queue_limit: u64,
-    /// Shards that new jobs are spread over.
+    /// Bytes of waiting jobs beyond which a submit gets 429; 0 for no limit. Unset: a half of Redis's `maxmemory`.
+    #[arg(long, env = "HERMOD_QUEUE_LIMIT_BYTES", value_name = "BYTES")]
+    queue_limit_bytes: Option<u64>,
+    /// The longest that a result is kept; a client that wants more gets this.
+    #[arg(long, env = "HERMOD_MAX_TTL_SECONDS", default_value_t = 30 * 24 * 3600, value_parser = value_parser!(u64).range(1..), value_name = "SECONDS")]
+    max_ttl_seconds: u64,
+    /// Shards that new jobs are spread over; more than one only in a Redis Cluster.
     #[arg(long, env = "HERMOD_SHARDS", default_value_t = 1, value_parser = value_parser!(u16).range(1..=i64::from(Shard::LIMIT)), value_name = "SHARDS")]
     shards: u16,
     /// The largest body of a submit.
     #[arg(long, env = "HERMOD_MAX_BODY_BYTES", default_value_t = 10 << 20, value_name = "BYTES")]
     max_body_bytes: usize,
-    /// The largest sum of bodies in memory at one time; beyond it a submit waits, and after 5 s gets 429.
+    /// The largest sum of bodies, and of pieces of large results, in memory at one time; beyond it a request gets 429.
+    /// An eighth of it is for those of up to 64 KiB.
     #[arg(long, env = "HERMOD_MAX_MEMORY_BYTES", default_value_t = 256 << 20, value_name = "BYTES")]
     max_memory_bytes: usize,
     /// Time that open requests have after SIGTERM.
@@ -37,7 +47,7 @@ pub struct Settings {
     log: LogSettings,
 }
 
-impl Settings {
+impl ApiSettings {
     /// Runs an API process until it is told to stop.
     ///
     /// # Errors
@@ -45,27 +55,39 @@ impl Settings {
     pub fn run(self) -> anyhow::Result<()> {
         self.log.init()?;
         let redis = self.redis.url()?;
-        let front = Front {
+        let shards = ShardCount::new(self.shards).unwrap_or(ShardCount::ONE);
+        let store = Store::new(&redis)?;
+        store.allow(shards)?;
+        let server = ApiServer {
             config: self.config.load_for_api()?,
             max_body_bytes: self.max_body_bytes,
             max_memory_bytes: self.max_memory_bytes,
             queue: QueueSettings {
                 limit: (self.queue_limit > 0).then_some(self.queue_limit),
-                limit_bytes: None,
-                shards: ShardCount::new(self.shards).unwrap_or(ShardCount::ONE),
+                limit_bytes: ByteLimit::default(),
+                shards,
                 known: KnownShards::default(),
             },
+            queue_limit_bytes: self.queue_limit_bytes,
+            max_ttl: Ttl::from_seconds(self.max_ttl_seconds).unwrap_or(Ttl::MAX),
             grace: Duration::from_secs(self.grace_seconds),
             metrics: Metrics::install()?,
-            store: Store::new(&redis)?,
+            store,
             tolerance: self.redis.tolerance(),
         };
-        let listener = hermod_service::bind(&self.listen, "HERMOD_LISTEN")?;
+        let listeners = Listeners {
+            public: hermod_service::bind(&self.listen, "HERMOD_LISTEN")?,
+            operators: self
+                .ops_listen
+                .as_ref()
+                .map(|address| hermod_service::bind(address, "HERMOD_OPS_LISTEN"))
+                .transpose()?,
+        };
         tracing::info!(%redis, "hermod-api starts");
         actix_web::rt::System::new().block_on(async move {
             let tasks = TaskTracker::new();
             let shutdown = Shutdown::on_signals(&tasks)?;
-            serve(front, listener, shutdown.clone()).await?;
+            server.serve(listeners, shutdown.clone()).await?;
             shutdown.stop();
             Ok(())
         })

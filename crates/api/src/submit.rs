@@ -4,9 +4,13 @@ use hermod_queue::{JobRequest, Queue, QueueError, Submission};
 use hermod_types::config::VirtualKey;
 use hermod_types::{ApiConfig, CompletionRequest, InvalidRequest, JobView, Target, Ttl, inexpressible};
 
-use crate::body::{self, BodyLimits};
+use crate::body;
 use crate::caller;
 use crate::error::ApiError;
+use crate::memory::MemoryBudget;
+
+/// The largest body of a submit, in bytes.
+pub(crate) struct BodyLimit(pub(crate) usize);
 
 /// `POST /v1/async/completions`: 202 with the job's id, once Redis holds the job.
 pub(crate) async fn submit(
@@ -14,21 +18,24 @@ pub(crate) async fn submit(
     payload: web::Payload,
     config: web::Data<ApiConfig>,
     queue: web::Data<Queue>,
-    limits: web::Data<BodyLimits>,
+    limit: web::Data<BodyLimit>,
+    memory: web::Data<MemoryBudget>,
+    max_ttl: web::Data<MaxTtl>,
 ) -> Result<HttpResponse, ApiError> {
     let key = caller::authenticate(request.headers(), &config)?;
-    let (body, _room) = body::read(payload, &limits).await?;
-    let CompletionRequest { targets, body } = CompletionRequest::parse(&body)?;
+    let (bytes, _room) = body::read(request.headers(), payload, limit.0, &memory).await?;
+    let CompletionRequest { targets, body } = CompletionRequest::parse(&bytes)?;
+    drop(bytes);
     check_targets(&targets, &config, key)?;
     check_expressible(&targets, &body, &config)?;
 
     let job = JobRequest {
         targets,
         body,
-        ttl: ttl(&request).unwrap_or(config.default_ttl),
+        ttl: ttl(&request).unwrap_or(config.default_ttl).min(max_ttl.0),
         owner: key.map(|key| key.id.clone()),
     };
-    match queue.submit(job).await.map_err(ApiError::NotAccepted)? {
+    match queue.submit(job).await.map_err(ApiError::from_submit)? {
         Submission::Full => Err(ApiError::QueueFull),
         Submission::TooLate => {
             Err(ApiError::NotAccepted(QueueError::Unreachable("it answered too late".to_owned())))
@@ -41,6 +48,10 @@ pub(crate) async fn submit(
         }
     }
 }
+
+/// The longest that a result is kept, whatever its client wants.
+#[derive(Clone, Copy)]
+pub(crate) struct MaxTtl(pub(crate) Ttl);
 
 /// Refuses now what no worker could run, or what the virtual key does not allow.
 fn check_targets(targets: &[Target], config: &ApiConfig, key: Option<&VirtualKey>) -> Result<(), ApiError> {

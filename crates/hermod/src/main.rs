@@ -31,7 +31,7 @@ enum Command {
     /// Serve an OpenAI-compatible provider whose model names choose its behaviour
     DemoProvider(demo::DemoProvider),
     /// Run an API process (the same as `hermod-api`)
-    Api(hermod_api::Settings),
+    Api(hermod_api::ApiSettings),
     /// Run a worker process (the same as `hermod-worker`)
     Worker(hermod_worker::WorkerSettings),
     /// Exit with 0 if a health URL answers 200 within 3 s, else with 1

@@ -59,7 +59,7 @@ impl<B: Batch> Batcher<B> {
         match tokio::time::timeout(DEADLINE, asked).await {
             Ok(Some(outcome)) => outcome,
             Ok(None) => Err(QueueError::Unreachable("the connection's task has ended".to_owned())),
-            Err(_) => Err(QueueError::Unreachable("no answer in time".to_owned())),
+            Err(_) => Err(QueueError::Unanswered("no answer in time".to_owned())),
         }
     }
 }

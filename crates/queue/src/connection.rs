@@ -95,8 +95,14 @@ impl Connection {
     /// At once, without a try, while Redis was away a moment ago.
     pub(crate) async fn run<T: FromRedisValue>(&self, call: Call<'_>) -> Result<T, QueueError> {
         let mut outcome = self.attempt(call).await;
-        if outcome.as_ref().is_err_and(|failed| failed.is_worth_repeating) {
+        if let Err(failed) = &outcome
+            && failed.is_worth_repeating
+        {
+            let may_be_done = failed.error.may_be_done();
             outcome = self.attempt(call).await;
+            if may_be_done {
+                outcome = outcome.map_err(|failed| Failed { error: failed.error.after_sending(), ..failed });
+            }
         }
         self.note(call, outcome)
     }
@@ -130,13 +136,15 @@ impl Connection {
     async fn attempt<T: FromRedisValue>(&self, call: Call<'_>) -> Result<T, Failed> {
         let (mut link, number, is_new) = match self.link().await {
             Ok(found) => found,
-            Err(error) => return Err(Failed { error, is_worth_repeating: false }),
+            Err(error) => {
+                return Err(Failed { error: error.before_sending(), is_worth_repeating: false });
+            }
         };
         let outcome = match &mut link {
             Link::Server(connection) => call.send(connection).await,
             Link::Cluster(connection) => call.send(connection).await,
         };
-        let outcome = outcome.map_err(QueueError::from);
+        let outcome = outcome.map_err(|error| QueueError::from(error).after_sending());
         let Err(error) = outcome else {
             if is_new {
                 self.0.state.lock().await.failures = 0;
@@ -188,7 +196,7 @@ impl Connection {
             state.link = None;
         }
         // A connection that broke after long use is tried again at once.
-        if is_new && matches!(error, QueueError::Unreachable(_)) {
+        if is_new && error.is_away() {
             state.close(error);
         }
     }

@@ -6,9 +6,12 @@ use redis::{ErrorKind, RedisError};
 /// The text is for our log; clients are told only that the queue is unavailable.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum QueueError {
-    /// No connection, or it broke, or no answer in time.
+    /// No connection: nothing was sent.
     #[error("Redis cannot be reached: {0}")]
     Unreachable(String),
+    /// It was sent; then the connection broke, or no answer came in time. Redis may have done it.
+    #[error("Redis did not answer: {0}")]
+    Unanswered(String),
     /// `LOADING`: it reads its data after a restart.
     #[error("Redis is loading its data")]
     Loading,
@@ -56,12 +59,32 @@ impl QueueError {
 
     /// Whether the connection that gave it is of no further use.
     pub(crate) const fn ends_connection(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::ReadOnly | Self::Moved | Self::Denied(_))
+        self.is_away() || matches!(self, Self::ReadOnly | Self::Moved | Self::Denied(_))
     }
 
     /// Whether sending the same again over a new connection may help at once.
     pub(crate) const fn is_worth_reconnecting(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::ReadOnly | Self::Moved)
+        self.is_away() || matches!(self, Self::ReadOnly | Self::Moved)
+    }
+
+    /// Whether there is no connection, or no longer.
+    pub(crate) const fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Unanswered(_))
+    }
+
+    /// Whether Redis may have done what it was asked, in spite of this error.
+    pub const fn may_be_done(&self) -> bool {
+        matches!(self, Self::Unanswered(_))
+    }
+
+    /// The same of a call that was sent.
+    pub(crate) fn after_sending(self) -> Self {
+        if let Self::Unreachable(text) = self { Self::Unanswered(text) } else { self }
+    }
+
+    /// The same of a call that was not sent.
+    pub(crate) fn before_sending(self) -> Self {
+        if let Self::Unanswered(text) = self { Self::Unreachable(text) } else { self }
     }
 }
 

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
 use hermod_types::{JobId, ShardCount};
 use tokio_util::task::TaskTracker;
@@ -27,7 +27,7 @@ pub struct QueueSettings {
     /// Waiting jobs beyond which a submit is refused; none for no limit. Each shard has an equal share.
     pub limit: Option<u64>,
     /// Bytes of the bodies of waiting and running jobs beyond which a submit is refused; likewise.
-    pub limit_bytes: Option<u64>,
+    pub limit_bytes: ByteLimit,
     /// Shards that new jobs are spread over: more than one only in a Cluster, see [`Store::allow`].
     pub shards: ShardCount,
     /// What all queues of this process know of the number of shards in use.
@@ -37,7 +37,22 @@ pub struct QueueSettings {
 impl Default for QueueSettings {
     /// One shard, and no limit.
     fn default() -> Self {
-        Self { limit: None, limit_bytes: None, shards: ShardCount::ONE, known: KnownShards::default() }
+        Self { limit: None, limit_bytes: ByteLimit::default(), shards: ShardCount::ONE, known: KnownShards::default() }
+    }
+}
+
+/// A limit that may be learnt while jobs come in; none at first. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct ByteLimit(Arc<AtomicU64>);
+
+impl ByteLimit {
+    /// Sets it to this many bytes; 0 for no limit.
+    pub fn set(&self, bytes: u64) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -107,7 +122,7 @@ impl Queue {
     /// # Errors
     /// If Redis does not answer, or the record is not one of ours.
     pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
-        self.finder.find(id).await
+        self.finder.find(&self.store, id).await
     }
 
     /// How many jobs are in which state.

@@ -19,6 +19,8 @@ pub struct ServerCheck {
     pub append_only: bool,
     /// Its version, Valkey's own where it is one.
     pub version: String,
+    /// Its `maxmemory` in bytes; 0 for none.
+    pub max_memory: u64,
 }
 
 /// Why a Redis must not be used.
@@ -67,6 +69,7 @@ impl ServerCheck {
         Ok(Self {
             policy: field("maxmemory_policy"),
             append_only: field("aof_enabled") == "1",
+            max_memory: field("maxmemory").parse().unwrap_or_default(),
             version: if valkey.is_empty() { field("redis_version") } else { format!("Valkey {valkey}") },
         })
     }
@@ -103,7 +106,7 @@ mod tests {
     use super::*;
 
     fn redis(policy: &str, version: &str) -> ServerCheck {
-        ServerCheck { policy: policy.to_owned(), append_only: true, version: version.to_owned() }
+        ServerCheck { policy: policy.to_owned(), append_only: true, version: version.to_owned(), max_memory: 0 }
     }
 
     #[test]

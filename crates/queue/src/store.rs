@@ -141,8 +141,17 @@ impl Store {
         Box::pin(self.0.large.fetch(&self.0.topology, id.shard(), &keys::body(id), bytes)).await
     }
 
-    /// Reads an outcome that is kept apart.
-    pub(crate) async fn fetch_outcome(&self, id: JobId, token: &str) -> Result<Option<Vec<u8>>, QueueError> {
-        Box::pin(self.0.large.fetch(&self.0.topology, id.shard(), &keys::outcome(id, token), 32 << 20)).await
+    /// Reads `length` bytes of an outcome that is kept apart, from `start` on; fewer where it is gone.
+    pub(crate) async fn fetch_piece(
+        &self,
+        shard: Shard,
+        key: &str,
+        start: u64,
+        length: u64,
+    ) -> Result<Vec<u8>, QueueError> {
+        let mut command = redis::cmd("GETRANGE");
+        command.arg(key).arg(start).arg((start + length).saturating_sub(1));
+        let bytes = usize::try_from(length).unwrap_or(usize::MAX);
+        Box::pin(self.0.large.send(&self.0.topology, shard, &command, bytes)).await
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Submitter {
     pub(crate) shard: Shard,
     store: Store,
     connection: Connection,
-    limits: Limits,
+    settings: QueueSettings,
     batches: Batcher<Submits>,
     /// When a submit was last refused for want of room.
     full_at: Mutex<Option<Instant>>,
@@ -51,23 +51,19 @@ struct Limits {
 
 impl Submitter {
     pub(crate) fn spawn(store: &Store, shard: Shard, settings: &QueueSettings, tasks: &TaskTracker) -> Self {
-        let share =
-            |limit: Option<u64>| limit.map_or(0, |limit| limit.div_ceil(settings.shards.get().into()));
-        let limits = Limits { jobs: share(settings.limit), bytes: share(settings.limit_bytes) };
         let connection = store.connection(shard);
         let submits = Submits {
             connection: connection.clone(),
             store: store.clone(),
             queue: keys::queue(shard),
             settings: settings.clone(),
-            limits,
             room: None,
         };
         Self {
             shard,
             store: store.clone(),
             connection,
-            limits,
+            settings: settings.clone(),
             batches: Batcher::spawn(submits, tasks),
             full_at: Mutex::default(),
         }
@@ -79,10 +75,12 @@ impl Submitter {
         let id = JobId::at(now, self.shard);
         if request.is_large() {
             // A body that finds no room would still pass through the append-only file and the replicas.
-            if self.was_full() && !Box::pin(self.has_room(request.bytes())).await? {
+            if self.was_full() && !Box::pin(self.has_room(request.bytes())).await.map_err(QueueError::before_sending)? {
                 return Ok(Submission::Full);
             }
-            self.store.stage(self.shard, &keys::body(id), &request.body).await?;
+            // Without the script, a body is no job.
+            let staged = self.store.stage(self.shard, &keys::body(id), &request.body).await;
+            staged.map_err(QueueError::before_sending)?;
         }
         let outcome = self.batches.ask(New { id, request, asked: Instant::now() }).await?;
         if outcome == Submission::Full {
@@ -97,12 +95,23 @@ impl Submitter {
     }
 
     async fn has_room(&self, bytes: u64) -> Result<bool, QueueError> {
-        let Limits { jobs, bytes: limit_bytes } = self.limits;
-        let args = Args { limit: jobs, limit_bytes, counted: true, jobs: Vec::new() };
+        let Limits { jobs: limit, bytes: limit_bytes } = Limits::of(&self.settings);
+        let args = Args { limit, limit_bytes, counted: true, jobs: Vec::new() };
         let reply: Reply =
             script::run(&self.connection, &SCRIPTS.submit, &keys::queue(self.shard), &args).await?;
         Ok(reply.room.is_none_or(|room| room > 0)
             && reply.room_bytes.is_none_or(|room| room >= i64::try_from(bytes).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Limits {
+    /// One shard's share; 0 for no limit.
+    fn of(settings: &QueueSettings) -> Self {
+        let shards = settings.shards.get().into();
+        Self {
+            jobs: settings.limit.unwrap_or_default().div_ceil(shards),
+            bytes: settings.limit_bytes.get().div_ceil(shards),
+        }
     }
 }
 
@@ -117,7 +126,6 @@ struct Submits {
     store: Store,
     queue: String,
     settings: QueueSettings,
-    limits: Limits,
     /// What may still come, as it was counted last.
     room: Option<Room>,
 }
@@ -165,8 +173,8 @@ enum Taken {
 
 impl Submits {
     /// Whether what waits must be counted for this batch.
-    fn must_count(&self, jobs: usize, bytes: u64) -> bool {
-        let Limits { jobs: limit, bytes: limit_bytes } = self.limits;
+    fn must_count(&self, limits: Limits, jobs: usize, bytes: u64) -> bool {
+        let Limits { jobs: limit, bytes: limit_bytes } = limits;
         if limit == 0 && limit_bytes == 0 {
             return false;
         }
@@ -188,10 +196,12 @@ impl Batch for Submits {
     async fn call(&mut self, jobs: &[New]) -> Result<Vec<Submission>, QueueError> {
         // Workers must know of a shard before a job is in it.
         if !self.settings.known.has(self.settings.shards) {
-            Box::pin(self.settings.known.raise(&self.store, self.settings.shards)).await?;
+            let raised = Box::pin(self.settings.known.raise(&self.store, self.settings.shards)).await;
+            raised.map_err(QueueError::before_sending)?;
         }
-        let now = self.connection.now_ms().await?;
-        let is_counted = self.limits.bytes > 0;
+        let now = self.connection.now_ms().await.map_err(QueueError::before_sending)?;
+        let limits = Limits::of(&self.settings);
+        let is_counted = limits.bytes > 0;
         let mut args = Vec::with_capacity(jobs.len());
         for New { id, request, asked } in jobs {
             // A Redis that hung and comes back finds our command in its buffer, after the client was told that the job is
@@ -207,8 +217,8 @@ impl Batch for Submits {
             });
         }
         let bytes = args.iter().map(|job| job.bytes).sum();
-        let counted = self.must_count(jobs.len(), bytes);
-        let Limits { jobs: limit, bytes: limit_bytes } = self.limits;
+        let counted = self.must_count(limits, jobs.len(), bytes);
+        let Limits { jobs: limit, bytes: limit_bytes } = limits;
         let args = Args { limit, limit_bytes, counted, jobs: args };
         let reply: Reply = script::run(&self.connection, &SCRIPTS.submit, &self.queue, &args).await?;
         self.connection.clock().note(reply.now);

@@ -4,7 +4,6 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ALLOW;
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, guard, web};
 use anyhow::Context;
-use hermod_queue::Store;
 use hermod_types::{ErrorBody, ErrorCode};
 
 /// Binds `address`, which `setting` gave.
@@ -30,32 +29,8 @@ where
         .default_service(web::to(async || method_not_allowed("GET, HEAD")))
 }
 
-/// What orchestrators ask of every process: `/health`, `/livez`, `/readyz`; and 404 for unknown paths.
-///
-/// They need [`Store`] as application data.
-pub fn probes(routes: &mut web::ServiceConfig) {
-    routes
-        .service(read_only("/livez", livez))
-        .service(read_only("/readyz", readyz))
-        .service(read_only("/health", readyz))
-        .default_service(web::to(not_found));
-}
-
-/// The process lives.
-async fn livez() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({"status": "ok"}))
-}
-
-/// What it depends on does, too.
-async fn readyz(store: web::Data<Store>) -> HttpResponse {
-    match store.ping().await {
-        Ok(()) => HttpResponse::Ok().json(serde_json::json!({"status": "ok", "redis": "ok"})),
-        Err(error) => HttpResponse::ServiceUnavailable()
-            .json(serde_json::json!({"status": "unavailable", "redis": error.to_string()})),
-    }
-}
-
-async fn not_found(request: HttpRequest) -> HttpResponse {
+/// 404 for a path that nothing else matches.
+pub async fn not_found(request: HttpRequest) -> HttpResponse {
     let path: String = request.path().chars().take(200).collect();
     error_response(&ErrorBody::new(ErrorCode::PathNotFound, format!("no such path: {path}")))
 }

@@ -1,17 +1,21 @@
 //! What the long-running processes share: settings that both take, logs, metrics, signals, listeners.
 
+mod cached;
 mod exit;
 mod http;
 mod log;
 mod metrics;
+mod probes;
 mod settings;
 mod shutdown;
 mod watch;
 
+pub use cached::Cached;
 pub use exit::exit_code;
-pub use http::{bind, error_response, method_not_allowed, probes, read_only};
+pub use http::{bind, error_response, method_not_allowed, not_found, read_only};
 pub use log::{LogFormat, LogSettings};
 pub use metrics::{Metrics, describe};
+pub use probes::{Readiness, probes, public_probes};
 pub use settings::{ConfigSettings, RedisSettings, variable};
 pub use shutdown::Shutdown;
 pub use watch::watch_redis;

@@ -10,11 +10,16 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Keeps the health of `store` up to date, so that an idle process notices too; runs until `shutdown.now`.
 ///
 /// Each time that Redis is there again, it may be another one: it is judged, and one that would lose jobs by
-/// design makes the process drain.
+/// design makes the process drain; `accepted` is told of one that would not.
 ///
 /// # Errors
 /// Why Redis must not be used.
-pub async fn watch_redis(store: Store, tolerance: Tolerance, shutdown: Shutdown) -> Result<(), Unsuitable> {
+pub async fn watch_redis(
+    store: Store,
+    tolerance: Tolerance,
+    shutdown: Shutdown,
+    accepted: impl Fn(&[ServerCheck]),
+) -> Result<(), Unsuitable> {
     let mut judged = false;
     loop {
         // What is wrong is in the store's health, where a change is logged.
@@ -25,6 +30,7 @@ pub async fn watch_redis(store: Store, tolerance: Tolerance, shutdown: Shutdown)
                 shutdown.drain.cancel();
                 return Err(unsuitable);
             }
+            accepted(&servers);
             judged = true;
         }
         if shutdown.now.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 /// How long a result is kept after its job has ended, in whole seconds; never zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Ttl(u64);
 

@@ -2,7 +2,7 @@ use std::net::TcpListener;
 
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
 use hermod_queue::Store;
-use hermod_service::{Metrics, describe, probes, read_only};
+use hermod_service::{Metrics, Readiness, describe, not_found, probes, read_only};
 
 pub(crate) fn describe_metrics() {
     describe("hermod_jobs_started_total", "Jobs started, repeated starts included.");
@@ -22,15 +22,16 @@ pub(crate) fn describe_metrics() {
 
 /// The worker's own port: health and metrics.
 pub(crate) fn server(listener: TcpListener, store: &Store, metrics: Metrics) -> std::io::Result<Server> {
-    let (store, metrics) = (web::Data::new(store.clone()), web::Data::new(metrics));
+    let (readiness, metrics) = (web::Data::new(Readiness::new(store)), web::Data::new(metrics));
     let app = move || {
         App::new()
-            .app_data(store.clone())
+            .app_data(readiness.clone())
             .app_data(metrics.clone())
             .service(read_only("/metrics", async |metrics: web::Data<Metrics>| -> HttpResponse {
                 metrics.response()
             }))
             .configure(probes)
+            .default_service(web::to(not_found))
     };
     Ok(HttpServer::new(app).workers(1).listen(listener)?.disable_signals().shutdown_timeout(1).run())
 }

@@ -1,0 +1,30 @@
+use actix_web::{HttpResponse, web};
+use hermod_queue::{Admin, Stats, Store};
+use hermod_service::{Cached, Metrics};
+
+/// The queue's numbers for `/metrics`, read from Redis at most once a second.
+pub(crate) struct QueueNumbers {
+    store: Store,
+    stats: Cached<Option<Stats>>,
+}
+
+impl QueueNumbers {
+    pub(crate) fn new(store: &Store) -> Self {
+        Self { store: store.clone(), stats: Cached::default() }
+    }
+}
+
+/// `GET /metrics`: this process's, and the queue's.
+pub(crate) async fn metrics(metrics: web::Data<Metrics>, queue: web::Data<QueueNumbers>) -> HttpResponse {
+    let stats = queue.stats.get(async || Admin::new(&queue.store).stats().await.ok()).await;
+    if let Some(stats) = stats {
+        let gauge = |name: &'static str, jobs: u64| {
+            metrics::gauge!(name).set(f64::from(u32::try_from(jobs).unwrap_or(u32::MAX)));
+        };
+        gauge("hermod_queue_waiting", stats.waiting);
+        gauge("hermod_queue_delayed", stats.delayed);
+        gauge("hermod_queue_running", stats.running);
+        gauge("hermod_queue_dead", stats.dead);
+    }
+    metrics.response()
+}

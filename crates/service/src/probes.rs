@@ -1,0 +1,87 @@
+//! What orchestrators and operators ask of every process: `/livez`, `/readyz`, `/health`.
+
+use actix_web::{HttpResponse, web};
+use hermod_queue::{QueueError, Store};
+use serde_json::json;
+
+use crate::{Cached, read_only};
+
+/// Whether what the process depends on answers. Redis is asked at most once a second, so that a flood of probes does not take
+/// the connections of others.
+pub struct Readiness {
+    store: Store,
+    ping: Cached<Result<(), QueueError>>,
+}
+
+impl Readiness {
+    /// That of `store`.
+    pub fn new(store: &Store) -> Self {
+        Self { store: store.clone(), ping: Cached::default() }
+    }
+
+    async fn check(&self) -> Result<(), QueueError> {
+        self.ping.get(async || self.store.ping().await).await
+    }
+}
+
+/// The probes of a port that only operators reach. They need [`Readiness`] as application data.
+pub fn probes(routes: &mut web::ServiceConfig) {
+    let ready = async |readiness: web::Data<Readiness>| match readiness.check().await {
+        Ok(()) => ok(),
+        Err(error) => unavailable(&error.to_string()),
+    };
+    routes
+        .service(read_only("/livez", livez))
+        .service(read_only("/readyz", ready))
+        .service(read_only("/health", ready));
+}
+
+/// The same for everybody: what is wrong is named in our words alone. With a port for operators elsewhere, `/readyz` is
+/// there, and `/health` says nothing but whether all is well.
+pub fn public_probes(routes: &mut web::ServiceConfig, is_operators_elsewhere: bool) {
+    routes.service(read_only("/livez", livez));
+    if is_operators_elsewhere {
+        let health = async |readiness: web::Data<Readiness>| match readiness.check().await {
+            Ok(()) => HttpResponse::Ok().json(json!({"status": "ok"})),
+            Err(_) => HttpResponse::ServiceUnavailable().json(json!({"status": "unavailable"})),
+        };
+        routes.service(read_only("/health", health));
+        return;
+    }
+    let ready = async |readiness: web::Data<Readiness>| match readiness.check().await {
+        Ok(()) => ok(),
+        Err(error) => unavailable(&summary(&error)),
+    };
+    routes.service(read_only("/readyz", ready)).service(read_only("/health", ready));
+}
+
+/// The process lives.
+async fn livez() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"status": "ok"}))
+}
+
+fn ok() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"status": "ok", "redis": "ok"}))
+}
+
+fn unavailable(reason: &str) -> HttpResponse {
+    HttpResponse::ServiceUnavailable().json(json!({"status": "unavailable", "redis": reason}))
+}
+
+/// What is wrong, without Redis's own text: that may name addresses and users.
+fn summary(error: &QueueError) -> String {
+    match error {
+        QueueError::Unreachable(_) => "Redis cannot be reached".to_owned(),
+        QueueError::Unanswered(_) => "Redis does not answer".to_owned(),
+        QueueError::Degraded(_) => "Redis lacks a part of itself".to_owned(),
+        QueueError::Denied(_) => "Redis denies access".to_owned(),
+        QueueError::Unexpected(_) => "Redis gave an unexpected answer".to_owned(),
+        QueueError::Loading
+        | QueueError::Busy
+        | QueueError::OutOfMemory
+        | QueueError::CannotPersist
+        | QueueError::ReadOnly
+        | QueueError::Moved
+        | QueueError::NoGroup => error.to_string(),
+    }
+}
