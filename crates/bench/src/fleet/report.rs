@@ -5,8 +5,9 @@ use super::rates::{JobCost, Rates};
 use crate::report::{Jobs, Machine, float, per};
 use crate::table::{megabytes, numbers};
 
-/// Commands that look for jobs of dead workers.
-const SWEEP: [&str; 3] = ["xpending", "xautoclaim", "xclaim"];
+/// Commands that look for jobs of dead workers. XCLAIM also renews leases, so it tells something of an idle fleet only.
+const SWEEP: [&str; 2] = ["xpending", "xautoclaim"];
+const IDLE_SWEEP: [&str; 3] = ["xpending", "xautoclaim", "xclaim"];
 
 /// What a fleet asks of Redis, on several kinds of servers.
 #[derive(Debug, Serialize)]
@@ -65,7 +66,7 @@ const ROWS: [Row; 23] = [
     ("idle: commands/s", "", |on| format!("{:.0}", on.idle.commands)),
     ("  of the API", "", |on| format!("{:.1}", on.api.commands)),
     ("  of each worker", "≤ 3", |on| format!("{:.2}", on.idle_commands())),
-    ("  looking for dead workers' jobs", "≤ 10", |on| format!("{:.1}", on.idle.of(&SWEEP))),
+    ("  looking for dead workers' jobs", "≤ 10", |on| format!("{:.1}", on.idle.of(&IDLE_SWEEP))),
     ("idle: Redis, % of a core each", "", |on| percents(&on.idle.redis_cpu_percent)),
     ("idle: all workers, % of a core", "", |on| format!("{:.0}", on.idle.workers_cpu_percent)),
     ("idle: MB of a worker", "", |on| format!("{:.1}", on.idle_memory())),
