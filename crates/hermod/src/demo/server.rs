@@ -1,7 +1,7 @@
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
@@ -58,6 +58,8 @@ impl Settings {
 /// One call that the provider received.
 #[derive(Clone, Debug)]
 pub struct ReceivedCall {
+    /// When it came.
+    pub at: Instant,
     /// The model that it named.
     pub model: String,
     /// Its body, byte for byte.
@@ -122,7 +124,7 @@ async fn complete(http: HttpRequest, body: String, demo: web::Data<Demo>) -> Htt
     if let Some(calls) = &demo.calls {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = http.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-        calls.push(ReceivedCall { model: request.model.clone(), body, headers });
+        calls.push(ReceivedCall { at: Instant::now(), model: request.model.clone(), body, headers });
     }
     let behaviour: Behaviour = match request.model.parse() {
         Ok(behaviour) => behaviour,
