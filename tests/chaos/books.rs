@@ -58,10 +58,16 @@ pub(crate) async fn close(cluster: &Cluster, load: &Load, faults: &Faults) -> Bo
     books.calls = Calls::count(cluster, &known, &faults.harm);
     books.stale_refused =
         cluster.logs.with_message("result discarded: the job is no longer this worker's").len();
-    for worker in &cluster.worker_ports {
-        let answer = worker.get("/readyz").await;
-        if answer.status != 200 {
-            books.not_ready.push(answer.text);
+    for (index, worker) in cluster.worker_ports.iter().enumerate() {
+        match worker.try_send(worker.request(reqwest::Method::GET, "/readyz")).await {
+            Ok(answer) if answer.status == 200 => {}
+            Ok(answer) => books.not_ready.push(answer.text),
+            Err(_) => {
+                let log = cluster.log_of_worker(index).all();
+                books
+                    .not_ready
+                    .push(format!("it is gone: {:?}", log.iter().rev().take(5).collect::<Vec<_>>()));
+            }
         }
     }
     let check = std::process::Command::new(binary("hermod"))

@@ -10,13 +10,17 @@ use crate::faults::Harm;
 /// `max_retries` of the provider `patient`; the other has none.
 pub(crate) const RETRIES_OF_PATIENT: usize = 1;
 
+/// How long a worker that was frozen or cut off may take until it knows which jobs it has lost.
+const TO_LEARN: Duration = Duration::from_secs(3);
+
 /// What became of the calls.
 #[derive(Default)]
 pub(crate) struct Calls {
     pub(crate) made: usize,
     /// Jobs that waited for a retry.
     pub(crate) delayed: usize,
-    /// Calls for a job and a target that had been called before, by a worker that was then killed, frozen or cut off.
+    /// Calls for a job and a target that had been called before, by a worker that was then killed, frozen or cut off; or
+    /// made by such a worker before it knew that the job was another's.
     pub(crate) explained: usize,
     /// Those that nothing was done to whoever had made the call before, a line each.
     pub(crate) unexplained: Vec<String>,
@@ -57,6 +61,8 @@ impl Calls {
                 if done.until.is_none() && harm.is_alone(done, next.at) {
                     self.after_kill.push(next.at - done.from);
                 }
+            } else if harm.is_stale(next) {
+                self.explained += 1;
             } else if retries > 0 {
                 retries -= 1;
             } else {
@@ -105,6 +111,12 @@ impl<'a> Harms<'a> {
     fn between(&self, call: &Call, next: &Call) -> Option<&'a Harm> {
         let mut own = self.by_worker.get(&call.worker)?.iter().copied();
         own.find(|harm| harm.from <= next.at && harm.until.is_none_or(|until| until >= call.at))
+    }
+
+    /// Whether the worker of `call` was frozen or cut off and has not had the time to learn that the job is another's.
+    fn is_stale(&self, call: &Call) -> bool {
+        let mut own = self.by_worker.get(&call.worker).into_iter().flatten();
+        own.any(|harm| harm.from <= call.at && harm.until.is_none_or(|until| call.at <= until + TO_LEARN))
     }
 
     /// Whether nothing else was done to any worker from then on until `end`.

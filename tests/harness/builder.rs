@@ -10,6 +10,10 @@ use crate::{Api, Cluster, LEASE, Logs, PATIENCE, binary, eventually, redis_binar
 /// The header by which the provider knows the worker that calls it, where [`Builder::numbered_workers`] asks for it.
 pub(crate) const WORKER_HEADER: &str = "x-test-worker";
 
+/// Redis hands each write to the kernel before it answers, so that a killed process loses nothing that it has acknowledged. It
+/// does not wait for the disk, which tests that run beside each other would keep busy for seconds.
+pub(crate) const PERSISTENCE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "no"];
+
 /// A [`Cluster`] to be.
 #[derive(Clone, Debug)]
 pub struct Builder {
@@ -48,7 +52,7 @@ impl Default for Builder {
             apis: 1,
             config: json!({}),
             environment: environment.into(),
-            redis_options: vec!["--appendonly", "yes", "--appendfsync", "always"],
+            redis_options: PERSISTENCE.to_vec(),
             proxied: false,
             numbered: false,
             servers: Servers::One,

@@ -167,6 +167,11 @@ impl Cluster {
         self.workers.remove(index)
     }
 
+    /// What the worker at `index` has written.
+    pub fn log_of_worker(&self, index: usize) -> &Logs {
+        &self.worker_logs[self.worker_numbers[index]]
+    }
+
     /// Starts one more worker.
     pub async fn add_worker(&mut self) {
         let number = self.worker_logs.len();

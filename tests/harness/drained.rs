@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use redis::streams::StreamInfoConsumersReply;
 use redis::{Commands, Connection, RedisResult};
 
@@ -104,11 +106,12 @@ fn look_at(redis: &mut Connection, key: &str, name: &str, left: &[String]) -> Re
             wrong(names.len() > MOST_COOLDOWNS || names.iter().any(is_long), format!("{} names", names.len()))
         }
         _ if name.starts_with("job:") => {
-            let (code, request): (Option<u16>, Option<String>) = redis.hmget(key, &["code", "request"])?;
-            let exists: bool = redis.exists(key)?;
-            let has_request = request.is_some_and(|request| !request.is_empty());
-            wrong(exists && code.is_none(), "it has not ended".to_owned())
-                .or_else(|| wrong(has_request, "it has ended and keeps its request".to_owned()))
+            let mut fields: BTreeMap<String, String> = redis.hgetall(key)?;
+            let request = fields.remove("request").unwrap_or_default();
+            let has_ended = fields.contains_key("code");
+            wrong(!fields.is_empty() && !has_ended, format!("it has not ended: {fields:?}")).or_else(|| {
+                wrong(has_ended && !request.is_empty(), "it has ended and keeps its request".to_owned())
+            })
         }
         _ => None,
     })

@@ -5,6 +5,7 @@ use hermod::process::Process;
 use hermod::redis_server::RedisServer;
 use redis::{Connection, FromRedisValue};
 
+use crate::builder::PERSISTENCE;
 use crate::ports::free_port;
 use crate::{Logs, PATIENCE, eventually, redis_binary};
 
@@ -26,9 +27,9 @@ pub struct RedisNode {
 impl RedisNode {
     async fn start(folder: PathBuf, more: &[&str], logs: &Logs) -> Self {
         let port = free_port();
-        let own = ["--port", &port.to_string(), "--appendonly", "yes", "--appendfsync", "always"]
-            .map(str::to_owned);
-        let options = own.into_iter().chain(more.iter().map(|option| (*option).to_owned())).collect();
+        let port_option = ["--port", &port.to_string()];
+        let options = port_option.iter().chain(&PERSISTENCE).chain(more).map(|option| (*option).to_owned());
+        let options = options.collect();
         let mut node = Self { server: None, port, folder, options, logs: logs.clone() };
         node.restart().await;
         node

@@ -18,6 +18,8 @@ use super::completion::Request;
 
 /// The largest request that it reads.
 const MAX_BODY_BYTES: usize = 64 << 20;
+/// How long an idle connection is kept: as nginx does. With actix's 5 s, a client's next call often meets a closing one.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// `hermod demo-provider`
 #[derive(Args, Clone, Debug)]
@@ -111,7 +113,8 @@ impl Demo {
                 .route("/health", web::get().to(async || HttpResponse::Ok().json(json!({"status": "ok"}))))
                 .default_service(web::to(async || failure(404, "not_found", "no such path")))
         };
-        Ok(HttpServer::new(app).workers(1).listen(listener)?.disable_signals().shutdown_timeout(0).run())
+        let server = HttpServer::new(app).workers(1).keep_alive(KEEP_ALIVE).listen(listener)?;
+        Ok(server.disable_signals().shutdown_timeout(0).run())
     }
 }
 
