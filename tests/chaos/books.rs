@@ -1,16 +1,22 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hermod_tests::{Cluster, binary};
+use serde_json::Value;
 
-use crate::Fault;
+use crate::calls::Calls;
 use crate::faults::Faults;
 use crate::load::Load;
+use crate::{DEFAULT_LEASE, Fault, Fsync, Settings};
 
 /// How long after the last fault every accepted job must have ended.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How much longer than the lease it may take until a killed worker's job runs again.
+const RECLAIM: Duration = Duration::from_secs(2);
+/// So many lines of each kind are printed.
+const MOST_LINES: usize = 20;
 
 /// What became of everything.
 #[derive(Default)]
@@ -19,15 +25,16 @@ pub(crate) struct Books {
     accepted: usize,
     refused: u64,
     completed: usize,
-    failed: usize,
+    /// Jobs that failed, though each has a fallback that never does.
+    failed: Vec<String>,
     lost: Vec<String>,
-    calls: usize,
-    repeated: usize,
-    strangers: usize,
+    /// Jobs whose result is not what their prompt asks for.
+    wrong: Vec<String>,
     written_twice: usize,
+    calls: Calls,
     stale_refused: usize,
-    not_renewed: usize,
-    worker_faults: usize,
+    not_ready: Vec<String>,
+    leaks: Vec<String>,
     disagreements: String,
 }
 
@@ -35,12 +42,10 @@ pub(crate) struct Books {
 pub(crate) async fn close(cluster: &Cluster, load: &Load, faults: &Faults) -> Books {
     let mut books = Books {
         faults: faults.made.iter().map(|(kind, count)| (*kind, *count)).collect(),
+        refused: load.refused.load(Ordering::Relaxed),
         ..Books::default()
     };
     books.faults.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let made = |kind| faults.made.get(&kind).copied().unwrap_or_default();
-    books.worker_faults = made(Fault::KillWorker) + made(Fault::Freeze);
-    books.refused = load.refused.load(Ordering::Relaxed);
     let accepted = std::mem::take(&mut *load.accepted.lock().unwrap());
     books.accepted = accepted.len();
     let first_ends = std::mem::take(&mut *load.first_ends.lock().unwrap());
@@ -48,19 +53,43 @@ pub(crate) async fn close(cluster: &Cluster, load: &Load, faults: &Faults) -> Bo
     for (id, number) in &accepted {
         books.end_of(load, &first_ends, id, *number, deadline).await;
     }
-    books.count_calls(cluster, &accepted);
+    books.leaks = drained(cluster, deadline).await;
+    let known: HashSet<u64> = accepted.iter().map(|(_, number)| *number).collect();
+    books.calls = Calls::count(cluster, &known, &faults.harm);
     books.stale_refused =
         cluster.logs.with_message("result discarded: the job is no longer this worker's").len();
-    books.not_renewed = cluster.logs.with_message("lease not renewed in time; the call is aborted").len();
+    for (index, worker) in cluster.worker_ports.iter().enumerate() {
+        match worker.try_send(worker.request(reqwest::Method::GET, "/readyz")).await {
+            Ok(answer) if answer.status == 200 => {}
+            Ok(answer) => books.not_ready.push(answer.text),
+            Err(_) => {
+                let log = cluster.log_of_worker(index).all();
+                books
+                    .not_ready
+                    .push(format!("it is gone: {:?}", log.iter().rev().take(5).collect::<Vec<_>>()));
+            }
+        }
+    }
     let check = std::process::Command::new(binary("hermod"))
         .args(["queue", "check"])
-        .env("REDIS_URL", cluster.direct_redis_url())
+        .env("REDIS_URL", cluster.redis_url())
         .output()
         .unwrap();
     if !check.status.success() {
         books.disagreements = String::from_utf8_lossy(&[check.stdout, check.stderr].concat()).into_owned();
     }
     books
+}
+
+/// Waits until Redis holds nothing that would stay. Jobs that no client knows of end, too.
+async fn drained(cluster: &Cluster, deadline: Instant) -> Vec<String> {
+    loop {
+        let leaks = cluster.leaks();
+        if leaks.is_empty() || Instant::now() > deadline {
+            return leaks;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 impl Books {
@@ -77,12 +106,7 @@ impl Books {
             let answer = api.try_send(api.request_poll(id)).await;
             if let Ok(answer) = &answer {
                 if answer.status == 200 {
-                    let job = answer.json();
-                    if job["status"] == "completed" {
-                        self.completed += 1;
-                    } else {
-                        self.failed += 1;
-                    }
+                    self.ended(id, number, &answer.json());
                     self.written_twice +=
                         usize::from(first_ends.get(id).is_some_and(|first| *first != answer.text));
                     return;
@@ -100,27 +124,53 @@ impl Books {
         }
     }
 
-    /// Each job calls each of its targets at most once, unless its worker died, was frozen, or could not reach Redis
-    /// for a lease.
-    fn count_calls(&mut self, cluster: &Cluster, accepted: &[(String, u64)]) {
-        let known: std::collections::HashSet<u64> = accepted.iter().map(|(_, number)| *number).collect();
-        let mut counts: HashMap<(u64, String), usize> = HashMap::new();
-        for call in cluster.calls() {
-            self.calls += 1;
-            let body: serde_json::Value = serde_json::from_str(&call.body).unwrap();
-            let number = body["prompt"].as_str().unwrap().trim_end().parse().unwrap();
-            self.strangers += usize::from(!known.contains(&number));
-            *counts.entry((number, call.model)).or_default() += 1;
+    fn ended(&mut self, id: &str, number: u64, job: &Value) {
+        if job["status"] != "completed" {
+            self.failed.push(format!("{id}: {}", job["error"]));
+            return;
         }
-        self.repeated = counts.values().filter(|count| **count > 1).count();
+        self.completed += 1;
+        let texts: Vec<_> =
+            job["result"]["choices"].as_array().unwrap().iter().map(|choice| &choice["text"]).collect();
+        let expected = number.to_string();
+        let is_right = |text: &&Value| text.as_str().is_some_and(|text| text.trim_end() == expected);
+        let choices = usize::try_from(crate::load::choices(number)).unwrap();
+        if texts.len() != choices || !texts.iter().all(is_right) {
+            self.wrong.push(format!("{id}: {} choices for prompt {number}", texts.len()));
+        }
     }
 
-    /// Whether all is as promised. With `everysec` the last second before a kill of Redis may be lost.
-    pub(crate) fn balance(&self, strict: bool) -> bool {
-        let repeats_explained = self.repeated <= self.not_renewed || self.worker_faults > 0 || !strict;
-        self.disagreements.is_empty()
-            && repeats_explained
-            && (!strict || (self.lost.is_empty() && self.written_twice == 0))
+    /// What is not as promised. With `everysec` the last second before a kill of Redis may be lost.
+    pub(crate) fn faults_of(&self, settings: &Settings) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut none = |what: &str, lines: &[String]| {
+            if !lines.is_empty() {
+                let first: Vec<_> = lines.iter().take(MOST_LINES).map(String::as_str).collect();
+                faults.push(format!("{} {what}:\n  {}", lines.len(), first.join("\n  ")));
+            }
+        };
+        none("jobs failed, though their fallback never does", &self.failed);
+        none("results are wrong", &self.wrong);
+        none("workers are not ready", &self.not_ready);
+        none("keys stay in Redis", &self.leaks);
+        if settings.fsync == Fsync::Always {
+            none("accepted jobs are lost", &self.lost);
+            none("calls were repeated, though nothing was done to their worker", &self.calls.unexplained);
+            if self.written_twice > 0 {
+                faults.push(format!("{} results changed after a client saw them", self.written_twice));
+            }
+        }
+        if !self.disagreements.is_empty() {
+            faults.push(format!("records and entries disagree:\n{}", self.disagreements));
+        }
+        let limit = DEFAULT_LEASE + RECLAIM;
+        if settings.defaults && self.calls.after_kill.is_empty() {
+            faults.push("no worker was killed in mid-call".to_owned());
+        }
+        if settings.defaults && self.calls.after_kill.iter().any(|after| *after > limit) {
+            faults.push(format!("a killed worker's job ran again later than {limit:?} after the kill"));
+        }
+        faults
     }
 }
 
@@ -135,22 +185,36 @@ impl fmt::Display for Books {
             (self.accepted, "accepted"),
             (usize::try_from(self.refused).unwrap_or_default(), "refused, or not answered"),
             (self.completed, "completed"),
-            (self.failed, "failed"),
+            (self.failed.len(), "failed"),
             (self.lost.len(), "lost"),
-            (self.calls, "calls of the provider"),
-            (self.repeated, "jobs that called a target more than once"),
-            (self.strangers, "calls for jobs whose client got no id: the answer to the submit was lost"),
+            (self.wrong.len(), "with a wrong result"),
             (self.written_twice, "results that changed after a client saw them"),
+            (self.calls.delayed, "delayed until a retry"),
+            (self.calls.strangers, "whose client got no id: the answer to the submit was lost"),
             (self.stale_refused, "stale results refused by the fence"),
-            (self.not_renewed, "calls aborted, as Redis could not be reached for a whole lease"),
         ] {
             writeln!(out, "{count:>8}  {what}")?;
         }
-        self.lost.iter().take(20).try_for_each(|lost| writeln!(out, "lost: {lost}"))?;
-        if self.disagreements.is_empty() {
-            writeln!(out, "       0  records and entries that disagree")
-        } else {
-            writeln!(out, "records and entries disagree:\n{}", self.disagreements)
+        writeln!(out, "calls of the provider")?;
+        for (count, what) in [
+            (self.calls.made, "made"),
+            (self.calls.explained, "repeated after their worker was killed, frozen or cut off"),
+            (self.calls.unexplained.len(), "repeated for no reason"),
+        ] {
+            writeln!(out, "{count:>8}  {what}")?;
         }
+        let mut after = self.calls.after_kill.clone();
+        after.sort_unstable();
+        if let (Some(least), Some(most)) = (after.first(), after.last()) {
+            writeln!(
+                out,
+                "{:>8}  repeated after a kill alone: {:.1} to {:.1} s after it, in the median {:.1} s",
+                after.len(),
+                least.as_secs_f64(),
+                most.as_secs_f64(),
+                after[after.len() / 2].as_secs_f64()
+            )?;
+        }
+        Ok(())
     }
 }

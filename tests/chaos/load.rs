@@ -59,7 +59,10 @@ impl Load {
     async fn step(&self) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let api = self.api(number);
-        let body = json!({"model": model(number), "prompt": prompt(number), "fallbacks": ["demo/echo"]});
+        let mut body = json!({"model": model(number), "prompt": prompt(number), "fallbacks": ["demo/echo"]});
+        if choices(number) > 1 {
+            body["n"] = json!(choices(number));
+        }
         match api.try_send(api.submission(body.to_string())).await {
             Ok(answer) if answer.status == 202 => {
                 let id = answer.json()["id"].as_str().unwrap().to_owned();
@@ -89,17 +92,34 @@ impl Load {
 
 /// The number; some are large enough to be kept apart from their records.
 fn prompt(number: u64) -> String {
-    let padding = if number % 10 == 3 { 20_000 } else { 0 };
+    let padding = match number % 100 {
+        27 => 200_000,
+        part if part % 10 == 3 => 20_000,
+        part if part % 10 == 7 => 3_000,
+        _ => 0,
+    };
     format!("{number}{}", " ".repeat(padding))
 }
 
-/// Mostly quick calls, some that outlive faults, some that outlive the lease, some that fall back.
-fn model(number: u64) -> &'static str {
+/// How often the prompt is answered: a small body may have a large outcome.
+pub(crate) fn choices(number: u64) -> u64 {
+    if number % 10 == 7 { 8 } else { 1 }
+}
+
+/// Mostly quick calls, some that outlive faults, some that outlive the lease, some that are delayed until a retry, some
+/// that fall back.
+fn model(number: u64) -> String {
+    // Each has a cooldown of its own; a Retry-After of "06" is one of 6 s.
+    const WAITS: [&str; 8] = ["6", "7", "8", "9", "06", "07", "08", "09"];
     match number % 20 {
-        0..12 => "demo/echo",
-        12..15 => "demo/slow-200ms",
-        15..17 => "demo/slow-1s",
-        17 => "demo/slow-7s",
-        _ => "demo/fail-503",
+        0..9 => "demo/echo".to_owned(),
+        9..12 => "demo/slow-200ms".to_owned(),
+        12..14 => "demo/slow-1s".to_owned(),
+        14 => "demo/slow-7s".to_owned(),
+        15..17 => {
+            let wait = usize::try_from(number / 20).unwrap() % WAITS.len();
+            format!("patient/retry-after-{}", WAITS[wait])
+        }
+        _ => "demo/fail-503".to_owned(),
     }
 }

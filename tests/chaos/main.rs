@@ -3,6 +3,8 @@
 //!
 //! ```sh
 //! cargo run --release -p hermod-tests --bin chaos -- --seed 1 --minutes 2
+//! cargo run --release -p hermod-tests --bin chaos -- --seed 1 --minutes 2 --cluster
+//! cargo run --release -p hermod-tests --bin chaos -- --seed 1 --minutes 3 --defaults
 //! ```
 
 #![expect(
@@ -12,6 +14,7 @@
 )]
 
 mod books;
+mod calls;
 mod faults;
 mod load;
 
@@ -20,7 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use hermod_tests::Cluster;
+use hermod_tests::{Cluster, Servers};
+use serde_json::json;
 
 use crate::faults::Faults;
 use crate::load::Load;
@@ -34,18 +38,24 @@ struct Settings {
     /// How long.
     #[arg(long, default_value_t = 2.0)]
     minutes: f64,
-    /// Faults a minute.
-    #[arg(long, default_value_t = 50.0)]
-    faults_a_minute: f64,
-    /// Kinds of faults; all unless told.
+    /// Faults a minute: 50, or 4 with --defaults.
+    #[arg(long)]
+    faults_a_minute: Option<f64>,
+    /// Kinds of faults; all unless told, or kill-worker alone with --defaults.
     #[arg(long, value_enum, value_delimiter = ',')]
     faults: Vec<Fault>,
     /// Clients that submit at once.
     #[arg(long, default_value_t = 24)]
     clients: usize,
     /// `appendfsync` of Redis.
-    #[arg(long, value_enum, default_value_t = Fsync::Always)]
+    #[arg(long, value_enum, default_value_t = Fsync::Always, conflicts_with = "cluster")]
     fsync: Fsync,
+    /// A Redis Cluster of three nodes, with six shards, instead of one server.
+    #[arg(long)]
+    cluster: bool,
+    /// The lease that workers have by default; the books show how soon the jobs of killed workers run again.
+    #[arg(long)]
+    defaults: bool,
 }
 
 /// What is done to Hermod.
@@ -55,17 +65,19 @@ enum Fault {
     KillWorker,
     /// Kill an API process, and start another.
     KillApi,
-    /// Kill Redis, and start it again on what it has written.
+    /// Kill Redis, or a node of the Cluster, and start it again on what it has written.
     KillRedis,
     /// Freeze a worker past its lease.
     Freeze,
+    /// Cut one worker off from Redis for longer than its lease; not with --cluster.
+    Partition,
     /// Cut every connection to Redis.
     Cut,
-    /// Delay what goes between Redis and everybody.
+    /// Delay what goes between Redis and everybody; in a Cluster, pause a node.
     Delay,
     /// Lose the scripts.
     FlushScripts,
-    /// Lose the consumer group.
+    /// Lose the consumer group of a shard.
     DestroyGroup,
 }
 
@@ -80,8 +92,12 @@ enum Fsync {
 
 /// Longer than Redis is ever away here, shorter than a freeze.
 const LEASE: Duration = Duration::from_secs(5);
+/// The default of `HERMOD_LEASE_SECONDS`.
+const DEFAULT_LEASE: Duration = Duration::from_secs(10);
 const WORKERS: usize = 3;
-const FRONTS: usize = 2;
+const API_PROCESSES: usize = 2;
+/// In a Cluster.
+const SHARDS: u16 = 6;
 
 fn main() -> ExitCode {
     let settings = Settings::parse();
@@ -91,26 +107,43 @@ fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings) -> ExitCode {
-    let fsync = if settings.fsync == Fsync::Always { "always" } else { "everysec" };
-    let mut cluster = Cluster::builder()
-        .workers(WORKERS)
-        .fronts(FRONTS)
-        .proxied()
-        .set("HERMOD_LEASE_SECONDS", LEASE.as_secs())
-        // Jobs here lose more workers than in a year of ordinary life.
-        .set("HERMOD_MAX_ATTEMPTS", 50)
-        .set("HERMOD_CONCURRENCY", 64)
-        .redis_options(&["--appendfsync", fsync, "--stream-node-max-entries", "16"])
-        .start()
-        .await;
-    let load = Arc::new(Load::new(cluster.apis.clone()));
+    let mut cluster = builder(&settings).start().await;
+    let load = Arc::new(Load::new(Arc::clone(&cluster.apis)));
     let clients = load.start(settings.clients);
-    let mut faults = Faults::new(settings.seed, &settings.faults);
-    faults.make(&mut cluster, &load, settings.minutes, settings.faults_a_minute).await;
+    let mut faults = Faults::new(&settings);
+    let a_minute = settings.faults_a_minute.unwrap_or(if settings.defaults { 4.0 } else { 50.0 });
+    faults.make(&mut cluster, &load, settings.minutes, a_minute).await;
     load.stop();
     clients.join_all().await;
     println!("load stopped; waiting for all accepted jobs to end");
     let books = books::close(&cluster, &load, &faults).await;
     println!("{books}");
-    if books.balance(settings.fsync == Fsync::Always) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let faults = books.faults_of(&settings);
+    faults.iter().for_each(|fault| println!("FAULT: {fault}"));
+    if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn builder(settings: &Settings) -> hermod_tests::Builder {
+    let mut builder = Cluster::builder()
+        .workers(WORKERS)
+        .apis(API_PROCESSES)
+        .numbered_workers()
+        // The one whose jobs are delayed until a retry.
+        .config(json!({"providers": {"patient": {
+            "network_config": {"max_retries": calls::RETRIES_OF_PATIENT},
+            "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
+        }}}))
+        // Jobs here lose more workers than in a year of ordinary life.
+        .set("HERMOD_MAX_ATTEMPTS", 50)
+        .set("HERMOD_CONCURRENCY", 64);
+    builder = if settings.defaults {
+        builder.unset("HERMOD_LEASE_SECONDS")
+    } else {
+        builder.set("HERMOD_LEASE_SECONDS", LEASE.as_secs())
+    };
+    if settings.cluster {
+        return builder.servers(Servers::Cluster).set("HERMOD_SHARDS", SHARDS);
+    }
+    let fsync = if settings.fsync == Fsync::Always { "always" } else { "everysec" };
+    builder.proxied().redis_options(&["--appendfsync", fsync, "--stream-node-max-entries", "16"])
 }

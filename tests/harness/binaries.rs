@@ -2,10 +2,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::limit;
+
 /// The path of one of our programs, built first: cargo builds only what the tests link.
 pub fn binary(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(build).join(name)
+    let folder = FOLDER.get_or_init(build);
+    // Only now, as a build may take minutes.
+    limit::start();
+    folder.join(name)
 }
 
 fn build() -> PathBuf {
@@ -25,5 +30,7 @@ fn build() -> PathBuf {
 /// A Redis server, found or fetched once.
 pub fn redis_binary() -> &'static Path {
     static SERVER: OnceLock<PathBuf> = OnceLock::new();
-    SERVER.get_or_init(|| hermod::redis_server::find(|_| {}).unwrap())
+    let server = SERVER.get_or_init(|| hermod::redis_server::find(|_| {}).unwrap());
+    limit::start();
+    server
 }

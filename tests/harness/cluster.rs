@@ -1,22 +1,17 @@
-use std::collections::HashMap;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use hermod::demo::{Calls, Demo, ReceivedCall};
+use hermod::demo::{Calls, ReceivedCall};
 use hermod::process::Process;
 use hermod::redis_server::RedisServer;
 use redis::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::redis_nodes::{RedisCluster, RedisNodes, RedisSentinel};
-use crate::{Api, LEASE, Logs, Proxy, binary, eventually, redis_binary};
-
-/// How long what is not being broken may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+use crate::builder::{Builder, WORKER_HEADER};
+use crate::redis_nodes::{RedisCluster, RedisNodes, RedisSentinel, answers};
+use crate::{Api, Logs, PATIENCE, Proxy, binary, eventually, redis_binary};
 
 /// A whole Hermod: Redis, API processes, workers, and a provider that keeps its calls.
 #[derive(Debug)]
@@ -24,193 +19,31 @@ pub struct Cluster {
     /// The first API process.
     pub api: Api,
     /// The API processes.
-    pub fronts: Vec<Process>,
+    pub api_processes: Vec<Process>,
     /// Where they are, in the same order.
     pub apis: Arc<RwLock<Vec<Api>>>,
+    /// Their links to Redis; none unless built with [`Builder::proxied`].
+    pub api_links: Vec<Proxy>,
     /// The workers.
     pub workers: Vec<Process>,
     /// Each worker's own port, as a place to ask.
     pub worker_ports: Vec<Api>,
+    /// Their links to Redis; none unless built with [`Builder::proxied`].
+    pub worker_links: Vec<Proxy>,
+    /// The number of each: that of all workers that were started before it.
+    pub worker_numbers: Vec<usize>,
+    /// What each worker that was ever started has written.
+    pub(crate) worker_logs: Vec<Logs>,
     /// The Redis; none while it is down.
     pub redis: Option<RedisServer>,
     /// Its servers, where it has more than one.
     pub nodes: Option<RedisNodes>,
     /// What all of the processes have written.
     pub logs: Logs,
-    proxy: Option<Proxy>,
-    calls: Calls,
-    demo: ServerHandle,
-    builder: Builder,
-    folder: TempDir,
-}
-
-/// A [`Cluster`] to be.
-#[derive(Clone, Debug)]
-pub struct Builder {
-    workers: usize,
-    fronts: usize,
-    config: Value,
-    environment: HashMap<&'static str, String>,
-    redis_options: Vec<&'static str>,
-    proxied: bool,
-    servers: Servers,
-}
-
-/// What Redis a [`Cluster`] has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Servers {
-    /// One server.
-    One,
-    /// A Cluster of three nodes.
-    Cluster,
-    /// A primary, a replica and a Sentinel.
-    Sentinel,
-}
-
-impl Default for Builder {
-    fn default() -> Self {
-        let environment = [
-            ("HERMOD_LOG", "info".to_owned()),
-            ("HERMOD_LOG_FORMAT", "json".to_owned()),
-            ("HERMOD_LEASE_SECONDS", LEASE.as_secs().to_string()),
-            ("HERMOD_LISTEN", "127.0.0.1:0".to_owned()),
-            ("HERMOD_METRICS_LISTEN", "127.0.0.1:0".to_owned()),
-        ];
-        Self {
-            workers: 1,
-            fronts: 1,
-            config: json!({}),
-            environment: environment.into(),
-            redis_options: vec!["--appendonly", "yes", "--appendfsync", "always"],
-            proxied: false,
-            servers: Servers::One,
-        }
-    }
-}
-
-impl Builder {
-    /// How many workers it has; one unless told.
-    #[must_use]
-    pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = workers;
-        self
-    }
-
-    /// How many API processes it has; one unless told.
-    #[must_use]
-    pub fn fronts(mut self, fronts: usize) -> Self {
-        self.fronts = fronts;
-        self
-    }
-
-    /// Its config.json, to which the provider `demo` is added.
-    #[must_use]
-    pub fn config(mut self, config: Value) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// An environment variable of its processes.
-    #[must_use]
-    pub fn set(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.environment.insert(name, value.to_string());
-        self
-    }
-
-    /// Options of its Redis.
-    #[must_use]
-    pub fn redis_options(mut self, options: &[&'static str]) -> Self {
-        self.redis_options.extend(options);
-        self
-    }
-
-    /// What Redis it has; one server unless told.
-    #[must_use]
-    pub fn servers(mut self, servers: Servers) -> Self {
-        self.servers = servers;
-        self
-    }
-
-    /// Puts a cutting proxy between its processes and Redis.
-    #[must_use]
-    pub fn proxied(mut self) -> Self {
-        self.proxied = true;
-        self
-    }
-
-    /// Starts all of it.
-    pub async fn start(self) -> Cluster {
-        let folder = tempfile::tempdir().unwrap();
-        let calls = Calls::default();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let demo_url = format!("http://{}", listener.local_addr().unwrap());
-        let server = Demo::recording(calls.clone()).serve(listener).unwrap();
-        let demo = server.handle();
-        // The server ends with the test's runtime, which nobody outlives.
-        #[expect(clippy::disallowed_methods, reason = "there is nothing to wait for")]
-        drop(tokio::spawn(server));
-
-        let mut config = self.config.clone();
-        let mut provider = json!({
-            "network_config": {"base_url": demo_url},
-            "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
-        });
-        for (_, other) in config["providers"].as_object_mut().into_iter().flatten() {
-            // A provider of a test is the demo provider under another name, unless it says where it is.
-            if other["network_config"]["base_url"].is_null() {
-                other["network_config"]["base_url"] = json!(demo_url);
-            }
-        }
-        if let Some(settings) = config["providers"].get("demo") {
-            provider = settings.clone();
-        }
-        config["providers"]["demo"] = provider;
-        std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-
-        let mut cluster = Cluster {
-            api: Api::new(String::new()),
-            fronts: Vec::new(),
-            apis: Arc::default(),
-            proxy: None,
-            workers: Vec::new(),
-            worker_ports: Vec::new(),
-            redis: None,
-            nodes: None,
-            logs: Logs::default(),
-            calls,
-            demo,
-            builder: self,
-            folder,
-        };
-        let redis = cluster.folder.path().join("redis");
-        match cluster.builder.servers {
-            Servers::One => cluster.start_redis(),
-            Servers::Cluster => {
-                let nodes = RedisCluster::start(&redis, &cluster.logs).await;
-                cluster.nodes = Some(RedisNodes::Cluster(nodes));
-            }
-            Servers::Sentinel => {
-                let nodes = RedisSentinel::start(&redis, &cluster.logs).await;
-                cluster.nodes = Some(RedisNodes::Sentinel(nodes));
-            }
-        }
-        if cluster.builder.proxied {
-            cluster.proxy = Some(Proxy::start(cluster.redis_socket()).await);
-        }
-        for _ in 0..cluster.builder.fronts {
-            cluster.add_front();
-        }
-        for _ in 0..cluster.builder.workers {
-            cluster.add_worker();
-        }
-        let api = cluster.api.clone();
-        eventually("the API is ready", PATIENCE, async || {
-            (api.get("/readyz").await.status == 200).then_some(())
-        })
-        .await;
-        cluster
-    }
+    pub(crate) calls: Calls,
+    pub(crate) demo: ServerHandle,
+    pub(crate) builder: Builder,
+    pub(crate) folder: TempDir,
 }
 
 impl Cluster {
@@ -224,44 +57,14 @@ impl Cluster {
         Self::builder().start().await
     }
 
-    /// Starts Redis, with what it had before.
-    pub fn start_redis(&mut self) {
-        let folder = self.folder.path().join("redis");
-        let redis =
-            RedisServer::start(redis_binary(), &folder, None, &self.builder.redis_options, self.logs.keep());
-        self.redis = Some(redis.unwrap());
+    /// Starts Redis, with what it had before, and waits until it answers.
+    pub async fn start_redis(&mut self) {
+        self.start_redis_without_waiting();
+        let redis = self.redis.take().unwrap();
+        self.redis = Some(answers(redis, &self.redis_url(), &self.logs).await);
     }
 
-    /// `REDIS_URL` of its processes.
-    pub fn redis_url(&self) -> String {
-        if let Some(nodes) = &self.nodes {
-            return nodes.url();
-        }
-        self.proxy
-            .as_ref()
-            .map_or_else(|| self.direct_redis_url(), |proxy| format!("redis://{}", proxy.address))
-    }
-
-    /// The same past the proxy, should there be one.
-    pub fn direct_redis_url(&self) -> String {
-        format!("unix://{}", self.redis_socket().display())
-    }
-
-    fn redis_socket(&self) -> PathBuf {
-        std::fs::canonicalize(self.folder.path()).unwrap().join("redis/redis.sock")
-    }
-
-    /// The proxy in front of Redis.
-    pub fn proxy(&self) -> &Proxy {
-        self.proxy.as_ref().expect("a cluster that was built with proxied()")
-    }
-
-    /// The path of its config.json.
-    pub fn config_path(&self) -> PathBuf {
-        self.folder.path().join("config.json")
-    }
-
-    /// Starts Redis, and does not wait until it has loaded its data.
+    /// The same without waiting until it has loaded its data.
     pub fn start_redis_without_waiting(&mut self) {
         let folder = self.folder.path().join("redis");
         let redis =
@@ -269,7 +72,37 @@ impl Cluster {
         self.redis = Some(redis.unwrap());
     }
 
-    /// Starts one of our programs with this cluster's settings, and more of them.
+    /// Kills Redis.
+    pub fn kill_redis(&mut self) {
+        self.redis = None;
+    }
+
+    /// `REDIS_URL` of its processes, past their proxies.
+    pub fn redis_url(&self) -> String {
+        self.nodes
+            .as_ref()
+            .map_or_else(|| format!("unix://{}", self.redis_socket().display()), RedisNodes::url)
+    }
+
+    fn redis_socket(&self) -> PathBuf {
+        std::fs::canonicalize(self.folder.path()).unwrap().join("redis/redis.sock")
+    }
+
+    /// The path of its config.json.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.path().join("config.json")
+    }
+
+    /// Makes `switch/task` another of the demo provider's models, for the processes that start from now on: see
+    /// [`Builder::task`].
+    pub fn switch(&self, model: &str) {
+        let text = std::fs::read_to_string(self.config_path()).unwrap();
+        let mut config: Value = serde_json::from_str(&text).unwrap();
+        config["providers"]["switch"]["keys"][0]["aliases"]["task"] = json!(model);
+        std::fs::write(self.config_path(), config.to_string()).unwrap();
+    }
+
+    /// Starts one of our programs with this cluster's settings, and more of them, which overrule.
     pub fn spawn(&self, program: &str, more: &[(&str, &str)]) -> (Process, Logs) {
         let logs = Logs::default();
         let (mut own, mut all) = (logs.keep(), self.logs.keep());
@@ -291,36 +124,98 @@ impl Cluster {
         self.builder.environment.insert(name, value.to_owned());
     }
 
+    /// A proxy for one process, if it is to have one, and the `REDIS_URL` that leads through it.
+    fn link(&self) -> (Option<Proxy>, String) {
+        if !self.builder.proxied {
+            return (None, self.redis_url());
+        }
+        let proxy = Proxy::start(self.redis_socket());
+        let url = format!("redis://{}", proxy.address);
+        (Some(proxy), url)
+    }
+
     /// Starts one more API process; [`Cluster::api`] is the first.
-    pub fn add_front(&mut self) -> Api {
-        let (mut process, logs) = self.spawn("hermod-api", &[]);
-        let api = Api::new(format!("http://{}", logs.address("listening", &mut process)));
-        if self.fronts.is_empty() {
+    pub async fn add_api(&mut self) -> Api {
+        let (link, url) = self.link();
+        let (mut process, logs) = self.spawn("hermod-api", &[("REDIS_URL", &url)]);
+        let api = Api::new(format!("http://{}", logs.address("listening", &mut process).await));
+        if self.api_processes.is_empty() {
             self.api = api.clone();
         }
-        self.fronts.push(process);
+        self.api_processes.push(process);
+        self.api_links.extend(link);
         self.apis.write().unwrap().push(api.clone());
         api
     }
 
     /// Kills an API process.
-    pub fn kill_front(&mut self, index: usize) {
-        drop(self.fronts.remove(index));
+    pub fn kill_api(&mut self, index: usize) {
+        drop(self.api_processes.remove(index));
+        if self.builder.proxied {
+            self.api_links.remove(index);
+        }
         self.apis.write().unwrap().remove(index);
     }
 
     /// Takes a worker out of the cluster; dropped, it is killed.
     pub fn take_worker(&mut self, index: usize) -> Process {
         self.worker_ports.remove(index);
+        self.worker_numbers.remove(index);
+        if self.builder.proxied {
+            self.worker_links.remove(index);
+        }
         self.workers.remove(index)
     }
 
+    /// What the worker at `index` has written.
+    pub fn log_of_worker(&self, index: usize) -> &Logs {
+        &self.worker_logs[self.worker_numbers[index]]
+    }
+
     /// Starts one more worker.
-    pub fn add_worker(&mut self) {
-        let (mut process, logs) = self.spawn("hermod-worker", &[]);
-        let port = Api::new(format!("http://{}", logs.address("working", &mut process)));
+    pub async fn add_worker(&mut self) {
+        let number = self.worker_logs.len();
+        let (link, url) = self.link();
+        let config = self.config_of_worker(number).display().to_string();
+        let environment = [("REDIS_URL", url.as_str()), ("HERMOD_CONFIG", &config)];
+        let (mut process, logs) = self.spawn("hermod-worker", &environment);
+        let port = Api::new(format!("http://{}", logs.address("working", &mut process).await));
         self.workers.push(process);
         self.worker_ports.push(port);
+        self.worker_links.extend(link);
+        self.worker_numbers.push(number);
+        self.worker_logs.push(logs);
+    }
+
+    /// The configuration of the worker with this number, which has it in its calls if it is to be known by that.
+    fn config_of_worker(&self, number: usize) -> PathBuf {
+        if !self.builder.numbered {
+            return self.config_path();
+        }
+        let text = std::fs::read_to_string(self.config_path()).unwrap();
+        let mut config: Value = serde_json::from_str(&text).unwrap();
+        for (_, provider) in config["providers"].as_object_mut().unwrap() {
+            provider["network_config"]["extra_headers"][WORKER_HEADER] = json!(number.to_string());
+        }
+        let path = self.folder.path().join(format!("config-{number}.json"));
+        std::fs::write(&path, config.to_string()).unwrap();
+        path
+    }
+
+    /// The number of the worker that made a call, with [`Builder::numbered_workers`]: the first that was started is 0.
+    pub fn worker_of(call: &ReceivedCall) -> usize {
+        let header = call.headers.iter().find(|(name, _)| name == WORKER_HEADER);
+        header.and_then(|(_, number)| number.parse().ok()).expect("a call of a numbered worker")
+    }
+
+    /// Ends all connections between its processes and Redis.
+    pub fn cut_links(&self) {
+        self.links().for_each(Proxy::cut);
+    }
+
+    /// Each process's proxy, with [`Builder::proxied`].
+    pub fn links(&self) -> impl Iterator<Item = &Proxy> {
+        self.api_links.iter().chain(&self.worker_links)
     }
 
     /// The calls that the provider has received.
@@ -354,7 +249,7 @@ impl Cluster {
 
     /// A connection to its Redis.
     pub fn connect(&self) -> Connection {
-        redis::Client::open(self.direct_redis_url()).unwrap().get_connection().unwrap()
+        redis::Client::open(self.redis_url()).unwrap().get_connection().unwrap()
     }
 
     /// A connection to each server that holds shards.

@@ -1,31 +1,136 @@
-use redis::Commands;
+use std::collections::BTreeMap;
 
-use crate::cluster::PATIENCE;
-use crate::{Cluster, eventually};
+use redis::streams::StreamInfoConsumersReply;
+use redis::{Commands, Connection, RedisResult};
+
+use crate::{Cluster, PATIENCE, eventually_ok};
+
+/// Every key that may be in Redis without an expiry while no job waits or runs. Their number does not grow with that of jobs,
+/// and what is in them is bounded. Any other key without expiry is a leak.
+///
+/// | key | what may be in it |
+/// |---|---|
+/// | `{hermod:S}:queue` | no entry, nothing pending; its group has no consumer that has left |
+/// | `{hermod:S}:wake` | wake-up calls that no worker has taken yet |
+/// | `{hermod:S}:dead` | ids of dead letters; each letter itself expires |
+/// | `{hermod:0}:shards` | the number of shards |
+/// | `{hermod:0}:paused` | that the operator has paused the queue |
+/// | `{hermod:0}:cooldowns` | targets that are left alone for a while |
+const PERMANENT: [&str; 6] = ["queue", "wake", "dead", "shards", "paused", "cooldowns"];
+
+/// Wake-up calls that may be left: more would mean that they pile up.
+const MOST_WAKE_UPS: u64 = 64;
+/// Targets that may be cooling down, and bytes that the name of one may have: clients choose the models.
+const MOST_COOLDOWNS: usize = 1000;
+const LONGEST_COOLDOWN: usize = 512;
 
 impl Cluster {
-    /// Asserts that nothing waits and nothing is held in any shard, and that every record has ended and will expire.
+    /// Asserts that nothing waits, is delayed or is held in any shard, that every record has ended and will expire, and that
+    /// Redis holds nothing else that would stay.
     pub async fn assert_drained(&self) {
+        eventually_ok("Redis is drained", PATIENCE, async || {
+            let leaks = self.leaks();
+            if leaks.is_empty() { Ok(()) } else { Err(format!("{leaks:#?}")) }
+        })
+        .await;
+    }
+
+    /// What is in Redis that a drained queue does not hold, a line each.
+    pub fn leaks(&self) -> Vec<String> {
+        let left = self.workers_that_left();
+        let mut leaks = Vec::new();
         for mut redis in self.connections() {
-            let queues: Vec<String> = redis.keys("{hermod:*}:queue").unwrap();
-            for queue in queues {
-                eventually("the queue is empty", PATIENCE, async || {
-                    let entries: u64 = redis.xlen(&queue).unwrap();
-                    (entries == 0).then_some(())
-                })
-                .await;
-                let pending: (u64, Option<String>, Option<String>, Option<Vec<redis::Value>>) =
-                    redis::cmd("XPENDING").arg(&queue).arg("workers").query(&mut redis).unwrap_or_default();
-                assert_eq!(pending.0, 0, "nothing is held in {queue}");
+            let keys: Vec<String> = redis.keys("*").unwrap();
+            if keys.is_empty() {
+                continue;
             }
-            let keys: Vec<String> = redis.keys("{hermod:*}:job:*").unwrap();
-            for key in keys {
-                let status: Option<String> = redis.hget(&key, "status").unwrap();
-                let ttl: i64 = redis.pttl(&key).unwrap();
-                // One that expired just now is as good.
-                let ended = matches!(status.as_deref(), Some("completed" | "failed")) && ttl > 0;
-                assert!(ended || ttl == -2, "{key}: {status:?}, expires in {ttl} ms");
+            let mut pipeline = redis::pipe();
+            for key in &keys {
+                pipeline.pttl(key);
+            }
+            let expiries: Vec<i64> = pipeline.query(&mut redis).unwrap();
+            for (key, expires_ms) in keys.iter().zip(expiries) {
+                // It has expired meanwhile, which is as good.
+                if expires_ms == -2 {
+                    continue;
+                }
+                let name = key.strip_prefix("{hermod:").and_then(|rest| rest.split_once("}:"));
+                let (_, name) = name.unwrap_or(("", key));
+                if expires_ms == -1 && !PERMANENT.contains(&name) {
+                    leaks.push(format!("{key} has no expiry"));
+                }
+                match look_at(&mut redis, key, name, &left) {
+                    Ok(found) => leaks.extend(found.map(|found| format!("{key}: {found}"))),
+                    Err(error) => leaks.push(format!("{key}: {error}")),
+                }
             }
         }
+        leaks
     }
+
+    /// The names of workers that ended by themselves, with nothing left to do.
+    fn workers_that_left(&self) -> Vec<String> {
+        let left = self
+            .worker_logs
+            .iter()
+            .filter(|log| log.with_message("stopped").first().is_some_and(|line| line["drained"] == "Ended"));
+        let name = |line: &serde_json::Value| line["worker"].as_str().unwrap().to_owned();
+        left.map(|log| name(log.with_message("hermod-worker starts").first().unwrap())).collect()
+    }
+}
+
+/// What is wrong with one key, if anything is.
+fn look_at(redis: &mut Connection, key: &str, name: &str, left: &[String]) -> RedisResult<Option<String>> {
+    let wrong = |is_wrong: bool, what: String| is_wrong.then_some(what);
+    Ok(match name {
+        "queue" => look_at_queue(redis, key, left)?,
+        "delayed" => Some(format!("{} jobs are delayed", redis.zcard::<_, u64>(key)?)),
+        "wake" => {
+            let calls: u64 = redis.zcard(key)?;
+            wrong(calls > MOST_WAKE_UPS, format!("{calls} wake-up calls"))
+        }
+        "dead" => {
+            let letters: Vec<String> = redis.zrange(key, 0, -1)?;
+            let shard = key.trim_end_matches("dead");
+            let mut lost = Vec::new();
+            for id in letters {
+                if redis.pttl::<_, i64>(format!("{shard}letter:{id}"))? < 0 {
+                    lost.push(id);
+                }
+            }
+            wrong(!lost.is_empty(), format!("dead letters that are gone, or never expire: {lost:?}"))
+        }
+        "cooldowns" => {
+            let names: Vec<String> = redis.hkeys(key)?;
+            let is_long = |name: &String| name.len() > LONGEST_COOLDOWN;
+            wrong(names.len() > MOST_COOLDOWNS || names.iter().any(is_long), format!("{} names", names.len()))
+        }
+        _ if name.starts_with("job:") => {
+            let mut fields: BTreeMap<String, String> = redis.hgetall(key)?;
+            let request = fields.remove("request").unwrap_or_default();
+            let has_ended = fields.contains_key("code");
+            wrong(!fields.is_empty() && !has_ended, format!("it has not ended: {fields:?}")).or_else(|| {
+                wrong(has_ended && !request.is_empty(), "it has ended and keeps its request".to_owned())
+            })
+        }
+        _ => None,
+    })
+}
+
+fn look_at_queue(redis: &mut Connection, queue: &str, left: &[String]) -> RedisResult<Option<String>> {
+    let entries: u64 = redis.xlen(queue)?;
+    let mut command = redis::cmd("XPENDING");
+    command.arg(queue).arg("workers");
+    // (count, first id, last id, consumers)
+    let pending: (u64, redis::Value, redis::Value, redis::Value) = command.query(redis)?;
+    let consumers: StreamInfoConsumersReply = redis.xinfo_consumers(queue, "workers")?;
+    let gone: Vec<_> = consumers
+        .consumers
+        .into_iter()
+        .map(|consumer| consumer.name)
+        .filter(|name| left.contains(name))
+        .collect();
+    let is_wrong = entries > 0 || pending.0 > 0 || !gone.is_empty();
+    Ok(is_wrong
+        .then(|| format!("{entries} entries, {} pending, consumers that have left: {gone:?}", pending.0)))
 }

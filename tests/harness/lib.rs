@@ -10,16 +10,20 @@
 )]
 
 mod binaries;
+mod builder;
 mod cluster;
 mod drained;
 mod http;
+mod limit;
 mod logs;
+mod ports;
 mod proxy;
 mod redis_nodes;
 mod wait;
 
 pub use binaries::{binary, redis_binary};
-pub use cluster::{Builder, Cluster, Servers};
+pub use builder::{Builder, Servers};
+pub use cluster::Cluster;
 pub use hermod::demo::ReceivedCall;
 pub use hermod::pip;
 pub use hermod::process::{Process, Signal};
@@ -27,7 +31,7 @@ pub use http::{Answer, Api};
 pub use logs::Logs;
 pub use proxy::Proxy;
 pub use redis_nodes::{RedisCluster, RedisNode, RedisNodes, RedisSentinel};
-pub use wait::eventually;
+pub use wait::{PATIENCE, eventually, eventually_ok, exit_of, lasts};
 
 use std::time::Duration;
 

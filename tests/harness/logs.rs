@@ -1,7 +1,9 @@
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
+use hermod::process::Process;
 use serde_json::Value;
+
+use crate::{PATIENCE, eventually_ok};
 
 /// What a process has written so far, a JSON object or plain text a line.
 #[derive(Clone, Debug, Default)]
@@ -26,21 +28,24 @@ impl Logs {
         parsed.filter(|line| line["message"] == message).collect()
     }
 
+    /// Waits for the first line with this message.
+    pub async fn line(&self, message: &str) -> Value {
+        eventually_ok(&format!("the log says {message:?}"), PATIENCE, async || {
+            self.with_message(message).first().cloned().ok_or_else(|| format!("{:#?}", self.all()))
+        })
+        .await
+    }
+
     /// The address in the first line with this message, once it is there.
-    pub(crate) fn address(&self, message: &str, process: &mut hermod::process::Process) -> String {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            if let Some(line) = self.with_message(message).first() {
-                return line["address"].as_str().unwrap().to_owned();
+    pub(crate) async fn address(&self, message: &str, process: &mut Process) -> String {
+        eventually_ok(&format!("{} has started", process.name()), PATIENCE, async || {
+            let said = self.with_message(message);
+            if let Some(line) = said.first() {
+                return Ok(line["address"].as_str().unwrap().to_owned());
             }
-            let ended = process.try_wait().unwrap();
-            assert!(
-                ended.is_none() && Instant::now() < deadline,
-                "{} did not start: {:#?}",
-                process.name(),
-                self.all()
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
+            assert!(process.try_wait().unwrap().is_none(), "{} ended: {:#?}", process.name(), self.all());
+            Err(format!("{:#?}", self.all()))
+        })
+        .await
     }
 }

@@ -1,16 +1,14 @@
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use hermod::process::Process;
 use hermod::redis_server::RedisServer;
 use redis::{Connection, FromRedisValue};
 
-use crate::{Logs, eventually, redis_binary};
+use crate::builder::PERSISTENCE;
+use crate::ports::free_port;
+use crate::{Logs, PATIENCE, eventually, redis_binary};
 
-/// How long the servers may take to find each other.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// What the Sentinel calls its primary.
 const SERVICE: &str = "main";
 
@@ -27,21 +25,22 @@ pub struct RedisNode {
 }
 
 impl RedisNode {
-    fn start(folder: PathBuf, more: &[&str], logs: &Logs) -> Self {
+    async fn start(folder: PathBuf, more: &[&str], logs: &Logs) -> Self {
         let port = free_port();
-        let own = ["--port", &port.to_string(), "--appendonly", "yes", "--appendfsync", "always"]
-            .map(str::to_owned);
-        let options = own.into_iter().chain(more.iter().map(|option| (*option).to_owned())).collect();
+        let port_option = ["--port", &port.to_string()];
+        let options = port_option.iter().chain(&PERSISTENCE).chain(more).map(|option| (*option).to_owned());
+        let options = options.collect();
         let mut node = Self { server: None, port, folder, options, logs: logs.clone() };
-        node.restart();
+        node.restart().await;
         node
     }
 
     /// Starts it with what it had before.
-    pub fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
-        let server = RedisServer::start(redis_binary(), &self.folder, None, &options, self.logs.keep());
-        self.server = Some(server.unwrap());
+        let server = RedisServer::spawn(redis_binary(), &self.folder, None, &options, self.logs.keep());
+        let url = format!("redis://127.0.0.1:{}", self.port);
+        self.server = Some(answers(server.unwrap(), &url, &self.logs).await);
     }
 
     /// Kills it.
@@ -91,13 +90,14 @@ pub struct RedisCluster(pub Vec<RedisNode>);
 
 impl RedisCluster {
     pub(crate) async fn start(folder: &Path, logs: &Logs) -> Self {
-        let node = |number: usize| {
+        let mut nodes = Vec::new();
+        for number in 0..3 {
             let bus = free_port().to_string();
             let options =
                 ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "2000"];
-            (RedisNode::start(folder.join(format!("node-{number}")), &options, logs), bus)
-        };
-        let nodes: Vec<_> = (0..3).map(node).collect();
+            let node = RedisNode::start(folder.join(format!("node-{number}")), &options, logs).await;
+            nodes.push((node, bus));
+        }
         let (first, _) = &nodes[0];
         for (index, (node, bus)) in nodes.iter().enumerate() {
             let bounds = [0, 5461, 10923, 16384];
@@ -178,13 +178,14 @@ pub struct RedisSentinel {
 
 impl RedisSentinel {
     pub(crate) async fn start(folder: &Path, logs: &Logs) -> Self {
-        let primary = RedisNode::start(folder.join("primary"), &[], logs);
+        let primary = RedisNode::start(folder.join("primary"), &[], logs).await;
         let primary_port = primary.port.to_string();
         let replica = RedisNode::start(
             folder.join("replica"),
             &["--replicaof", &format!("127.0.0.1 {primary_port}")],
             logs,
-        );
+        )
+        .await;
         eventually("the replica follows", PATIENCE, async || {
             replica.ask::<String>(&["INFO", "replication"]).contains("master_link_status:up").then_some(())
         })
@@ -245,7 +246,14 @@ fn connect(port: u16) -> Connection {
     redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap().get_connection().unwrap()
 }
 
-/// A port that was free a moment ago: these servers must be told theirs.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Waits until a server that was just started has loaded its data.
+pub(crate) async fn answers(mut server: RedisServer, url: &str, logs: &Logs) -> RedisServer {
+    eventually(&format!("{url} answers"), PATIENCE, async || {
+        let ended = server.process.try_wait().unwrap();
+        assert!(ended.is_none(), "{url} ended: {:#?}", logs.all());
+        let mut connection = redis::Client::open(url).unwrap().get_connection().ok()?;
+        redis::cmd("PING").query::<String>(&mut connection).ok()
+    })
+    .await;
+    server
 }

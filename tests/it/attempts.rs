@@ -77,7 +77,7 @@ async fn what_one_worker_has_found_out_the_others_know() {
     cluster.run(request.clone()).await;
     assert_eq!(cluster.calls_of("retry-after-30"), 1);
     drop(cluster.take_worker(0));
-    cluster.add_worker();
+    cluster.add_worker().await;
     eventually("the new worker has learnt of it", Duration::from_secs(10), async || {
         (cluster.worker_metric(0, "hermod_cooldowns").await >= 1.0).then_some(())
     })
@@ -160,7 +160,7 @@ async fn a_long_wait_gives_the_slot_to_another_job_and_survives_its_worker() {
     let mut cluster = Cluster::builder().config(settings).set("HERMOD_CONCURRENCY", 1).start().await;
     let sleeper = cluster.api.submit(json!({"model": "demo/retry-after-7", "prompt": "x"})).await;
     eventually("it sleeps", Duration::from_secs(5), async || {
-        let sleeping: u64 = cluster.connect().zcard("{hermod:0}:later").unwrap();
+        let sleeping: u64 = cluster.connect().zcard("{hermod:0}:delayed").unwrap();
         (sleeping == 1).then_some(())
     })
     .await;
@@ -168,7 +168,7 @@ async fn a_long_wait_gives_the_slot_to_another_job_and_survives_its_worker() {
     cluster.run(json!({"model": "demo/echo", "prompt": "the one slot is free"})).await;
     // Whoever wakes it goes on where it was: two retries in all, and no attempt of the job is used up.
     drop(cluster.take_worker(0));
-    cluster.add_worker();
+    cluster.add_worker().await;
     let job = cluster.api.ended(&sleeper, Duration::from_secs(40)).await;
     assert_eq!(job["status_code"], 503, "{job}");
     let one = json!(["demo/retry-after-7", "one", 503, "demo_error"]);

@@ -13,7 +13,7 @@ async fn assert_well(cluster: &mut Cluster) {
         cluster.run(json!({"model": "demo/echo", "prompt": "still there"})).await["status"],
         "completed"
     );
-    for process in cluster.fronts.iter_mut().chain(&mut cluster.workers) {
+    for process in cluster.api_processes.iter_mut().chain(&mut cluster.workers) {
         assert!(process.try_wait().unwrap().is_none(), "{} ended", process.name());
     }
     let panics: Vec<_> = cluster.logs.all().into_iter().filter(|line| line.contains("panicked")).collect();

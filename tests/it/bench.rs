@@ -83,7 +83,7 @@ async fn a_run_of_its_own_counts_every_job_and_what_it_costs() {
 #[tokio::test]
 async fn a_running_service_is_loaded_from_outside() {
     let cluster = Cluster::start().await;
-    let redis_url = cluster.direct_redis_url();
+    let redis_url = cluster.redis_url();
     let common = ["--url", &cluster.api.url, "--jobs", "200", "--rate", "50", "--rate-seconds", "1"];
     let args: Vec<&str> =
         common.into_iter().chain(["--redis-url", &redis_url, "--model", "demo/echo"]).collect();

@@ -27,7 +27,7 @@ async fn readiness_follows_redis_and_liveness_does_not() {
         assert!(api.get("/health").await.json()["redis"].as_str().unwrap().contains("Redis"));
         assert_eq!(api.get("/livez").await.status, 200);
     }
-    cluster.start_redis();
+    cluster.start_redis().await;
     for api in [&cluster.api, &worker] {
         eventually("it is ready again", Duration::from_secs(5), async || {
             (api.get("/readyz").await.status == 200).then_some(())

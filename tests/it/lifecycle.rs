@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hermod_tests::{Answer, Cluster, binary, eventually};
+use hermod_tests::{Answer, Cluster, PATIENCE, binary, eventually, lasts};
 use redis::Commands;
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ async fn a_job_is_accepted_runs_and_is_told_to_its_client() {
     assert_eq!(members(&early), ["created_at", "id", "status"]);
     assert!(early.header("retry-after").parse::<u64>().unwrap() < 60);
     assert!(early.header("openai-poll-after-ms").parse::<u64>().unwrap() >= 100);
-    eventually("it is being processed", Duration::from_secs(5), async || {
+    eventually("it is being processed", PATIENCE, async || {
         (cluster.api.poll(&id).await.json()["status"] == "processing").then_some(())
     })
     .await;
@@ -107,7 +107,7 @@ async fn a_result_is_kept_as_long_as_the_client_says() {
         (Some("0"), 500),
         (Some("-5"), 500),
         (Some("1.5"), 500),
-        (Some("99999999999999999999"), 315_360_000),
+        (Some("99999999999999999999"), 2_592_000),
     ] {
         let mut submission = cluster.api.submission(r#"{"model":"demo/echo","prompt":"x"}"#);
         if let Some(header) = header {
@@ -120,7 +120,7 @@ async fn a_result_is_kept_as_long_as_the_client_says() {
             assert_eq!(kept, seconds * 1000, "{header:?}");
         }
         let left: i64 = redis.pttl(format!("{{hermod:0}}:job:{id}")).unwrap();
-        assert!((seconds * 1000 - 20_000..=seconds * 1000).contains(&i128::from(left)), "{header:?}: {left}");
+        assert!((seconds * 1000 - 60_000..=seconds * 1000).contains(&i128::from(left)), "{header:?}: {left}");
     }
 }
 
@@ -134,12 +134,12 @@ async fn the_default_time_to_live_is_an_hour() {
 #[tokio::test]
 async fn an_expired_job_is_unknown_and_a_running_one_never_expires() {
     let cluster = Cluster::start().await;
-    let submission = cluster.api.submission(r#"{"model":"demo/slow-2s","prompt":"x"}"#);
-    let submission = submission.header("x-bf-async-job-result-ttl", "1");
+    let submission = cluster.api.submission(r#"{"model":"demo/slow-5s","prompt":"x"}"#);
+    let submission = submission.header("x-bf-async-job-result-ttl", "4");
     let id = cluster.api.send(submission).await.json()["id"].as_str().unwrap().to_owned();
     // It runs for longer than its time to live, which counts from its end.
     assert_eq!(cluster.ended(&id).await["status"], "completed");
-    let unknown = eventually("it has expired", Duration::from_secs(5), async || {
+    let unknown = eventually("it has expired", PATIENCE, async || {
         let answer = cluster.api.poll(&id).await;
         (answer.status == 404).then_some(answer)
     })
@@ -231,7 +231,7 @@ async fn large_bodies_and_results_are_kept_apart_and_come_back_whole() {
     for key in &bodies {
         assert_eq!(redis.ttl::<_, i64>(key).unwrap(), -1, "a job that waits does not expire");
     }
-    cluster.add_worker();
+    cluster.add_worker().await;
     for (job, prompt) in jobs.iter().zip(&prompts) {
         let job = cluster.ended(job).await;
         assert_eq!(job["status"], "completed", "{}", job["error"]);
@@ -251,30 +251,32 @@ async fn large_bodies_and_results_are_kept_apart_and_come_back_whole() {
 
 #[tokio::test]
 async fn a_large_job_that_is_given_up_can_be_queued_again() {
-    let cluster = Cluster::builder().set("HERMOD_MAX_WAIT_SECONDS", 1).workers(0).start().await;
-    let mut cluster = cluster;
+    let mut cluster = Cluster::builder().set("HERMOD_MAX_WAIT_SECONDS", 3).workers(0).start().await;
     let prompt = "x".repeat(50_000);
     let id = cluster.api.submit(json!({"model": "demo/echo", "prompt": prompt})).await;
-    let accepted = std::time::Instant::now();
-    eventually("it has waited too long", Duration::from_secs(5), async || {
-        (accepted.elapsed() > Duration::from_millis(2100)).then_some(())
-    })
-    .await;
-    cluster.add_worker();
+    lasts(Duration::from_secs(4)).await;
+    cluster.add_worker().await;
     assert_eq!(cluster.ended(&id).await["error"]["error"]["code"], "job_deadline_exceeded");
-    assert_eq!(cluster.connect().keys::<_, Vec<String>>("{hermod:0}:body:*").unwrap(), Vec::<String>::new());
+    let mut redis = cluster.connect();
+    for key in redis.keys::<_, Vec<String>>("{hermod:0}:body:*").unwrap() {
+        assert!(
+            redis.ttl::<_, i64>(&key).unwrap() > 0,
+            "{key} is kept for its dead letter, and not for ever"
+        );
+    }
     let output = std::process::Command::new(binary("hermod"))
         .args(["queue", "dead", "requeue", &id])
         .env("REDIS_URL", cluster.redis_url())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    let text = eventually("it has run", Duration::from_secs(10), async || {
+    let text = eventually("it has run", PATIENCE, async || {
         let job = cluster.api.poll(&id).await.json();
         job["result"]["choices"][0]["text"].as_str().map(str::to_owned)
     })
     .await;
     assert_eq!(text, prompt);
+    cluster.assert_drained().await;
 }
 
 #[tokio::test]

@@ -1,9 +1,8 @@
 //! What an operator sees and does: `hermod queue`, and what a worker does at its start.
 
 use std::process::Command;
-use std::time::Duration;
 
-use hermod_tests::{Cluster, Signal, binary, eventually};
+use hermod_tests::{Cluster, Logs, PATIENCE, Signal, binary, eventually, exit_of};
 use redis::Commands;
 use serde_json::json;
 
@@ -18,35 +17,47 @@ pub(crate) async fn queue(cluster: &Cluster, args: &[&str]) -> (Option<i32>, Str
     (output.status.code(), String::from_utf8(printed).unwrap())
 }
 
+/// The number that a line of `hermod queue stats` begins with this word.
+pub(crate) fn count(text: &str, word: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(word));
+    line.and_then(|number| number.trim().parse().ok()).ok_or_else(|| format!("{word} in {text}")).unwrap()
+}
+
 #[tokio::test]
 async fn stats_show_the_queue_and_its_workers() {
     let cluster = Cluster::builder().set("HERMOD_CONCURRENCY", 1).start().await;
     let empty = Cluster::builder().workers(0).start().await;
-    assert_eq!(
-        queue(&empty, &["stats"]).await,
-        (Some(0), "waiting  0\nsleeping 0\nrunning  0\ndead     0\n".to_owned())
-    );
+    let (code, text) = queue(&empty, &["stats"]).await;
+    assert_eq!(code, Some(0));
+    for word in ["waiting", "running", "dead"] {
+        assert_eq!(count(&text, word), 0, "{text}");
+    }
     for _ in 0..3 {
         cluster.api.submit(json!({"model": "demo/hang", "prompt": "x"})).await;
     }
     cluster.called("hang", 1).await;
     let (code, text) = queue(&cluster, &["stats"]).await;
     assert_eq!(code, Some(0));
-    assert!(text.starts_with("waiting  2\nsleeping 0\nrunning  1\ndead     0\n"), "{text}");
+    assert_eq!((count(&text, "waiting"), count(&text, "running")), (2, 1), "{text}");
     assert!(text.contains("WORKER") && text.contains(" 1  "), "{text}");
 }
 
 #[tokio::test]
 async fn a_paused_queue_accepts_jobs_and_runs_none() {
-    let cluster = Cluster::start().await;
+    let mut cluster = Cluster::start().await;
     assert_eq!(queue(&cluster, &["pause"]).await.0, Some(0));
-    eventually("the worker hears it", Duration::from_secs(5), async || {
-        let lines = cluster.logs.with_message("the operator has paused the queue, or resumed it");
-        lines.iter().any(|line| line["paused"] == true).then_some(())
-    })
-    .await;
+    let heard = async |workers: usize, logs: &Logs| {
+        eventually("the workers hear it", PATIENCE, async || {
+            let lines = logs.with_message("the operator has paused the queue, or resumed it");
+            (lines.iter().filter(|line| line["paused"] == true).count() == workers).then_some(())
+        })
+        .await;
+    };
+    heard(1, &cluster.logs).await;
     let job = cluster.api.submit(json!({"model": "demo/echo", "prompt": "x"})).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // A worker that starts now finds the job there, and learns that it must not touch it.
+    cluster.add_worker().await;
+    heard(2, &cluster.logs).await;
     assert_eq!(cluster.api.poll(&job).await.json()["status"], "pending");
     assert!(queue(&cluster, &["stats"]).await.1.contains("paused"));
     assert_eq!(queue(&cluster, &["resume"]).await.0, Some(0));
@@ -57,14 +68,14 @@ async fn a_paused_queue_accepts_jobs_and_runs_none() {
 async fn a_dead_letter_can_be_seen_and_queued_again() {
     let mut cluster = Cluster::builder().set("HERMOD_MAX_ATTEMPTS", 1).start().await;
     let body = json!({"model": "demo/slow-2s", "prompt": "deadly"});
-    let submission = cluster.api.submission(body.to_string()).header("x-bf-async-job-result-ttl", "1");
+    let submission = cluster.api.submission(body.to_string()).header("x-bf-async-job-result-ttl", "5");
     let job = cluster.api.send(submission).await.json()["id"].as_str().unwrap().to_owned();
     cluster.called("slow-2s", 1).await;
     cluster.workers[0].signal(Signal::KILL);
-    cluster.add_worker();
+    cluster.add_worker().await;
     assert_eq!(cluster.ended(&job).await["error"]["error"]["code"], "job_attempts_exhausted");
     // Its record may expire: the letter has all that is needed.
-    eventually("the record has expired", Duration::from_secs(5), async || {
+    eventually("the record has expired", PATIENCE, async || {
         (cluster.api.poll(&job).await.status == 404).then_some(())
     })
     .await;
@@ -89,8 +100,9 @@ async fn what_disagrees_is_found_and_mended() {
     let gone = cluster.api.submit(json!({"model": "demo/echo", "prompt": "gone"})).await;
     assert_eq!(queue(&cluster, &["check"]).await.0, Some(0));
     let mut redis = cluster.connect();
-    let entry: String = redis.hget(format!("{{hermod:0}}:job:{orphan}"), "entry").unwrap();
-    let _: u64 = redis.xdel(QUEUE, &[entry]).unwrap();
+    let entries: redis::streams::StreamRangeReply = redis.xrange_all(QUEUE).unwrap();
+    let entry = entries.ids.iter().find(|entry| entry.get::<String>("id").as_ref() == Some(&orphan));
+    let _: u64 = redis.xdel(QUEUE, &[&entry.unwrap().id]).unwrap();
     let _: u64 = redis.del(format!("{{hermod:0}}:job:{gone}")).unwrap();
 
     let (code, text) = queue(&cluster, &["check"]).await;
@@ -103,7 +115,7 @@ async fn what_disagrees_is_found_and_mended() {
     let (code, text) = queue(&cluster, &["check", "--repair"]).await;
     assert!(code == Some(0) && text.contains("queued again") && text.contains("removed"), "{text}");
     assert_eq!(queue(&cluster, &["check"]).await.0, Some(0));
-    cluster.add_worker();
+    cluster.add_worker().await;
     for job in [kept, orphan] {
         assert_eq!(cluster.ended(&job).await["status"], "completed");
     }
@@ -116,9 +128,9 @@ async fn a_worker_mends_what_disagrees_when_it_starts() {
     let orphan = cluster.api.submit(json!({"model": "demo/echo", "prompt": "orphan"})).await;
     let mut redis = cluster.connect();
     let _: u64 = redis.del(QUEUE).unwrap();
-    cluster.add_worker();
+    cluster.add_worker().await;
     assert_eq!(cluster.ended(&orphan).await["status"], "completed");
-    eventually("the worker has said so", Duration::from_secs(10), async || {
+    eventually("the worker has said so", PATIENCE, async || {
         (cluster.logs.with_message("records and entries disagreed; mended").len() == 1).then_some(())
     })
     .await;
@@ -132,12 +144,12 @@ async fn a_redis_that_evicts_is_refused_unless_accepted() {
     redis::cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg("allkeys-lru").exec(&mut redis).unwrap();
     for program in ["hermod-api", "hermod-worker"] {
         let (mut process, logs) = cluster.spawn(program, &[]);
-        let status = process.wait(Duration::from_secs(10)).unwrap();
+        let status = exit_of(&mut process).await;
         let said = logs.all().join("\n");
         assert!(!status.success() && said.contains("maxmemory-policy allkeys-lru"), "{program}: {said}");
     }
     let (mut process, logs) = cluster.spawn("hermod-worker", &[("HERMOD_ACCEPT_EVICTION", "true")]);
-    eventually("it warns", Duration::from_secs(10), async || {
+    eventually("it warns", PATIENCE, async || {
         (!logs.with_message("Redis throws accepted jobs away when it is full").is_empty()).then_some(())
     })
     .await;
@@ -146,7 +158,7 @@ async fn a_redis_that_evicts_is_refused_unless_accepted() {
     redis::cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg("noeviction").exec(&mut redis).unwrap();
     redis::cmd("CONFIG").arg("SET").arg("appendonly").arg("no").exec(&mut redis).unwrap();
     let (_process, logs) = cluster.spawn("hermod-worker", &[]);
-    eventually("it warns", Duration::from_secs(10), async || {
+    eventually("it warns", PATIENCE, async || {
         logs.all().iter().any(|line| line.contains("keeps no append-only file")).then_some(())
     })
     .await;
@@ -166,13 +178,13 @@ async fn bodies_in_memory_are_bounded() {
     std::io::Write::write_all(&mut stalled, head.as_bytes()).unwrap();
     std::io::Write::write_all(&mut stalled, &vec![b'x'; (1 << 20) - 1]).unwrap();
     let body = json!({"model": "demo/echo", "prompt": "x".repeat(100_000)}).to_string();
-    eventually("there is no room", Duration::from_secs(20), async || {
+    eventually("there is no room", PATIENCE, async || {
         let answer = cluster.api.post(body.clone()).await;
         (answer.status == 429).then(|| answer.error(429))
     })
     .await;
     drop(stalled);
-    eventually("there is room", Duration::from_secs(20), async || {
+    eventually("there is room", PATIENCE, async || {
         (cluster.api.post(body.clone()).await.status == 202).then_some(())
     })
     .await;
@@ -187,16 +199,16 @@ fn memory_mib(process: &hermod_tests::Process) -> u64 {
 
 #[tokio::test]
 async fn memory_stays_flat_under_ten_times_the_load() {
-    // 40 jobs a second can be served; 50 clients submit as fast as they are answered.
+    // What is accepted hangs, so all the rest is too much; 50 clients submit as fast as they are answered.
     let cluster =
         Cluster::builder().set("HERMOD_CONCURRENCY", 2).set("HERMOD_QUEUE_LIMIT", 100).start().await;
-    let body = json!({"model": "demo/slow-50ms", "prompt": "x".repeat(200_000)}).to_string();
+    let body = json!({"model": "demo/hang", "prompt": "x".repeat(200_000)}).to_string();
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..50 {
         let (api, body) = (cluster.api.clone(), body.clone());
         clients.spawn(async move {
             let mut refused = 0;
-            for _ in 0..20 {
+            for _ in 0..40 {
                 match api.post(body.clone()).await.status {
                     202 => {}
                     429 => refused += 1,
@@ -207,9 +219,8 @@ async fn memory_stays_flat_under_ten_times_the_load() {
         });
     }
     let refused: usize = clients.join_all().await.into_iter().sum();
-    assert!(refused > 500, "most of it is too much: {refused}");
-    let (api, worker) = (memory_mib(&cluster.fronts[0]), memory_mib(&cluster.workers[0]));
-    // All the bodies together are 200 MB; those that wait do so in Redis.
-    assert!(api < 100 && worker < 100, "API {api} MiB, worker {worker} MiB");
-    cluster.assert_drained().await;
+    assert!(refused >= 2000 - 102, "most of it is too much: {refused}");
+    let (api, worker) = (memory_mib(&cluster.api_processes[0]), memory_mib(&cluster.workers[0]));
+    // All the bodies together are 400 MB; those that wait do so in Redis.
+    assert!(api < 200 && worker < 200, "API {api} MiB, worker {worker} MiB");
 }

@@ -1,9 +1,7 @@
 //! Each error that Redis may give by name, provoked for real: the API says 503 (or still polls), nothing is lost,
 //! and both sides recover by themselves.
 
-use std::time::Duration;
-
-use hermod_tests::{Cluster, Signal, eventually};
+use hermod_tests::{Cluster, PATIENCE, Signal, eventually};
 use redis::Connection;
 use serde_json::json;
 
@@ -20,7 +18,7 @@ fn command(redis: &mut Connection, words: &str) {
 
 /// Asserts that a submit is refused, for this reason as our log has it.
 async fn refused_because(cluster: &Cluster, reason: &str) {
-    eventually(&format!("a submit is refused: {reason}"), Duration::from_secs(10), async || {
+    eventually(&format!("a submit is refused: {reason}"), PATIENCE, async || {
         let answer = cluster.api.post(GOOD).await;
         if answer.status != 503 {
             return None;
@@ -36,7 +34,7 @@ async fn refused_because(cluster: &Cluster, reason: &str) {
 }
 
 async fn works_again(cluster: &Cluster) {
-    eventually("jobs are taken again", Duration::from_secs(10), async || {
+    eventually("jobs are taken again", PATIENCE, async || {
         (cluster.api.post(GOOD).await.status == 202).then_some(())
     })
     .await;
@@ -121,16 +119,17 @@ async fn loading_refuses_jobs_until_the_data_is_there() {
         .await;
     let mut redis = cluster.connect();
     for number in 0..100 {
-        redis::cmd("SET").arg(format!("ballast:{number}")).arg("x".repeat(2000)).exec(&mut redis).unwrap();
+        let mut set = redis::cmd("SET");
+        set.arg(format!("ballast:{number}")).arg("x".repeat(2000)).arg("EX").arg(3600);
+        set.exec(&mut redis).unwrap();
     }
     command(&mut redis, "BGREWRITEAOF");
-    eventually("the file is rewritten", Duration::from_secs(10), async || {
+    eventually("the file is rewritten", PATIENCE, async || {
         let info: String = redis::cmd("INFO").arg("persistence").query(&mut redis).unwrap();
         info.contains("aof_rewrite_in_progress:0").then_some(())
     })
     .await;
-    cluster.redis.as_mut().unwrap().process.signal(Signal::KILL);
-    cluster.redis = None;
+    cluster.kill_redis();
     cluster.start_redis_without_waiting();
     refused_because(&cluster, "loading its data").await;
     works_again(&cluster).await;

@@ -1,8 +1,6 @@
 //! A primary, its replica, and a Sentinel that puts the one in the place of the other.
 
-use std::time::Duration;
-
-use hermod_tests::{Cluster, Servers, eventually};
+use hermod_tests::{Cluster, PATIENCE, Servers, eventually};
 use serde_json::json;
 
 use crate::shards::{all_complete, submit};
@@ -24,11 +22,11 @@ async fn after_a_failover_jobs_are_accepted_and_end() {
     assert_eq!(nodes.primary_port(), old);
     nodes.replica_has_all().await;
     nodes.servers[0].kill();
-    eventually("the replica is the primary", Duration::from_secs(30), async || {
+    eventually("the replica is the primary", PATIENCE, async || {
         (cluster.redis_sentinel().primary_port() == new).then_some(())
     })
     .await;
-    eventually("a job is accepted", Duration::from_secs(20), async || {
+    eventually("a job is accepted", PATIENCE, async || {
         let answer = cluster.api.post(json!({"model": "demo/echo", "prompt": "x"}).to_string()).await;
         (answer.status == 202).then(|| ids.push(answer.json()["id"].as_str().unwrap().to_owned()))
     })
@@ -45,11 +43,11 @@ async fn a_primary_that_becomes_a_replica_is_left() {
     let ids = submit(&cluster, "demo/slow-1s", 20).await;
     let old = cluster.redis_sentinel().primary_port();
     cluster.redis_sentinel().fail_over();
-    eventually("the other is the primary", Duration::from_secs(30), async || {
+    eventually("the other is the primary", PATIENCE, async || {
         (cluster.redis_sentinel().primary_port() != old).then_some(())
     })
     .await;
-    eventually("the old one follows it", Duration::from_secs(30), async || {
+    eventually("the old one follows it", PATIENCE, async || {
         let info: String = redis::cmd("INFO")
             .arg("replication")
             .query(&mut cluster.redis_sentinel().servers[0].connect())
@@ -57,7 +55,7 @@ async fn a_primary_that_becomes_a_replica_is_left() {
         info.contains("role:slave").then_some(())
     })
     .await;
-    let more = eventually("jobs are accepted", Duration::from_secs(20), async || {
+    let more = eventually("jobs are accepted", PATIENCE, async || {
         let answer = cluster.api.post(json!({"model": "demo/echo", "prompt": "x"}).to_string()).await;
         (answer.status == 202).then(|| answer.json()["id"].as_str().unwrap().to_owned())
     })

@@ -1,6 +1,6 @@
 //! Virtual keys: who may submit what, and who may see it.
 
-use hermod_tests::{Cluster, Signal};
+use hermod_tests::{Cluster, PATIENCE, Signal, eventually, exit_of};
 use serde_json::{Value, json};
 
 fn config(enforce: bool) -> Value {
@@ -116,7 +116,7 @@ async fn no_secret_reaches_an_answer_a_log_or_a_metric() {
     let metrics = api.get("/metrics").await.text + &cluster.worker_ports[0].get("/metrics").await.text;
     for worker in &mut cluster.workers {
         worker.signal(Signal::TERM);
-        worker.wait(std::time::Duration::from_secs(10));
+        exit_of(worker).await;
     }
     let everything = format!("{job}{metrics}{}", cluster.logs.all().join("\n"));
     assert!(everything.contains("target failed"), "the debug log is there");
@@ -136,8 +136,8 @@ async fn a_key_that_is_gone_when_its_job_runs_opens_nothing() {
         .unwrap()
         .replace(r#""allowed_models":["echo"]"#, r#""allowed_models":[]"#);
     std::fs::write(&path, text).unwrap();
-    cluster.add_worker();
-    let ended = hermod_tests::eventually("it has ended", std::time::Duration::from_secs(10), async || {
+    cluster.add_worker().await;
+    let ended = eventually("it has ended", PATIENCE, async || {
         let poll = cluster.api.request_poll(&id).header("x-bf-vk", "sk-bf-team");
         let answer = cluster.api.send(poll).await;
         (answer.status == 200).then(|| answer.json())

@@ -93,7 +93,8 @@ impl ApiServer {
     }
 
     fn build(self, listeners: Listeners, tasks: &TaskTracker) -> anyhow::Result<Server> {
-        let Self { config, max_ttl, max_body_bytes, max_memory_bytes, queue, grace, metrics, store, .. } = self;
+        let Self { config, max_ttl, max_body_bytes, max_memory_bytes, queue, grace, metrics, store, .. } =
+            self;
         let config = web::Data::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));

@@ -37,7 +37,12 @@ pub struct QueueSettings {
 impl Default for QueueSettings {
     /// One shard, and no limit.
     fn default() -> Self {
-        Self { limit: None, limit_bytes: ByteLimit::default(), shards: ShardCount::ONE, known: KnownShards::default() }
+        Self {
+            limit: None,
+            limit_bytes: ByteLimit::default(),
+            shards: ShardCount::ONE,
+            known: KnownShards::default(),
+        }
     }
 }
 

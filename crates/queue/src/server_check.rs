@@ -106,7 +106,12 @@ mod tests {
     use super::*;
 
     fn redis(policy: &str, version: &str) -> ServerCheck {
-        ServerCheck { policy: policy.to_owned(), append_only: true, version: version.to_owned(), max_memory: 0 }
+        ServerCheck {
+            policy: policy.to_owned(),
+            append_only: true,
+            version: version.to_owned(),
+            max_memory: 0,
+        }
     }
 
     #[test]

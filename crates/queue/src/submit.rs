@@ -75,7 +75,9 @@ impl Submitter {
         let id = JobId::at(now, self.shard);
         if request.is_large() {
             // A body that finds no room would still pass through the append-only file and the replicas.
-            if self.was_full() && !Box::pin(self.has_room(request.bytes())).await.map_err(QueueError::before_sending)? {
+            if self.was_full()
+                && !Box::pin(self.has_room(request.bytes())).await.map_err(QueueError::before_sending)?
+            {
                 return Ok(Submission::Full);
             }
             // Without the script, a body is no job.

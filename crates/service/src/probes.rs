@@ -82,6 +82,8 @@ fn summary(error: &QueueError) -> String {
         | QueueError::CannotPersist
         | QueueError::ReadOnly
         | QueueError::Moved
-        | QueueError::NoGroup => error.to_string(),
+        | QueueError::NoGroup
+        | QueueError::GroupExists
+        | QueueError::NoConnection => error.to_string(),
     }
 }

@@ -1,7 +1,7 @@
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
@@ -18,6 +18,8 @@ use super::completion::Request;
 
 /// The largest request that it reads.
 const MAX_BODY_BYTES: usize = 64 << 20;
+/// How long an idle connection is kept: as nginx does. With actix's 5 s, a client's next call often meets a closing one.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// `hermod demo-provider`
 #[derive(Args, Clone, Debug)]
@@ -58,6 +60,8 @@ impl DemoProvider {
 /// One call that the provider received.
 #[derive(Clone, Debug)]
 pub struct ReceivedCall {
+    /// When it came.
+    pub at: Instant,
     /// The model that it named.
     pub model: String,
     /// Its body, byte for byte.
@@ -109,7 +113,8 @@ impl Demo {
                 .route("/health", web::get().to(async || HttpResponse::Ok().json(json!({"status": "ok"}))))
                 .default_service(web::to(async || failure(404, "not_found", "no such path")))
         };
-        Ok(HttpServer::new(app).workers(1).listen(listener)?.disable_signals().shutdown_timeout(0).run())
+        let server = HttpServer::new(app).workers(1).keep_alive(KEEP_ALIVE).listen(listener)?;
+        Ok(server.disable_signals().shutdown_timeout(0).run())
     }
 }
 
@@ -122,7 +127,7 @@ async fn complete(http: HttpRequest, body: String, demo: web::Data<Demo>) -> Htt
     if let Some(calls) = &demo.calls {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = http.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-        calls.push(ReceivedCall { model: request.model.clone(), body, headers });
+        calls.push(ReceivedCall { at: Instant::now(), model: request.model.clone(), body, headers });
     }
     let behaviour: Behaviour = match request.model.parse() {
         Ok(behaviour) => behaviour,
