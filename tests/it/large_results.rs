@@ -124,7 +124,7 @@ async fn an_answer_whose_result_expires_is_broken_off() {
 async fn clients_that_do_not_read_cost_a_piece_each() {
     let cluster = Cluster::builder().redis_options(FAST_REDIS).start().await;
     let id = result_of(&cluster, 9 << 20).await;
-    let before = memory_mib(&cluster.fronts[0]);
+    let before = memory_mib(&cluster.api_processes[0]);
     let mut deaf = Vec::new();
     for _ in 0..60 {
         deaf.push(ask_and_not_read(&cluster, &id).await);
@@ -135,7 +135,7 @@ async fn clients_that_do_not_read_cost_a_piece_each() {
     })
     .await;
     // The whole results are 540 MiB.
-    let after = memory_mib(&cluster.fronts[0]);
+    let after = memory_mib(&cluster.api_processes[0]);
     assert!(after < before + 60, "{before} MiB before, {after} MiB after");
     assert_eq!(cluster.api.poll(&id).await.status, 200);
 }

@@ -7,9 +7,9 @@ use redis::Connection;
 use serde_json::json;
 
 /// Starts one more API process, with a port for operators; gives its public port and that.
-fn add_front_with_ops_port(cluster: &mut Cluster) -> (Api, Api) {
+async fn add_api_with_ops_port(cluster: &mut Cluster) -> (Api, Api) {
     cluster.set("HERMOD_OPS_LISTEN", "127.0.0.1:0");
-    let public = cluster.add_front();
+    let public = cluster.add_api().await;
     let lines = cluster.logs.with_message("listening");
     let mut operators = public.clone();
     operators.url =
@@ -28,7 +28,7 @@ fn calls(redis: &mut Connection, command: &str) -> u64 {
 #[tokio::test]
 async fn operators_have_a_port_of_their_own() {
     let mut cluster = Cluster::start().await;
-    let (public, operators) = add_front_with_ops_port(&mut cluster);
+    let (public, operators) = add_api_with_ops_port(&mut cluster).await;
     for path in ["/metrics", "/readyz"] {
         public.get(path).await.error(404);
         assert_eq!(operators.get(path).await.status, 200, "{path}");

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
 use crate::submit::BodyLimit;
+use crate::submit::MaxTtl;
 use crate::{connection, observe, routes};
 
 /// How often the number of shards is written again.

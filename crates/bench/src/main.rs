@@ -56,7 +56,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Role {
     #[command(hide = true)]
-    Api(hermod_api::Settings),
+    Api(hermod_api::ApiSettings),
     #[command(hide = true)]
     Worker(hermod_worker::WorkerSettings),
     #[command(hide = true)]
