@@ -142,7 +142,7 @@ async fn an_api_process_runs_without_the_providers_secrets() {
 
     cluster.set("HERMOD_TEST_KEY", "sk-only-a-worker-has-it");
     cluster.set("HERMOD_TEST_TEAM", "blue");
-    cluster.add_worker();
+    cluster.add_worker().await;
     let api = &cluster.api;
     let body = r#"{"model":"keyed/echo","prompt":"x"}"#;
     let accepted = api.send(api.submission(body).header("x-bf-vk", "sk-bf-team")).await;

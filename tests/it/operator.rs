@@ -175,17 +175,13 @@ async fn bodies_in_memory_are_bounded() {
     let head =
         format!("POST /v1/async/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 1 << 20);
     let body = json!({"model": "demo/echo", "prompt": "x".repeat(100_000)}).to_string();
-<<<<<<< HEAD
-    eventually("there is no room", PATIENCE, async || {
-=======
     let mut stalled = Vec::new();
-    eventually("there is no room", Duration::from_secs(20), async || {
+    eventually("there is no room", PATIENCE, async || {
         // One that has sent nearly all of a large body holds the room, unless another has it at that moment.
         let mut upload = std::net::TcpStream::connect(address).unwrap();
         std::io::Write::write_all(&mut upload, head.as_bytes()).unwrap();
         std::io::Write::write_all(&mut upload, &vec![b'x'; (1 << 20) - 1]).unwrap();
         stalled.push(upload);
->>>>>>> b99e6f92a940fa0516fc0a9e90a0a518b9b5f149
         let answer = cluster.api.post(body.clone()).await;
         (answer.status == 429).then(|| answer.error(429))
     })

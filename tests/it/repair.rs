@@ -112,7 +112,7 @@ async fn workers_that_start_together_make_one_check() {
         cluster.add_worker().await;
     }
     cluster.called("hang", ids.len()).await;
-    // One was made, which one call of SCAN over so few records shows; all workers have had the time to make theirs.
+    // One was made, which three calls of SCAN over so few records show; all workers have had the time to make theirs.
     let scans = || {
         let info: String = redis::cmd("INFO").arg("commandstats").query(&mut cluster.connect()).unwrap();
         let line = info.lines().find_map(|line| line.strip_prefix("cmdstat_scan:calls="));
@@ -122,5 +122,5 @@ async fn workers_that_start_together_make_one_check() {
     for worker in &cluster.worker_ports {
         assert_eq!(worker.get("/readyz").await.status, 200);
     }
-    assert!(scans() <= 2, "{} calls of SCAN", scans());
+    assert!(scans() <= 3, "{} calls of SCAN", scans());
 }

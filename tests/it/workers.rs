@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use hermod_tests::{Cluster, PATIENCE, Signal, eventually, exit_of};
+use hermod_tests::{Cluster, PATIENCE, Signal, eventually, eventually_ok, exit_of};
 use serde_json::json;
 
 #[tokio::test]
@@ -40,10 +40,14 @@ async fn a_worker_runs_no_more_than_it_is_told() {
     // Each new job is a reason to claim; none of them is claimed.
     for _ in 0..7 {
         ids.push(cluster.api.submit(json!({"model": "demo/echo", "prompt": "x"})).await);
-        let metrics = cluster.api.get("/metrics").await.text;
-        let waiting = format!("hermod_queue_waiting {}\n", ids.len());
-        assert!(metrics.contains("hermod_queue_running 3\n") && metrics.contains(&waiting), "{metrics}");
     }
+    eventually_ok("three run and seven wait", PATIENCE, async || {
+        let metrics = cluster.api.get("/metrics").await.text;
+        let is_so =
+            metrics.contains("hermod_queue_running 3\n") && metrics.contains("hermod_queue_waiting 7\n");
+        if is_so { Ok(()) } else { Err(metrics) }
+    })
+    .await;
     assert_eq!(cluster.calls().len(), 3);
 }
 

@@ -55,7 +55,7 @@ impl ApiServer {
         let tasks = TaskTracker::new();
         observe::describe_metrics();
         let (limit, is_set) = (self.queue.limit_bytes.clone(), self.queue_limit_bytes);
-        let watch = watch_redis(self.store.clone(), self.tolerance, shutdown.clone(), move |servers| {
+        let watch = watch_redis(self.store.clone(), self.tolerance, shutdown.clone(), true, move |servers| {
             // A half is left for results, and for what Redis needs itself. A server without a limit has none here.
             let is_limited = servers.iter().all(|server| server.max_memory > 0);
             let half = servers.iter().map(|server| server.max_memory / 2).sum();

@@ -51,8 +51,8 @@ for _, found in ipairs(entries) do
     strangers[#strangers + 1] = entry
   elseif args.source == 'repeat' then
     if holder.worker == worker and holder.token == args.token then row(holder.fence, is[6]) end
-  elseif holder.worker == worker then
-    -- It runs here, and its lease is about to be renewed.
+  elseif holder.worker == worker and left > -2 * lease_ms then
+    -- It runs here, and its lease is about to be renewed. If it is not, the worker does not know of it.
   elseif left > TOLERANCE_MS and left <= LONGEST_LEASE_MS then
     -- It runs elsewhere. A lost group that was made again gives out such a job once more: its entry gets the idle time that goes
     -- with the lease, so that it is found as soon as the lease ends.

@@ -28,11 +28,17 @@ end
 -- Keeps what it takes to queue the job again, after its record has expired, too. A body under a key of its own stays there.
 local function keep_letter(job, request, owner, history)
   local letter, dead, sizes = letter_key(job.id), key('dead'), key('dead_bytes')
-  local bytes = #request + (job.staged and redis.call('STRLEN', body_key(job.id)) or 0)
+  local body = job.staged and redis.pcall('STRLEN', body_key(job.id)) or 0
+  local bytes = #request + (tonumber(body) or 0)
   redis.call('HSET', letter, 'reason', job.reason, 'request', request, 'history', history or '', 'fence', job.fence)
   if owner then redis.call('HSET', letter, 'owner', owner) end
   redis.call('PEXPIRE', letter, args.dead.age_ms)
-  if job.staged then redis.call('PEXPIRE', body_key(job.id), args.dead.age_ms) end
+  if not tonumber(body) then
+    -- It is no text: nobody can use it.
+    redis.call('UNLINK', body_key(job.id))
+  elseif job.staged then
+    redis.call('PEXPIRE', body_key(job.id), args.dead.age_ms)
+  end
   redis.call('ZADD', dead, now, job.id)
   redis.call('HSET', sizes, job.id, bytes)
   trim_letters(dead, sizes)

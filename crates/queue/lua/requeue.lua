@@ -19,7 +19,8 @@ if is[2] then redis.call('HSET', record, 'owner', is[2]) end
 enqueue(id)
 wake('queue')
 -- What the job counts as while it waits, if it was counted.
-local counted = cjson.decode(string.match(request, '^[^\n]*')).bytes
+local is_header, header = pcall(cjson.decode, string.match(request, '^[^\n]*'))
+local counted = is_header and type(header) == 'table' and tonumber(header.bytes)
 if counted then redis.call('INCRBY', key('bytes'), counted) end
 redis.call('HDEL', key('dead_bytes'), id)
 redis.call('ZREM', key('dead'), id)

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use hermod_types::{JobId, Shard, ShardCount};
-use redis::streams::{StreamId, StreamRangeReply};
+use redis::streams::{StreamId, StreamPendingCountReply, StreamRangeReply};
 use redis::{FromRedisValue, Pipeline};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -238,23 +238,17 @@ impl Check<'_> {
             let (ms, number) = entry.split_once('-').unwrap_or((entry, "0"));
             (ms.parse::<u64>().unwrap_or(u64::MAX), number.parse::<u64>().unwrap_or(u64::MAX))
         };
-        let suspects: Vec<_> = named
-            .iter()
-            .filter(|(entry, id)| !living.contains(id) || order(entry) <= order(&given_out))
-            .collect();
-        let mut pipeline = Pipeline::with_capacity(suspects.len());
-        for (entry, _) in &suspects {
+        let (alive, dead): (Vec<_>, Vec<_>) = named.iter().partition(|(_, id)| living.contains(id));
+        let given: Vec<_> =
+            alive.into_iter().filter(|(entry, _)| order(entry) <= order(&given_out)).collect();
+        let mut pipeline = Pipeline::with_capacity(given.len());
+        for (entry, _) in &given {
             pipeline.cmd("XPENDING").arg(keys::queue(shard)).arg(keys::GROUP).arg(entry).arg(entry).arg(1);
         }
-        let held: Vec<redis::streams::StreamPendingCountReply> = match self.pipeline(&pipeline).await {
-            Err(QueueError::NoGroup) => return Ok(()),
-            held => held?,
-        };
-        for ((entry, id), held) in suspects.into_iter().zip(held) {
-            let is_alive = living.contains(id);
-            if is_alive && !held.ids.is_empty() {
-                continue;
-            }
+        let held: Vec<StreamPendingCountReply> = self.pipeline(&pipeline).await?;
+        let unheld = given.into_iter().zip(held).filter(|(_, held)| held.ids.is_empty());
+        let suspects = dead.into_iter().map(|entry| (entry, false));
+        for ((entry, id), is_alive) in suspects.chain(unheld.map(|(entry, _)| (entry, true))) {
             let state = if self.repair {
                 let args = EntryArgs { id: id.to_string(), entry: entry.as_str(), consumer: "repair" };
                 self.script(&SCRIPTS.repair_entry, shard, &args).await?

@@ -8,6 +8,7 @@ use crate::clock::millis;
 use crate::connection::{Call, Connection};
 use crate::job::Row;
 use crate::keys::{self, GROUP};
+use crate::maintenance::WakeArgs;
 use crate::script::{self, SCRIPTS};
 use crate::topology::RESPONSE_TIMEOUT;
 use crate::{QueueError, Started, Store, WorkerName};
@@ -149,9 +150,8 @@ impl Claimer {
     /// # Errors
     /// If Redis does not answer; the leader's look then takes its place.
     pub async fn pass_on(&self, source: Source) -> Result<(), QueueError> {
-        let mut command = redis::cmd("ZADD");
-        command.arg(keys::wake(self.shard)).arg(u8::from(source == Source::Queue)).arg(source.as_str());
-        self.connection.run(Call::Command(&command)).await
+        let args = WakeArgs { queue: source == Source::Queue, expired: source == Source::Expired };
+        script::run(&self.connection, &SCRIPTS.wake, &keys::queue(self.shard), &args).await.map(|_: bool| ())
     }
 
     /// Claims up to `slots` jobs that are there, and makes this worker their holder.

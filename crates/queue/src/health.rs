@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -8,7 +7,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::QueueError;
-use crate::clock::millis;
 
 /// Whether Redis answers, as all that talk to it in this process have last seen it. Cheap to clone.
 ///
@@ -19,8 +17,6 @@ pub(crate) struct Health(Arc<State>);
 #[derive(Debug)]
 struct State {
     since: Instant,
-    /// When any part last answered: milliseconds after `since`.
-    answered_ms: AtomicU64,
     faults: RwLock<BTreeMap<Part, QueueError>>,
     /// When a part last failed.
     failures: RwLock<BTreeMap<Part, Instant>>,
@@ -41,7 +37,6 @@ impl Default for Health {
     fn default() -> Self {
         Self(Arc::new(State {
             since: Instant::now(),
-            answered_ms: AtomicU64::new(0),
             faults: RwLock::default(),
             failures: RwLock::default(),
             recoveries: watch::Sender::default(),
@@ -54,12 +49,6 @@ impl Health {
     pub(crate) fn well_for(&self, part: Part) -> Duration {
         let failures = self.0.failures.read().unwrap_or_else(PoisonError::into_inner);
         failures.get(&part).unwrap_or(&self.0.since).elapsed()
-    }
-
-    /// Whether Redis has answered within this time.
-    pub(crate) fn has_answered_within(&self, time: Duration) -> bool {
-        let answered = self.0.since + Duration::from_millis(self.0.answered_ms.load(Ordering::Relaxed));
-        answered.elapsed() < time
     }
 
     /// What is wrong with this part, if something is.
@@ -81,7 +70,6 @@ impl Health {
         };
         match outcome {
             Ok(_) => {
-                self.0.answered_ms.store(millis(self.0.since.elapsed()), Ordering::Relaxed);
                 let before = self.fault_of(part);
                 if before.is_some_and(|fault| wrote || !fault.refuses_writes())
                     && self.set(part, None).is_some()

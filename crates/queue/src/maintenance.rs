@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::clock::millis;
 use crate::connection::{Call, Connection};
-use crate::keys::{self, GROUP, LEADER};
+use crate::keys::{self, GROUP};
 use crate::script::{self, SCRIPTS};
 use crate::{Control, QueueError, Store, WorkerName};
 
@@ -45,6 +45,18 @@ pub struct Maintenance {
 }
 
 #[derive(Serialize)]
+struct LeadArgs<'a> {
+    worker: &'a str,
+    length_ms: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct WakeArgs {
+    pub(crate) queue: bool,
+    pub(crate) expired: bool,
+}
+
+#[derive(Serialize)]
 struct PromoteArgs {
     count: usize,
 }
@@ -66,15 +78,10 @@ impl Leadership {
     /// # Errors
     /// If Redis does not answer.
     pub async fn lead(&self, control: &Control) -> Result<bool, QueueError> {
-        let mut command = redis::cmd("SET");
-        command.arg(LEADER).arg(self.worker.as_str()).arg("PX").arg(millis(LEADERSHIP));
         match control.leader.as_deref() {
-            None => command.arg("NX"),
-            Some(leader) if leader == self.worker.as_str() => command.arg("XX"),
-            Some(_) => return Ok(false),
-        };
-        let set: Option<String> = self.store.shared().run(Call::Command(&command)).await?;
-        Ok(set.is_some())
+            Some(leader) if leader != self.worker.as_str() => Ok(false),
+            _ => self.run(LEADERSHIP).await,
+        }
     }
 
     /// Gives the lead up, for the next worker to take at once.
@@ -82,13 +89,12 @@ impl Leadership {
     /// # Errors
     /// If Redis does not answer; the lead then ends by itself.
     pub async fn resign(&self) -> Result<(), QueueError> {
-        // Between the two it may become another's, who then takes it once more.
-        let leader: Option<String> =
-            self.store.shared().run(Call::Command(redis::cmd("GET").arg(LEADER))).await?;
-        if leader.as_deref() == Some(self.worker.as_str()) {
-            self.store.shared().run::<()>(Call::Command(redis::cmd("DEL").arg(LEADER))).await?;
-        }
-        Ok(())
+        self.run(Duration::ZERO).await.map(drop)
+    }
+
+    async fn run(&self, length: Duration) -> Result<bool, QueueError> {
+        let args = LeadArgs { worker: self.worker.as_str(), length_ms: millis(length) };
+        script::run(self.store.shared(), &SCRIPTS.lead, &keys::queue(Shard::default()), &args).await
     }
 }
 
@@ -148,18 +154,15 @@ impl Maintenance {
         if entries == 0 {
             return Ok(());
         }
-        let mut wake = redis::cmd("ZADD");
-        wake.arg(keys::wake(*shard));
+        let mut expired = false;
         if self.may_reclaim() && self.has_expired(&queue).await? {
             // What seems to have ended may be the work of a clock that has stepped just now.
             connection.ask_time().await?;
-            if self.may_reclaim() {
-                wake.arg(0).arg("expired");
-            }
+            expired = self.may_reclaim();
         }
         // A wake-up may have been lost with the worker that it was given to.
-        wake.arg(1).arg("queue");
-        connection.run(Call::Command(&wake)).await
+        let args = WakeArgs { queue: true, expired };
+        script::run(connection, &SCRIPTS.wake, &queue, &args).await.map(|_: bool| ())
     }
 
     /// Whether an idle time says that a holder is gone. After an outage it may only have been cut off, and after a step of

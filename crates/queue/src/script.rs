@@ -23,6 +23,8 @@ macro_rules! scripts {
 
 scripts!(
     submit,
+    wake,
+    lead,
     claim,
     renew,
     progress,

@@ -79,15 +79,9 @@ impl Store {
         outcome
     }
 
-    /// The same, but Redis is asked only if it has not answered anything within `time`.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub async fn ping_unless_heard(&self, time: Duration) -> Result<(), QueueError> {
-        match self.health().fault_of(Part::Whole) {
-            None if self.health().has_answered_within(time) => Ok(()),
-            _ => self.ping().await,
-        }
+    /// Whether nothing is known to be wrong with Redis, as the calls of this process have last seen it.
+    pub fn is_well(&self) -> bool {
+        self.health().fault_of(Part::Whole).is_none()
     }
 
     pub(crate) fn is_cluster(&self) -> bool {

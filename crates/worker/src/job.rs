@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use hermod_providers::Meter;
-use hermod_queue::{Ended, JobRequest, Started};
+use hermod_queue::{Ended, JobRequest, QueueError, Started};
 use hermod_types::{Backoff, ErrorBody, ErrorCode, Ttl};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -116,6 +116,10 @@ async fn body<'a>(context: &Context, started: &Started, request: &'a JobRequest)
     loop {
         match context.queue.body(&started.held).await {
             Ok(body) => return body.and_then(|body| String::from_utf8(body).ok()).map(Cow::Owned),
+            Err(error @ QueueError::Unexpected(_)) => {
+                tracing::warn!(job = %started.held.id, %error, "the request's body cannot be read");
+                return None;
+            }
             Err(error) => {
                 tracing::debug!(job = %started.held.id, %error, "the request's body is not read yet");
                 sleep(BACKOFF.wait(failures)).await;

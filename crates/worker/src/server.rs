@@ -86,7 +86,7 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     tasks.spawn(probes);
     let stop = CancellationToken::new();
     let watched = Shutdown { drain: shutdown.drain.clone(), now: stop.clone() };
-    let watch = tasks.spawn(watch_redis(store.clone(), tolerance, watched, |_| {}));
+    let watch = tasks.spawn(watch_redis(store.clone(), tolerance, watched, false, |_| {}));
     tasks.spawn(metrics.keep_small(stop.clone()));
 
     let queue = WorkerQueue::new(&store, name.clone(), lease, &tasks);
