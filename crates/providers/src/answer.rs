@@ -170,7 +170,7 @@ fn judge(
 
 #[cfg(test)]
 mod tests {
-    use hermod_types::config::{Kind, ProviderConfig};
+    use hermod_types::config::{ProviderConfig, ProviderKind};
 
     use super::*;
 
@@ -181,7 +181,7 @@ mod tests {
 
     fn check(text: &str) -> Result<Completion, CallError> {
         let answer = Answer { text: text.to_owned(), headers: HeaderMap::new() };
-        let secrets = Secrets::of(&ProviderConfig::new(Kind::OpenAi));
+        let secrets = Secrets::of(&ProviderConfig::new(ProviderKind::OpenAi));
         answer.into_completion(&OpenAi, &secrets)
     }
 

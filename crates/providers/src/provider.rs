@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use hermod_types::config::{Kind, Models, ProviderConfig};
+use hermod_types::config::{Models, ProviderConfig, ProviderKind};
 use hermod_types::{Backoff, ErrorCode, Target};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Url};
@@ -64,7 +64,7 @@ impl RetryPolicy {
 #[derive(Debug)]
 pub(crate) struct Provider {
     client: Client,
-    kind: Kind,
+    kind: ProviderKind,
     dialect: Dialect,
     /// Where it is, if that is configured.
     base: Option<String>,
@@ -121,7 +121,7 @@ impl Provider {
         })
     }
 
-    pub(crate) const fn kind(&self) -> Kind {
+    pub(crate) const fn kind(&self) -> ProviderKind {
         self.kind
     }
 

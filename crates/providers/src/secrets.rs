@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     fn secrets(values: &[&str]) -> Secrets {
-        let mut config = ProviderConfig::new(hermod_types::config::Kind::OpenAi);
+        let mut config = ProviderConfig::new(hermod_types::config::ProviderKind::OpenAi);
         config.extra_headers =
             values.iter().map(|value| ("x".to_owned(), SecretString::from(*value))).collect();
         Secrets::of(&config)

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hermod_providers::{CallError, ProviderCall, Providers, Replies, Verdict};
-use hermod_types::config::{Form, Kind, Models};
+use hermod_types::config::{Form, Models, ProviderKind};
 use hermod_types::{CompletionExtra, Config, Journal, Target};
 use serde_json::{Value, json};
 
@@ -237,7 +237,7 @@ async fn each_provider_is_sent_what_it_wants_and_understood() {
 
 #[test]
 fn each_kind_has_a_completion_and_an_error() {
-    for kind in Kind::all() {
+    for kind in ProviderKind::all() {
         let of = |member: &str| {
             let own = fixtures().into_iter().filter(|path| path.parent().unwrap().ends_with(kind.name()));
             own.filter(|path| std::fs::read_to_string(path).unwrap().contains(member)).count()
@@ -250,7 +250,7 @@ fn each_kind_has_a_completion_and_an_error() {
 fn the_documentation_has_each_kind_with_its_defaults() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/PROVIDERS.md");
     let page = std::fs::read_to_string(page).unwrap();
-    for kind in Kind::all() {
+    for kind in ProviderKind::all() {
         let begins = format!("| `{kind}` | ");
         let row =
             page.lines().find(|line| line.starts_with(&begins)).unwrap_or_else(|| panic!("no row: {kind}"));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hermod_providers::{CallError, Completion, ProviderCall, Providers, Replies, Verdict};
-use hermod_types::config::{Form, Kind, Models};
+use hermod_types::config::{Form, Models, ProviderKind};
 use hermod_types::{Config, ErrorCode, Target};
 use serde_json::{Value, json};
 
@@ -60,9 +60,9 @@ impl Upstream {
     }
 
     /// Calls it as a provider of this kind.
-    async fn call(&self, kind: Kind, model: &str, body: &str) -> Result<Completion, CallError> {
+    async fn call(&self, kind: ProviderKind, model: &str, body: &str) -> Result<Completion, CallError> {
         // With any other address, that name means a server of one's own.
-        let router = if kind == Kind::HuggingFace { "/router.huggingface.co" } else { "" };
+        let router = if kind == ProviderKind::HuggingFace { "/router.huggingface.co" } else { "" };
         let config = json!({"providers": {kind.name(): {
             "keys": [{"name": "one", "value": "test-key"}],
             "network_config": {"base_url": format!("{}{router}", self.address)},
@@ -91,11 +91,13 @@ impl Upstream {
 }
 
 /// What a form writes besides the members that no form takes from a client.
-fn own_members(kind: Kind) -> &'static [&'static str] {
+fn own_members(kind: ProviderKind) -> &'static [&'static str] {
     match (kind.form(), kind) {
         (Form::Native, _) => &[],
-        (Form::PerPrompt { .. }, Kind::Gemini | Kind::Vertex) => &["contents", "prompt", "n", "echo"],
-        (Form::PerPrompt { .. }, Kind::Mistral) => &["prompt", "n", "echo"],
+        (Form::PerPrompt { .. }, ProviderKind::Gemini | ProviderKind::Vertex) => {
+            &["contents", "prompt", "n", "echo"]
+        }
+        (Form::PerPrompt { .. }, ProviderKind::Mistral) => &["prompt", "n", "echo"],
         (Form::PerPrompt { .. }, _) => &["messages", "prompt", "n", "echo"],
     }
 }
@@ -108,7 +110,7 @@ fn capitalized(name: &str) -> String {
 #[tokio::test]
 async fn no_member_overrides_what_a_form_writes_in_any_spelling() {
     let upstream = Upstream::start(418, json!({}));
-    for kind in Kind::all() {
+    for kind in ProviderKind::all() {
         let mut body = json!({"prompt": "mine", "top_k": 5});
         for name in ["model", "models", "stream", "fallbacks"].iter().chain(own_members(kind)) {
             for spelling in [capitalized(name), name.to_ascii_uppercase()] {
@@ -131,11 +133,11 @@ async fn no_member_overrides_what_a_form_writes_in_any_spelling() {
 async fn renamed_members_are_written_once() {
     let upstream = Upstream::start(418, json!({}));
     for (kind, body, sent) in [
-        (Kind::Anthropic, json!({"stop": "a", "Stop_Sequences": ["forbidden"]}), "stop_sequences"),
-        (Kind::Anthropic, json!({"user": "u", "METADATA": "forbidden"}), "metadata"),
-        (Kind::Anthropic, json!({"Max_Tokens": "forbidden"}), "max_tokens"),
-        (Kind::Cohere, json!({"top_p": 0.5, "P": "forbidden"}), "p"),
-        (Kind::Mistral, json!({"seed": 5, "Random_Seed": "forbidden"}), "random_seed"),
+        (ProviderKind::Anthropic, json!({"stop": "a", "Stop_Sequences": ["forbidden"]}), "stop_sequences"),
+        (ProviderKind::Anthropic, json!({"user": "u", "METADATA": "forbidden"}), "metadata"),
+        (ProviderKind::Anthropic, json!({"Max_Tokens": "forbidden"}), "max_tokens"),
+        (ProviderKind::Cohere, json!({"top_p": 0.5, "P": "forbidden"}), "p"),
+        (ProviderKind::Mistral, json!({"seed": 5, "Random_Seed": "forbidden"}), "random_seed"),
     ] {
         let mut body = body;
         body["prompt"] = json!("x");
@@ -144,7 +146,7 @@ async fn renamed_members_are_written_once() {
         assert!(!text.contains("forbidden") && text.contains(&format!("\"{sent}\":")), "{kind}: {text}");
     }
     let body = json!({"prompt": "x", "max_tokens": 5, "inferenceConfig": {"MaxTokens": 7, "topK": 1}});
-    upstream.call(Kind::Bedrock, "m", &body.to_string()).await.unwrap_err();
+    upstream.call(ProviderKind::Bedrock, "m", &body.to_string()).await.unwrap_err();
     let (_, text) = upstream.received().pop().unwrap();
     assert!(text.contains(r#""inferenceConfig":{"maxTokens":5,"topK":1}"#), "{text}");
 }
@@ -152,7 +154,7 @@ async fn renamed_members_are_written_once() {
 #[tokio::test]
 async fn a_model_does_not_change_the_path() {
     let upstream = Upstream::start(418, json!({}));
-    for kind in [Kind::Azure, Kind::Bedrock, Kind::Gemini, Kind::Vertex] {
+    for kind in [ProviderKind::Azure, ProviderKind::Bedrock, ProviderKind::Gemini, ProviderKind::Vertex] {
         for model in [".", ".."] {
             let error = upstream.call(kind, model, r#"{"prompt":"x"}"#).await.unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidRequest, "{kind}/{model}: {error}");
@@ -162,10 +164,10 @@ async fn a_model_does_not_change_the_path() {
         assert!(upstream.received().is_empty(), "{kind}: nothing was sent");
     }
     for (kind, path) in [
-        (Kind::Azure, "/openai/deployments/a%2F..%2F%252e%3F%23/completions?api-version=2024-10-21"),
-        (Kind::Bedrock, "/model/a%2F..%2F%252e%3F%23/converse"),
-        (Kind::Gemini, "/v1beta/models/a%2F..%2F%252e%3F%23:generateContent"),
-        (Kind::Vertex, "/v1/publishers/google/models/a%2F..%2F%252e%3F%23:generateContent"),
+        (ProviderKind::Azure, "/openai/deployments/a%2F..%2F%252e%3F%23/completions?api-version=2024-10-21"),
+        (ProviderKind::Bedrock, "/model/a%2F..%2F%252e%3F%23/converse"),
+        (ProviderKind::Gemini, "/v1beta/models/a%2F..%2F%252e%3F%23:generateContent"),
+        (ProviderKind::Vertex, "/v1/publishers/google/models/a%2F..%2F%252e%3F%23:generateContent"),
     ] {
         upstream.call(kind, "a/../%2e?#", r#"{"prompt":"x"}"#).await.unwrap_err();
         assert_eq!(upstream.received().pop().unwrap().0, path, "{kind}");
@@ -187,7 +189,7 @@ fn is_too_large(error: &CallError, may_be_billed: bool) {
 async fn echoed_prompts_over_the_limit_are_not_asked_at_all() {
     let upstream = Upstream::start(200, chat_answer("never"));
     let body = json!({"prompt": "x".repeat(250_000), "n": 200, "echo": true});
-    is_too_large(&upstream.call(Kind::Groq, "m", &body.to_string()).await.unwrap_err(), false);
+    is_too_large(&upstream.call(ProviderKind::Groq, "m", &body.to_string()).await.unwrap_err(), false);
     assert!(upstream.received().is_empty());
 }
 
@@ -195,18 +197,18 @@ async fn echoed_prompts_over_the_limit_are_not_asked_at_all() {
 async fn a_composed_result_is_bounded_with_its_echoed_prompts() {
     let upstream = Upstream::start(200, chat_answer(&"y".repeat(20_000)));
     let mut body = json!({"prompt": "x".repeat(120_000), "n": 250});
-    upstream.call(Kind::Groq, "m", &body.to_string()).await.unwrap();
+    upstream.call(ProviderKind::Groq, "m", &body.to_string()).await.unwrap();
     body["echo"] = json!(true);
-    is_too_large(&upstream.call(Kind::Groq, "m", &body.to_string()).await.unwrap_err(), true);
+    is_too_large(&upstream.call(ProviderKind::Groq, "m", &body.to_string()).await.unwrap_err(), true);
 }
 
 #[tokio::test]
 async fn answers_to_one_job_have_one_limit() {
     let upstream = Upstream::start(200, chat_answer(&"y".repeat(12 << 20)));
     let two = r#"{"prompt":["a","b"]}"#;
-    upstream.call(Kind::Groq, "m", two).await.unwrap();
+    upstream.call(ProviderKind::Groq, "m", two).await.unwrap();
     let three = r#"{"prompt":["a","b","c"]}"#;
-    is_too_large(&upstream.call(Kind::Groq, "m", three).await.unwrap_err(), true);
+    is_too_large(&upstream.call(ProviderKind::Groq, "m", three).await.unwrap_err(), true);
 }
 
 #[tokio::test]
@@ -214,7 +216,7 @@ async fn a_request_of_too_many_calls_makes_none() {
     let upstream = Upstream::start(200, chat_answer("never"));
     for n in ["257", "18446744073709551615"] {
         let body = format!(r#"{{"prompt":"x","n":{n}}}"#);
-        let error = upstream.call(Kind::Groq, "m", &body).await.unwrap_err();
+        let error = upstream.call(ProviderKind::Groq, "m", &body).await.unwrap_err();
         assert_eq!((error.code, error.verdict), (ErrorCode::InvalidRequest, Verdict::NextTarget));
     }
     assert!(upstream.received().is_empty());

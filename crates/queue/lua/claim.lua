@@ -3,8 +3,9 @@
 -- KEYS  1 queue
 -- args  worker, count (at most so many), now (ms), lease_ms, token (of this call)
 --       source: 'queue'    new entries
---               'expired'  entries that their worker has not renewed for a lease, or has released
+--               'expired'  entries that nobody has renewed for idle_ms: those of gone workers, and released ones
 --               'repeat'   what an earlier call with this token gave, whose answer was lost
+--       held: of 'expired', the ids of the jobs that this worker runs
 -- ->    taken: how many entries were claimed, those that came to nothing among them
 --       jobs: for each that is to be run: id, entry, fence, request, owner, released, history, progress, queued (ms);
 --       members without a value are absent
@@ -17,17 +18,24 @@ local UUID = '^' .. string.gsub('8-4-4-4-12', '%d+', function(n) return string.r
 
 local function claim()
   if args.source == 'expired' then
-    local idle = redis.call('XPENDING', QUEUE, GROUP, 'IDLE', lease_ms, '-', '+', args.count)
+    local idle = with_group('XPENDING', QUEUE, GROUP, 'IDLE', args.idle_ms, '-', '+', args.count)
     if #idle == 0 then return {} end
     local entries = {}
     for i, row in ipairs(idle) do entries[i] = row[1] end
-    return redis.call('XCLAIM', QUEUE, GROUP, worker, lease_ms, unpack(entries))
+    return redis.call('XCLAIM', QUEUE, GROUP, worker, args.idle_ms, unpack(entries))
   end
   local from = args.source == 'queue' and '>' or '0'
-  local streams = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', args.count, 'STREAMS', QUEUE, from)
+  local streams = with_group('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', args.count, 'STREAMS', QUEUE, from)
   return streams and streams[1] and streams[1][2] or {}
 end
 
+local function whole(text)
+  local number = tonumber(text)
+  return number and math.min(math.max(math.floor(number), 0), 1e15)
+end
+
+local held = {}
+for _, id in ipairs(args.held) do held[id] = true end
 local entries = claim()
 local jobs, strangers = {}, {}
 for _, found in ipairs(entries) do
@@ -40,10 +48,10 @@ for _, found in ipairs(entries) do
   local left = holder.runs and (holder.lease_end or 0) - now or 0
   local function row(fence, history)
     jobs[#jobs + 1] = {
-      id = id, entry = entry, fence = fence, request = is[1], owner = is[4] or nil, released = tonumber(is[5]),
+      id = id, entry = entry, fence = fence, request = is[1], owner = is[4] or nil, released = whole(is[5]),
       history = history or nil, progress = is[7] or nil,
       -- What ran has not waited meanwhile.
-      queued = holder.runs and holder.lease_end or tonumber(is[8]),
+      queued = whole(holder.runs and holder.lease_end or is[8]),
     }
   end
   if not string.find(id, UUID) or not is[1] or is[3] then
@@ -51,8 +59,8 @@ for _, found in ipairs(entries) do
     strangers[#strangers + 1] = entry
   elseif args.source == 'repeat' then
     if holder.worker == worker and holder.token == args.token then row(holder.fence, is[6]) end
-  elseif holder.worker == worker and left > -2 * lease_ms then
-    -- It runs here, and its lease is about to be renewed. If it is not, the worker does not know of it.
+  elseif held[id] or (args.source == 'queue' and holder.worker == worker and left > -2 * lease_ms) then
+    -- It runs here, and its lease is about to be renewed.
   elseif left > TOLERANCE_MS and left <= LONGEST_LEASE_MS then
     -- It runs elsewhere. A lost group that was made again gives out such a job once more: its entry gets the idle time that goes
     -- with the lease, so that it is found as soon as the lease ends.

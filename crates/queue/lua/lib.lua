@@ -25,7 +25,8 @@ local function read_holder(text)
   local fence, worker, token, started, lease_end =
     string.match(text or '', '^(%d+) ?(%S*) ?(%S*) ?(%S*) ?(%S*)$')
   return {
-    fence = tonumber(fence) or 0, worker = worker, token = token, started = started, lease_end = tonumber(lease_end),
+    -- What no counter reaches is somebody else's writing.
+    fence = math.min(tonumber(fence) or 0, 1e15), worker = worker, token = token, started = started, lease_end = tonumber(lease_end),
     runs = (worker or '') ~= '',
   }
 end
@@ -62,6 +63,17 @@ local function group_info()
     for i = 1, #group, 2 do info[group[i]] = group[i + 1] end
     if info.name == GROUP then return info end
   end
+end
+
+-- Runs a command that needs the group. One that is missing, or was lost, is made again from the first entry on.
+local function with_group(...)
+  local outcome = redis.pcall(...)
+  if type(outcome) == 'table' and outcome.err and string.find(outcome.err, 'NOGROUP', 1, true) then
+    redis.call('XGROUP', 'CREATE', QUEUE, GROUP, '0', 'MKSTREAM')
+    return redis.call(...)
+  end
+  if type(outcome) == 'table' and outcome.err then error(outcome.err) end
+  return outcome
 end
 
 -- Entries that workers hold. They are in the stream, too, but do not wait.

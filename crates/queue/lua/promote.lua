@@ -1,7 +1,7 @@
 -- promote: queues delayed jobs whose time has come.
 -- KEYS  1 queue
 -- args  count: at most so many
--- ->    promoted: how many were queued     next: when the next one is due (ms); absent if none is left
+-- ->    promoted: how many were queued     now (ms)     next: when the next one is due (ms); absent if none is left
 local now, delayed, promoted = now_ms(), key('delayed'), 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, args.count)) do
   redis.call('ZREM', delayed, id)
@@ -14,4 +14,4 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0
   end
 end
 if promoted > 0 then wake('queue') end
-return reply({promoted = promoted, next = tonumber(redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2])})
+return reply({promoted = promoted, now = now, next = tonumber(redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2])})

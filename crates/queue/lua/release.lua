@@ -12,7 +12,7 @@ for _, job in ipairs(args.jobs) do
   if type(holder) == 'string' and is_held(holder, job.fence, args.worker) then
     redis.call('HSET', record, 'holder', job.fence, 'queued', now)
     redis.call('HINCRBY', record, 'released', 1)
-    redis.call('XCLAIM', QUEUE, GROUP, args.worker, 0, job.entry, 'IDLE', IDLE_MS, 'FORCE', 'JUSTID')
+    with_group('XCLAIM', QUEUE, GROUP, args.worker, 0, job.entry, 'IDLE', IDLE_MS, 'FORCE', 'JUSTID')
     released = released + 1
   end
 end

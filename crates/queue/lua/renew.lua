@@ -10,7 +10,7 @@ for i, job in ipairs(args.jobs) do
     redis.call('HSET', job_key(job.id), 'holder',
       write_holder(is.fence, is.worker, is.token, tonumber(is.started), now + args.lease_ms))
     -- Resets the idle time without counting a delivery; FORCE also mends a group that was lost.
-    redis.call('XCLAIM', QUEUE, GROUP, args.worker, 0, job.entry, 'FORCE', 'JUSTID')
+    with_group('XCLAIM', QUEUE, GROUP, args.worker, 0, job.entry, 'FORCE', 'JUSTID')
     renewed[i] = true
   else
     renewed[i] = false

@@ -29,8 +29,8 @@ for i, job in ipairs(args.jobs) do
   elseif room <= 0 or room_bytes < job.bytes then
     result = redis.call('EXISTS', record) == 1 and 'accepted' or 'full'
   elseif job.staged and redis.call('EXISTS', body_key(job.id)) == 0 then
-    -- It was written before this call, and has expired since.
-    result = 'late'
+    -- It was written before this call, and has expired since; or the job was taken by an earlier try, and has ended.
+    result = redis.call('EXISTS', record) == 1 and 'accepted' or 'late'
   elseif redis.call('HSETNX', record, 'holder', 0) == 1 then
     if job.owner then
       redis.call('HSET', record, 'request', job.request, 'owner', job.owner)

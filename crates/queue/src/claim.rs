@@ -3,15 +3,16 @@ use std::time::Duration;
 use hermod_types::Shard;
 use redis::aio::MultiplexedConnection;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::clock::millis;
 use crate::connection::{Call, Connection};
 use crate::job::Row;
-use crate::keys::{self, GROUP};
+use crate::keys;
 use crate::maintenance::WakeArgs;
 use crate::script::{self, SCRIPTS};
 use crate::topology::RESPONSE_TIMEOUT;
-use crate::{QueueError, Started, Store, WorkerName};
+use crate::{Held, QueueError, Started, Store, WorkerName};
 
 /// How long an idle worker waits to be woken before it looks by itself. Each wait is a command; what is missed meanwhile is
 /// noticed by the leader's look, a second later (see [`crate::Maintenance`]).
@@ -27,6 +28,10 @@ pub enum Source {
 }
 
 impl Source {
+    fn of(why: &str) -> Self {
+        if why == Self::Expired.as_str() { Self::Expired } else { Self::Queue }
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Queue => "queue",
@@ -56,6 +61,8 @@ pub struct Claimer {
     store: Store,
     connection: Connection,
     waiting: Option<MultiplexedConnection>,
+    /// Changes each time that Redis has come back.
+    recoveries: watch::Receiver<u64>,
     /// Of a claim whose answer was lost: what it started is still to be learnt.
     lost_token: Option<String>,
 }
@@ -66,8 +73,10 @@ struct Args<'a> {
     count: usize,
     now: u64,
     lease_ms: u64,
+    idle_ms: u64,
     token: &'a str,
     source: &'a str,
+    held: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +84,9 @@ struct Reply {
     taken: usize,
     jobs: Vec<Row>,
 }
+
+/// The idle time of an entry that was released, at least: `release.lua` gives it a longer one.
+const RELEASED_MS: u64 = 6 * 24 * 3600 * 1000;
 
 /// More than any worker holds of what one claim gave.
 const REPEATED: usize = 10_000;
@@ -87,19 +99,15 @@ impl Claimer {
         shard: Shard,
         lease: Duration,
     ) -> Self {
-        Self { worker, shard, lease, connection, store: store.clone(), waiting: None, lost_token: None }
-    }
-
-    /// Makes the consumer group, from the first entry on, if it is missing.
-    ///
-    /// # Errors
-    /// If Redis does not answer.
-    pub async fn ensure_group(&mut self) -> Result<(), QueueError> {
-        let mut command = redis::cmd("XGROUP");
-        command.arg("CREATE").arg(keys::queue(self.shard)).arg(GROUP).arg("0").arg("MKSTREAM");
-        match self.connection.run::<()>(Call::Command(&command)).await {
-            Err(QueueError::GroupExists) => Ok(()),
-            outcome => outcome,
+        Self {
+            worker,
+            shard,
+            lease,
+            connection,
+            store: store.clone(),
+            waiting: None,
+            recoveries: store.health().recoveries(),
+            lost_token: None,
         }
     }
 
@@ -120,6 +128,11 @@ impl Claimer {
     }
 
     async fn wait_once(&mut self) -> Result<Source, QueueError> {
+        if self.recoveries.has_changed().unwrap_or(false) {
+            // It is from before an outage: what it waits for may never come.
+            self.recoveries.mark_unchanged();
+            self.waiting = None;
+        }
         let connection = match &mut self.waiting {
             Some(connection) => connection,
             none => {
@@ -131,13 +144,23 @@ impl Claimer {
         command.arg(keys::wake(self.shard)).arg(LONGEST_WAIT.as_secs());
         let woken: Result<Option<(String, String, f64)>, _> = command.query_async(connection).await;
         match woken.map_err(QueueError::from) {
-            Ok(Some((_, why, _))) if why == Source::Expired.as_str() => Ok(Source::Expired),
-            Ok(_) => Ok(Source::Queue),
+            Ok(woken) => Ok(woken.map_or(Source::Queue, |(_, why, _)| Source::of(&why))),
             Err(error) => {
                 self.waiting = None;
                 Err(error)
             }
         }
+    }
+
+    /// What there is a wake-up for, without a wait; for a worker that has enough to do and waits for none.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn look(&self) -> Result<Option<Source>, QueueError> {
+        let mut command = redis::cmd("ZPOPMIN");
+        command.arg(keys::wake(self.shard));
+        let found: Vec<(String, f64)> = self.connection.run_once(Call::Command(&command)).await?;
+        Ok(found.first().map(|(why, _)| Source::of(why)))
     }
 
     /// Ends a wait: its connection is dropped whole, as the server would give the next wake-up to a wait that nobody reads.
@@ -154,25 +177,28 @@ impl Claimer {
         script::run(&self.connection, &SCRIPTS.wake, &keys::queue(self.shard), &args).await.map(|_: bool| ())
     }
 
-    /// Claims up to `slots` jobs that are there, and makes this worker their holder.
+    /// Claims up to `slots` jobs that are there, and makes this worker their holder. `held` are those that it runs already.
     ///
     /// # Errors
-    /// If Redis does not answer, or the group is missing. What was started all the same comes with the next claim.
-    pub async fn claim(&mut self, source: Source, slots: usize) -> Result<Claimed, QueueError> {
+    /// If Redis does not answer. What was started all the same comes with the next claim.
+    pub async fn claim(
+        &mut self,
+        source: Source,
+        slots: usize,
+        held: &[Held],
+    ) -> Result<Claimed, QueueError> {
         if let Some(token) = self.lost_token.clone() {
-            let (claimed, _) = self.run("repeat", REPEATED, &token).await?;
+            let (claimed, _) = self.run("repeat", REPEATED, &token, &[]).await?;
             self.lost_token = None;
             if !claimed.is_empty() {
                 return Ok(Claimed { jobs: claimed, more: true });
             }
         }
         let token = format!("{:x}", fastrand::u64(..));
-        match self.run(source.as_str(), slots, &token).await {
+        match self.run(source.as_str(), slots, &token, held).await {
             Ok((jobs, taken)) => Ok(Claimed { jobs, more: taken >= slots }),
             Err(error) => {
-                if !matches!(error, QueueError::NoGroup) {
-                    self.lost_token = Some(token);
-                }
+                self.lost_token = Some(token);
                 Err(error)
             }
         }
@@ -183,10 +209,23 @@ impl Claimer {
         source: &str,
         count: usize,
         token: &str,
+        held: &[Held],
     ) -> Result<(Vec<Started>, usize), QueueError> {
         let now = self.connection.now_ms().await?;
-        let args =
-            Args { worker: self.worker.as_str(), count, now, lease_ms: millis(self.lease), token, source };
+        let may_reclaim = self.store.may_reclaim(self.shard, self.lease);
+        let is_expired = source == Source::Expired.as_str();
+        let held =
+            if is_expired { held.iter().map(|held| held.id.to_string()).collect() } else { Vec::new() };
+        let args = Args {
+            worker: self.worker.as_str(),
+            count,
+            now,
+            lease_ms: millis(self.lease),
+            idle_ms: if may_reclaim { millis(self.lease) } else { RELEASED_MS },
+            token,
+            source,
+            held,
+        };
         let queue = keys::queue(self.shard);
         let reply: Reply = script::run_once(&self.connection, &SCRIPTS.claim, &queue, &args).await?;
         let jobs = reply.jobs.into_iter().filter_map(|row| row.into_started(now)).collect();
@@ -194,8 +233,8 @@ impl Claimer {
     }
 
     /// Changes each time that Redis has come back: a wait that began before may never end.
-    pub fn recoveries(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.store.health().recoveries()
+    pub fn recoveries(&self) -> watch::Receiver<u64> {
+        self.recoveries.clone()
     }
 
     /// The shard that it claims from.

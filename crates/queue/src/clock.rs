@@ -18,7 +18,12 @@ struct Sample {
     at: Instant,
     /// When a step was last seen.
     stepped: Option<Instant>,
+    /// Whether it may be another server's by now.
+    is_stale: bool,
 }
+
+/// A sample is good for this long: clocks drift.
+const FRESH: Duration = Duration::from_secs(30);
 
 impl Sample {
     fn now_ms(&self) -> u64 {
@@ -27,9 +32,12 @@ impl Sample {
 }
 
 impl RedisClock {
-    /// Notes what Redis has just said.
-    pub(crate) fn note(&self, redis_ms: u64) {
+    /// Notes what Redis has answered to a call that was sent at `sent`. An answer that took long says little.
+    pub(crate) fn note(&self, redis_ms: u64, sent: Instant) {
         let mut sample = self.lock();
+        if sent.elapsed() > STEP / 2 && sample.is_some_and(|sample| !sample.is_stale) {
+            return;
+        }
         let stepped = match *sample {
             Some(before) if before.now_ms().abs_diff(redis_ms) > millis(STEP) => {
                 tracing::warn!(
@@ -42,12 +50,20 @@ impl RedisClock {
             Some(before) => before.stepped,
             None => None,
         };
-        *sample = Some(Sample { redis_ms, at: Instant::now(), stepped });
+        *sample = Some(Sample { redis_ms, at: Instant::now(), stepped, is_stale: false });
     }
 
-    /// What its clock says now, in milliseconds since the epoch; none until it has been asked once.
+    /// What its clock says now, in milliseconds since the epoch; none where it is to be asked.
     pub(crate) fn now_ms(&self) -> Option<u64> {
-        self.lock().map(|sample| sample.now_ms())
+        let sample = *self.lock();
+        sample.filter(|sample| !sample.is_stale && sample.at.elapsed() < FRESH).map(|sample| sample.now_ms())
+    }
+
+    /// A new connection may lead to another server.
+    pub(crate) fn may_be_another(&self) {
+        if let Some(sample) = &mut *self.lock() {
+            sample.is_stale = true;
+        }
     }
 
     /// Whether its clock has stepped within this time.
@@ -78,16 +94,22 @@ mod tests {
     async fn it_goes_on_by_itself_and_sees_steps_in_both_directions() {
         let clock = RedisClock::default();
         assert_eq!(clock.now_ms(), None);
-        clock.note(1_000_000);
+        clock.note(1_000_000, Instant::now());
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(clock.now_ms(), Some(1_002_000));
-        clock.note(1_002_300);
+        clock.note(1_002_300, Instant::now());
         assert!(!clock.has_stepped_within(Duration::from_secs(60)), "300 ms are the network's");
-        clock.note(1_012_300);
+        clock.note(1_012_300, Instant::now());
         assert!(clock.has_stepped_within(Duration::from_secs(10)));
         tokio::time::advance(Duration::from_secs(10)).await;
         assert!(!clock.has_stepped_within(Duration::from_secs(10)));
-        clock.note(1_012_300);
+        clock.note(1_012_300, Instant::now());
         assert!(clock.has_stepped_within(Duration::from_secs(10)), "back by ten seconds");
+        clock.may_be_another();
+        assert_eq!(clock.now_ms(), None, "it is asked again");
+        clock.note(9_000_000, Instant::now());
+        assert!(clock.has_stepped_within(Duration::from_secs(10)), "the other server's differs");
+        tokio::time::advance(FRESH).await;
+        assert_eq!(clock.now_ms(), None, "clocks drift");
     }
 }

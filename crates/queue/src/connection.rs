@@ -44,7 +44,9 @@ struct Inner {
     store: Store,
     route: Route,
     state: Mutex<State>,
-    clock: RedisClock,
+    clock: Arc<RedisClock>,
+    /// The longest that an answer may take.
+    response_timeout: Duration,
 }
 
 #[derive(Default)]
@@ -59,7 +61,17 @@ struct State {
 
 impl Connection {
     pub(crate) fn new(store: Store, route: Route) -> Self {
-        Self(Arc::new(Inner { store, route, state: Mutex::default(), clock: RedisClock::default() }))
+        Self::with_timeout(store, route, RESPONSE_TIMEOUT)
+    }
+
+    /// One whose answers may take at most `response_timeout`.
+    pub(crate) fn with_timeout(store: Store, route: Route, response_timeout: Duration) -> Self {
+        let clock = match &route {
+            Route::Shard(shard) => store.clock(store.part(*shard)),
+            Route::Server(_) if store.is_cluster() => Arc::default(),
+            Route::Server(_) | Route::Any => store.clock(Part::Whole),
+        };
+        Self(Arc::new(Inner { store, route, state: Mutex::default(), clock, response_timeout }))
     }
 
     /// The clock of the server that it leads to.
@@ -83,9 +95,10 @@ impl Connection {
     /// # Errors
     /// If Redis does not answer.
     pub(crate) async fn ask_time(&self) -> Result<u64, QueueError> {
+        let sent = Instant::now();
         let (seconds, micros): (u64, u64) = self.run(Call::Command(&redis::cmd("TIME"))).await?;
         let now = seconds * 1000 + micros / 1000;
-        self.0.clock.note(now);
+        self.0.clock.note(now, sent);
         Ok(now)
     }
 
@@ -176,6 +189,7 @@ impl Connection {
         match connected {
             Ok(link) => {
                 state.number += 1;
+                self.0.clock.may_be_another();
                 state.closed = None;
                 state.link = Some(link.clone());
                 Ok((link, state.number, true))
@@ -214,7 +228,7 @@ impl Connection {
             (Route::Shard(shard), _) => topology.primary_of(*shard).await?,
             (Route::Server(client), _) => client.clone(),
         };
-        Ok(Link::Server(topology.connect(&client, RESPONSE_TIMEOUT).await?))
+        Ok(Link::Server(topology.connect(&client, self.0.response_timeout).await?))
     }
 }
 

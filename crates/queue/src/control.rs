@@ -1,5 +1,6 @@
 use hermod_types::ShardCount;
 use redis::Pipeline;
+use tokio::time::Instant;
 
 use crate::connection::Call;
 use crate::keys::{COOLDOWNS_VERSION, LEADER, PAUSED, SHARDS};
@@ -28,9 +29,10 @@ impl Control {
         if !store.is_cluster() {
             let mut pipeline = Pipeline::with_capacity(2);
             pipeline.cmd("TIME").cmd("MGET").arg(&[PAUSED, SHARDS, COOLDOWNS_VERSION, LEADER]);
+            let sent = Instant::now();
             let ((seconds, micros), values): ((u64, u64), Values) =
                 connection.run(Call::Pipeline(&pipeline)).await?;
-            connection.clock().note(seconds * 1000 + micros / 1000);
+            connection.clock().note(seconds * 1000 + micros / 1000, sent);
             return Ok(Self::of(values));
         }
         // TIME has no key that says which node is asked.

@@ -74,6 +74,12 @@ impl Health {
                 if before.is_some_and(|fault| wrote || !fault.refuses_writes())
                     && self.set(part, None).is_some()
                 {
+                    // The failure lasted until now.
+                    self.0
+                        .failures
+                        .write()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(part, Instant::now());
                     tracing::info!(shard, "Redis is back");
                     self.0.recoveries.send_modify(|count| *count += 1);
                 }

@@ -46,6 +46,14 @@ pub struct Started {
     pub waited: Duration,
 }
 
+impl Started {
+    /// Bytes of the request's body, whether or not it is kept apart.
+    pub fn body_bytes(&self) -> usize {
+        let inline = self.request.as_ref().map_or(0, |request| request.body.len());
+        self.held.body_apart.unwrap_or(inline)
+    }
+}
+
 /// How a job ended.
 #[derive(Debug)]
 pub struct Ended {

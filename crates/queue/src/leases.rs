@@ -4,8 +4,9 @@ use hermod_types::{JobId, Shard};
 use serde::Serialize;
 
 use crate::clock::millis;
-use crate::connection::Connection;
+use crate::connection::{Connection, Route};
 use crate::script::{self, SCRIPTS};
+use crate::topology::RESPONSE_TIMEOUT;
 use crate::worker_queue::{HELD_PER_CALL, HeldArgs};
 use crate::{Held, QueueError, Store, WorkerName, keys};
 
@@ -28,7 +29,10 @@ struct Args<'a> {
 impl Leases {
     /// Those of `worker` in `shard`, each of length `lease`.
     pub fn new(store: &Store, worker: WorkerName, shard: Shard, lease: Duration) -> Self {
-        Self { worker, queue: keys::queue(shard), lease, connection: store.connection(shard) }
+        // There must be time for another try before the lease ends.
+        let patience = RESPONSE_TIMEOUT.min(lease / 4);
+        let connection = Connection::with_timeout(store.clone(), Route::Shard(shard), patience);
+        Self { worker, queue: keys::queue(shard), lease, connection }
     }
 
     /// Extends the lease on each of `held`, all of this shard, that is still this worker's; returns the others.

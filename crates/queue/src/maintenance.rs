@@ -17,16 +17,14 @@ use crate::{Control, QueueError, Store, WorkerName};
 /// How long a leader stays one without a renewal.
 const LEADERSHIP: Duration = Duration::from_secs(3);
 /// Looks for jobs that nobody holds, in one second: each is two commands, and a fleet makes at most ten a second.
-const LOOKS_PER_SECOND: u32 = 5;
+const LOOKS_PER_SECOND: u32 = 8;
+/// How often each shard is looked at: with few shards, and at least.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 /// Every shard's delayed jobs are looked at this often: a worker gives a job back only for longer waits than that.
 const DELAYED_INTERVAL: Duration = Duration::from_secs(4);
 /// Delayed jobs queued by one call: few enough not to hold up Redis for long.
 const PROMOTED: usize = 500;
-/// How long after a failure of Redis nothing is reclaimed: leases ended meanwhile, and whoever has a result that is paid
-/// for is to write it first. Longer than a third of the lease, within which all holders renew.
-const AFTER_OUTAGE: Duration = Duration::from_secs(4);
-
 /// Which worker looks after the queue for all. Every worker asks with each [`Control`] whether it is the one.
 pub struct Leadership {
     store: Store,
@@ -64,7 +62,16 @@ struct PromoteArgs {
 #[derive(Deserialize)]
 struct Promoted {
     promoted: usize,
-    next: Option<u64>,
+    now: u64,
+    #[serde(default)]
+    next: Option<f64>,
+}
+
+/// How long until `due`, at most until the next look; both in milliseconds since the epoch.
+fn until(due: f64, now: u64) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since the epoch fit into 53 bits")]
+    let left = (due - now as f64).clamp(0.0, DELAYED_INTERVAL.as_secs_f64() * 1000.0);
+    Duration::try_from_secs_f64(left / 1000.0).unwrap_or(DELAYED_INTERVAL)
 }
 
 impl Leadership {
@@ -116,7 +123,9 @@ impl Maintenance {
             self.promote().await?;
         }
         if now >= self.next_look {
-            self.next_look = now + LOOK_INTERVAL.max(LOOK_INTERVAL * shards.get().into() / LOOKS_PER_SECOND);
+            self.next_look = now
+                + (LOOK_INTERVAL * shards.get().into() / LOOKS_PER_SECOND)
+                    .clamp(LOOK_INTERVAL, LOOK_INTERVAL_MAX);
             self.look().await?;
         }
         Ok(())
@@ -125,23 +134,23 @@ impl Maintenance {
     /// Queues the delayed jobs that are due.
     async fn promote(&mut self) -> Result<(), QueueError> {
         let Self { shard, connection, .. } = &*self;
-        let first: Vec<(String, f64)> = {
-            let mut command = redis::cmd("ZRANGE");
-            command.arg(keys::delayed(*shard)).arg(0).arg(0).arg("WITHSCORES");
-            connection.run(Call::Command(&command)).await?
-        };
-        let mut next = first.first().map(|(_, due)| Duration::from_secs_f64(due.max(0.0) / 1000.0));
-        let now = Duration::from_millis(connection.now_ms().await?);
-        while next.is_some_and(|next| next <= now) {
-            let args = PromoteArgs { count: PROMOTED };
-            let reply: Promoted =
-                script::run(connection, &SCRIPTS.promote, &keys::queue(*shard), &args).await?;
-            if reply.promoted > 0 {
-                tracing::debug!(shard = shard.number(), jobs = reply.promoted, "delayed jobs queued");
-            }
-            next = reply.next.map(Duration::from_millis);
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(keys::delayed(*shard)).arg(0).arg(0).arg("WITHSCORES");
+        let first: Vec<(String, f64)> = connection.run(Call::Command(&command)).await?;
+        let mut wait = DELAYED_INTERVAL;
+        if let Some((_, due)) = first.first() {
+            let now = connection.ask_time().await?;
+            wait = until(*due, now);
         }
-        let wait = next.map_or(DELAYED_INTERVAL, |next| next.saturating_sub(now).min(DELAYED_INTERVAL));
+        while wait.is_zero() {
+            let args = PromoteArgs { count: PROMOTED };
+            let Promoted { promoted, now, next } =
+                script::run(connection, &SCRIPTS.promote, &keys::queue(*shard), &args).await?;
+            if promoted > 0 {
+                tracing::debug!(shard = shard.number(), jobs = promoted, "delayed jobs queued");
+            }
+            wait = next.map_or(DELAYED_INTERVAL, |next| until(next, now));
+        }
         self.next_promotion = Instant::now() + wait;
         Ok(())
     }
@@ -155,22 +164,14 @@ impl Maintenance {
             return Ok(());
         }
         let mut expired = false;
-        if self.may_reclaim() && self.has_expired(&queue).await? {
+        if self.store.may_reclaim(*shard, self.lease) && self.has_expired(&queue).await? {
             // What seems to have ended may be the work of a clock that has stepped just now.
             connection.ask_time().await?;
-            expired = self.may_reclaim();
+            expired = self.store.may_reclaim(*shard, self.lease);
         }
         // A wake-up may have been lost with the worker that it was given to.
         let args = WakeArgs { queue: true, expired };
         script::run(connection, &SCRIPTS.wake, &queue, &args).await.map(|_: bool| ())
-    }
-
-    /// Whether an idle time says that a holder is gone. After an outage it may only have been cut off, and after a step of
-    /// Redis's clock all seem to be: within a lease each of them has renewed.
-    fn may_reclaim(&self) -> bool {
-        let well_for = self.store.health().well_for(self.store.part(self.shard));
-        well_for >= AFTER_OUTAGE.max(self.lease / 2)
-            && !self.connection.clock().has_stepped_within(self.lease)
     }
 
     async fn has_expired(&self, queue: &str) -> Result<bool, QueueError> {

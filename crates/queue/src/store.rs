@@ -1,9 +1,11 @@
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hermod_types::{JobId, Shard, ShardCount};
 use redis::aio::MultiplexedConnection;
 
+use crate::clock::RedisClock;
 use crate::connection::{Call, Connection, Route};
 use crate::health::{Health, Part};
 use crate::keys;
@@ -19,8 +21,13 @@ struct Inner {
     topology: Topology,
     health: Health,
     large: LargeTexts,
+    clocks: Mutex<BTreeMap<Part, Arc<RedisClock>>>,
     shared: std::sync::OnceLock<Connection>,
 }
+
+/// How long after a failure of Redis nothing is reclaimed: leases ended meanwhile, and whoever has a result that is paid
+/// for is to write it first. Longer than a third of the lease, within which all holders renew.
+const AFTER_OUTAGE: Duration = Duration::from_secs(4);
 
 /// Several shards, where they are of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +47,7 @@ impl Store {
             topology: Topology::new(url)?,
             health: Health::default(),
             large: LargeTexts::default(),
+            clocks: Mutex::default(),
             shared: std::sync::OnceLock::new(),
         })))
     }
@@ -90,6 +98,20 @@ impl Store {
 
     pub(crate) fn topology(&self) -> &Topology {
         &self.0.topology
+    }
+
+    /// The clock of a part of Redis, as all connections to it have last seen it.
+    pub(crate) fn clock(&self, part: Part) -> Arc<RedisClock> {
+        let mut clocks = self.0.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(clocks.entry(part).or_default())
+    }
+
+    /// Whether an idle time says that the holder of a job of `shard` is gone. After an outage it may only have been cut off,
+    /// and after a step of Redis's clock all seem to be: within a lease each of them has renewed.
+    pub(crate) fn may_reclaim(&self, shard: Shard, lease: Duration) -> bool {
+        let part = self.part(shard);
+        self.health().well_for(part) >= AFTER_OUTAGE.max(lease / 2)
+            && !self.clock(part).has_stepped_within(lease)
     }
 
     /// The part of Redis that a shard is on.

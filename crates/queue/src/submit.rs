@@ -222,8 +222,9 @@ impl Batch for Submits {
         let counted = self.must_count(limits, jobs.len(), bytes);
         let Limits { jobs: limit, bytes: limit_bytes } = limits;
         let args = Args { limit, limit_bytes, counted, jobs: args };
+        let sent = Instant::now();
         let reply: Reply = script::run(&self.connection, &SCRIPTS.submit, &self.queue, &args).await?;
-        self.connection.clock().note(reply.now);
+        self.connection.clock().note(reply.now, sent);
         if counted {
             let left = |room: Option<i64>| room.map_or(u64::MAX, |room| u64::try_from(room).unwrap_or(0));
             self.room =

@@ -165,6 +165,12 @@ impl WorkerQueue {
         }
     }
 
+    /// Whether nothing is known to be wrong with the server that has this job.
+    pub fn is_well(&self, held: &Held) -> bool {
+        let store = &self.0.store;
+        store.health().fault_of(store.part(held.id.shard())).is_none()
+    }
+
     /// Gives a job back until a retry time: after `delay` it is queued again, and whoever starts it goes on from `progress`.
     /// False if it is another's by now. Safe to repeat.
     ///

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_providers::Meter;
 use hermod_queue::{Claimer, QueueError, Source, Started};
 use hermod_types::Backoff;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,6 +15,8 @@ use crate::job;
 
 /// Jobs claimed at once: enough to spread the cost of a claim, few enough to leave some to other workers.
 const BATCH: usize = 64;
+/// How often a worker that always finds more jobs looks for a wake-up.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The wait after a failure of Redis.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
@@ -36,17 +39,15 @@ impl Fetcher {
         let mut failures = 0;
         // Where there may be more, without a wait.
         let mut next = Some(Source::Queue);
+        let mut looked = Instant::now();
         while !drain.is_cancelled() {
-            match self.step(&mut claimer, &mut next, &drain).await {
+            match self.step(&mut claimer, &mut next, &mut looked, &drain).await {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     tracing::debug!(shard = claimer.shard().number(), %error, "no jobs claimed");
                     next = Some(Source::Queue);
-                    let mended = matches!(error, QueueError::NoGroup) && claimer.ensure_group().await.is_ok();
-                    if !mended {
-                        drain.run_until_cancelled(sleep(BACKOFF.wait(failures))).await;
-                        failures = failures.saturating_add(1);
-                    }
+                    drain.run_until_cancelled(sleep(BACKOFF.wait(failures))).await;
+                    failures = failures.saturating_add(1);
                 }
             }
         }
@@ -58,12 +59,18 @@ impl Fetcher {
         &mut self,
         claimer: &mut Claimer,
         next: &mut Option<Source>,
+        looked: &mut Instant,
         drain: &CancellationToken,
     ) -> Result<(), QueueError> {
         if drain.run_until_cancelled(self.may_claim()).await.is_none() {
             return Ok(());
         }
         let source = match next.take() {
+            // Under a backlog it never waits, and would not hear of the jobs of gone workers.
+            Some(_) if looked.elapsed() >= LOOK_INTERVAL => {
+                *looked = Instant::now();
+                claimer.look().await?.unwrap_or(Source::Queue)
+            }
             Some(source) => source,
             None => match self.wait(claimer, drain).await? {
                 Some(source) => source,
@@ -74,13 +81,14 @@ impl Fetcher {
             },
         };
         // None is held during the wait: it would be missing in the other shards.
-        let Some(slots) = free_slots(&self.slots) else {
+        let Some(slots) = free_slots(&self.slots, self.context.memory.most_jobs().min(BATCH)) else {
             return claimer.pass_on(source).await;
         };
         if drain.is_cancelled() || *self.paused.borrow() {
             return claimer.pass_on(source).await;
         }
-        let claimed = claimer.claim(source, slots.num_permits()).await?;
+        let held = self.held.of(claimer.shard());
+        let claimed = claimer.claim(source, slots.num_permits(), &held).await?;
         *next = match (claimed.more, source) {
             (true, source) => Some(source),
             // Those of gone workers came first.
@@ -125,6 +133,8 @@ impl Fetcher {
     async fn start(&self, jobs: Vec<Started>, mut slots: OwnedSemaphorePermit) {
         for started in jobs {
             let guard = self.held.add(started.held.clone());
+            let memory = self.context.memory.of_job();
+            memory.add(started.body_bytes());
             let slot = match slots.split(1) {
                 Some(slot) => slot,
                 // What an earlier claim gave, whose answer was lost.
@@ -137,7 +147,8 @@ impl Fetcher {
             self.context.counters.running.increment(1);
             let context = Arc::clone(&self.context);
             // Boxed where it is made: it is some kilobytes, which would be moved several times.
-            let running = Box::pin(job::run(Arc::clone(&context), started, guard, self.release.clone()));
+            let running =
+                Box::pin(job::run(Arc::clone(&context), started, guard, memory, self.release.clone()));
             self.jobs.spawn(async move {
                 running.await;
                 context.counters.running.decrement(1);
@@ -147,8 +158,8 @@ impl Fetcher {
     }
 }
 
-/// Slots that are free now, up to [`BATCH`]; none for none.
-fn free_slots(slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    let free = u32::try_from(slots.available_permits().min(BATCH)).unwrap_or_default();
+/// Slots that are free now, up to `most`; none for none.
+fn free_slots(slots: &Arc<Semaphore>, most: usize) -> Option<OwnedSemaphorePermit> {
+    let free = u32::try_from(slots.available_permits().min(most)).unwrap_or_default();
     if free == 0 { None } else { Arc::clone(slots).try_acquire_many_owned(free).ok() }
 }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use hermod_providers::Meter;
 use hermod_queue::{Ended, JobRequest, QueueError, Started};
 use hermod_types::{Backoff, ErrorBody, ErrorCode, Ttl};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::{Chain, ChainEnd};
@@ -21,9 +20,14 @@ use crate::settle::settle;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
 /// Runs one job from its start to its end. `release` ends it early: it is then to be released.
-pub(crate) async fn run(context: Arc<Context>, started: Started, job: HeldGuard, release: CancellationToken) {
+pub(crate) async fn run(
+    context: Arc<Context>,
+    started: Started,
+    job: HeldGuard,
+    memory: JobMemory,
+    release: CancellationToken,
+) {
     let begun = Instant::now();
-    let memory = context.memory.of_job();
     let ended = tokio::select! {
         // An outcome that is there counts, even if the job is lost or to be released in the same moment.
         biased;
@@ -62,10 +66,15 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
     }
     let progress = Progress::parse(&started.progress);
     let deadline = begun + context.limits.run.saturating_sub(progress.spent());
-    let Some(body) = body(context, started, request).await else {
-        return Some(unreadable(started, request.ttl));
+    let body = match timeout_at(deadline, body(context, started, request)).await {
+        Ok(Some(body)) => body,
+        Ok(None) => return Some(unreadable(started, request.ttl)),
+        Err(_) => {
+            let code = ErrorCode::JobDeadlineExceeded;
+            let error = ErrorBody::new(code, "the job's request could not be read in its time");
+            return Some(end(started, request.ttl, Err(Box::new(error)), Some(code.as_str())));
+        }
     };
-    memory.add(body.len());
     let chain = Chain {
         providers: &context.providers,
         cooldowns: &context.cooldowns,

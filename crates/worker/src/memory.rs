@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hermod_providers::Meter;
 use tokio::sync::Notify;
 
+/// The largest body that an API process takes unless it is told otherwise, in bytes.
+const USUAL_LARGEST: usize = 10 << 20;
+
 /// How many bytes of bodies and answers a worker has in memory. What a running job needs is never refused; while the limit is
 /// passed, nothing more is claimed. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,6 +40,11 @@ impl Memory {
             }
             freed.await;
         }
+    }
+
+    /// Jobs that may be claimed now, at least one: there is room for so many of the largest usual bodies.
+    pub(crate) fn most_jobs(&self) -> usize {
+        (self.0.limit.saturating_sub(self.0.used.load(Ordering::Acquire)) / USUAL_LARGEST).max(1)
     }
 
     /// The account of one job.

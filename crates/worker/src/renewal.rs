@@ -5,7 +5,7 @@ use futures_util::stream::FuturesUnordered;
 use hermod_queue::{Leases, Store, WorkerName};
 use hermod_types::{Shard, ShardCount};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::held::HeldJobs;
@@ -63,15 +63,13 @@ async fn renew(jobs: HeldJobs, shard: Shard, lease: Duration, leases: Leases) {
             sleep(interval).await;
             continue;
         }
-        match timeout(interval, leases.renew(&held)).await {
-            Ok(Ok(lost)) => {
+        match leases.renew(&held).await {
+            Ok(lost) => {
                 jobs.lost(&lost, &held);
                 sleep(interval).await;
             }
-            outcome => {
-                if let Ok(Err(error)) = outcome {
-                    tracing::debug!(shard = shard.number(), %error, "leases not renewed; trying again");
-                }
+            Err(error) => {
+                tracing::debug!(shard = shard.number(), %error, "leases not renewed; trying again");
                 // Nobody is in a hurry: after an outage nothing is reclaimed for longer than the interval. A fleet that renewed
                 // all its leases in the moment that Redis is back would be its next outage.
                 sleep(interval.mul_f64(fastrand::f64())).await;

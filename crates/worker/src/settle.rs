@@ -23,7 +23,10 @@ pub(crate) async fn settle(context: &Context, ended: Ended) {
             Ok(settled) => break settled,
             Err(error) => {
                 tracing::debug!(job = %ended.held.id, %error, "end not written yet");
-                refusals += u32::from(matches!(error, QueueError::Unexpected(_)));
+                // Either Redis says so, or it answers all but this.
+                let is_refusal =
+                    matches!(error, QueueError::Unexpected(_)) || context.queue.is_well(&ended.held);
+                refusals += u32::from(is_refusal);
                 if refusals == REFUSALS {
                     let (failed, event_id) = without_outcome(&ended);
                     tracing::error!(job = %ended.held.id, event_id, bytes = ended.outcome.len(), %error, "Redis refuses the outcome; the job fails");

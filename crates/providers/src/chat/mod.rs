@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use hermod_types::RawObject;
-use hermod_types::config::{Form, Kind};
+use hermod_types::config::{Form, ProviderKind};
 use serde_json::value::RawValue;
 
 pub(crate) use compose::{Choice, Finish, Reply, Usage, whole};
@@ -22,9 +22,6 @@ pub use replies::Replies;
 
 /// Calls of one request under way at once, if the provider's concurrency has room for them.
 pub(crate) const MOST_AT_ONCE: usize = 8;
-
-/// The most calls that one job may become; a submit is refused long before. Work is bounded everywhere.
-const MAX_CALLS: u64 = 256;
 
 /// One prompt, and what else the client has asked for.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +37,7 @@ impl<'a> PromptCall<'a> {
     /// The client's members that have a value, as JSON text, less those that this kind lacks and those in `without`.
     pub(crate) fn members<'t>(
         &'t self,
-        kind: Kind,
+        kind: ProviderKind,
         without: &'t [&'t str],
     ) -> impl Iterator<Item = (&'t str, &'a str)> {
         let lacks: &[&str] = match kind.form() {
@@ -64,8 +61,8 @@ pub(crate) struct Split<'a> {
 }
 
 impl<'a> Split<'a> {
-    /// Takes the client's body apart; none if it has no such form, or would be more than [`MAX_CALLS`] calls.
-    pub(crate) fn of(body: &'a str, kind: Kind) -> Option<Self> {
+    /// Takes the client's body apart; none if it has no such form.
+    pub(crate) fn of(body: &'a str, kind: ProviderKind) -> Option<Self> {
         let object: RawObject<'a> = serde_json::from_str(body).ok()?;
         let member = |wanted| {
             let found = object.members().find(|(name, _)| *name == wanted).map(|(_, value)| value);
@@ -78,10 +75,7 @@ impl<'a> Split<'a> {
         };
         let n = member("n").map_or(Some(1), |n| n.get().parse().ok())?;
         let echo = member("echo").is_some_and(|echo| echo.get() == "true");
-        let calls = u64::try_from(prompts.len()).ok()?.checked_mul(n)?;
-        if calls > MAX_CALLS {
-            return None;
-        }
+        u64::try_from(prompts.len()).ok()?.checked_mul(n)?;
         let has_n = matches!(kind.form(), Form::PerPrompt { has_n: true, .. });
         Some(Self { object, prompts, n, echo, has_n })
     }
@@ -153,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    fn calls(kind: Kind, body: &str) -> Vec<(String, Option<u64>)> {
+    fn calls(kind: ProviderKind, body: &str) -> Vec<(String, Option<u64>)> {
         let split = Split::of(body, kind).unwrap();
         split.prompt_calls().map(|call| (call.prompt.to_owned(), call.n)).collect()
     }
@@ -167,11 +161,11 @@ mod tests {
     fn calls_are_bounded_and_echoed_prompts_are_counted_before_any() {
         for (n, is_one) in [("256", true), ("257", false), ("18446744073709551615", false), ("-1", false)] {
             let body = format!(r#"{{"prompt":"a","n":{n}}}"#);
-            for kind in [Kind::Groq, Kind::Xai] {
+            for kind in [ProviderKind::Groq, ProviderKind::Xai] {
                 assert_eq!(Split::of(&body, kind).is_some(), is_one, "{kind} {n}");
             }
         }
-        let bytes = |body| Split::of(body, Kind::Groq).unwrap().echoed_bytes();
+        let bytes = |body| Split::of(body, ProviderKind::Groq).unwrap().echoed_bytes();
         assert_eq!(bytes(r#"{"prompt":["ab","c"],"n":3,"echo":true}"#), 21);
         assert_eq!(bytes(r#"{"prompt":["ab","c"],"n":3}"#), 0);
     }
@@ -180,28 +174,28 @@ mod tests {
     fn a_prompt_is_a_call_and_so_is_a_choice_where_there_is_no_n() {
         let body = r#"{"prompt":["a","b\u00e9"],"n":2}"#;
         let with_n = [(r#""a""#.to_owned(), Some(2)), (r#""b\u00e9""#.to_owned(), Some(2))];
-        assert_eq!(calls(Kind::Xai, body), with_n);
-        let groq = calls(Kind::Groq, body);
+        assert_eq!(calls(ProviderKind::Xai, body), with_n);
+        let groq = calls(ProviderKind::Groq, body);
         assert_eq!(groq.len(), 4);
         assert!(groq.iter().all(|(_, n)| n.is_none()));
         assert_eq!((groq[1].0.as_str(), groq[2].0.as_str()), (r#""a""#, r#""b\u00e9""#));
-        assert_eq!(calls(Kind::Groq, r#"{"prompt":"a","n":null}"#), [(r#""a""#.to_owned(), None)]);
+        assert_eq!(calls(ProviderKind::Groq, r#"{"prompt":"a","n":null}"#), [(r#""a""#.to_owned(), None)]);
     }
 
     #[test]
     fn what_is_ours_what_it_lacks_and_nulls_are_left_out() {
         let body =
             r#"{"prompt":"a","n":1,"echo":true,"suffix":"","stop":null,"top_k":5,"user":"u","seed":1.0}"#;
-        let split = Split::of(body, Kind::Groq).unwrap();
+        let split = Split::of(body, ProviderKind::Groq).unwrap();
         let call = split.prompt_calls().next().unwrap();
-        let left: Vec<_> = call.members(Kind::Groq, &["user", "prompt", "n", "echo"]).collect();
+        let left: Vec<_> = call.members(ProviderKind::Groq, &["user", "prompt", "n", "echo"]).collect();
         assert_eq!(left, [("top_k", "5"), ("seed", "1.0")]);
     }
 
     #[tokio::test]
     async fn choices_are_numbered_by_prompt_and_usage_is_summed() {
         let body = r#"{"prompt":["a","b"],"n":2,"echo":true}"#;
-        let split = Split::of(body, Kind::Groq).unwrap();
+        let split = Split::of(body, ProviderKind::Groq).unwrap();
         let ask = |call: PromptCall<'_>| {
             let text = format!("-{}", call.prompt.trim_matches('"'));
             let reply = Reply {
@@ -225,7 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_answered_is_not_asked_again() {
-        let split = Split::of(r#"{"prompt":["a","b","c"]}"#, Kind::Groq).unwrap();
+        let split = Split::of(r#"{"prompt":["a","b","c"]}"#, ProviderKind::Groq).unwrap();
         let (replies, asked) = (Replies::default(), Mutex::new(Vec::new()));
         let ask = |fails: &'static str| {
             let asked = &asked;

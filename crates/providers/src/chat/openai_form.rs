@@ -1,6 +1,6 @@
 //! Chat in OpenAI's form: <https://platform.openai.com/docs/api-reference/chat/create>
 
-use hermod_types::config::Kind;
+use hermod_types::config::ProviderKind;
 use serde::Deserialize;
 
 use super::{Choice, Finish, PromptCall, Reply, Usage, whole};
@@ -8,7 +8,12 @@ use crate::request_body::RequestBody;
 
 /// A request of chat: the prompt as the user's one message, and the client's other members as they came, less
 /// what the kind lacks and what is in `without`.
-pub(crate) fn openai_request(model: &str, call: &PromptCall<'_>, kind: Kind, without: &[&str]) -> String {
+pub(crate) fn openai_request(
+    model: &str,
+    call: &PromptCall<'_>,
+    kind: ProviderKind,
+    without: &[&str],
+) -> String {
     let mut body = RequestBody::chat(model, call.prompt);
     if let Some(n) = call.n {
         body.own("n", &n.to_string());

@@ -7,7 +7,7 @@
 //! sequence must be more than white space.
 
 use hermod_types::ErrorDetail;
-use hermod_types::config::Kind;
+use hermod_types::config::ProviderKind;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -40,7 +40,7 @@ impl Chat for Anthropic {
     fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
         let mut body = RequestBody::chat(ask.model, call.prompt);
         let mut limit = MAX_TOKENS;
-        for (name, value) in call.members(Kind::Anthropic, &["seed"]) {
+        for (name, value) in call.members(ProviderKind::Anthropic, &["seed"]) {
             match name {
                 "max_tokens" => limit = value,
                 "user" => body.own("metadata", &format!("{{\"user_id\":{value}}}")),

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
-use hermod_types::config::{KeyAccess, Kind};
+use hermod_types::config::{KeyAccess, ProviderKind};
 use hermod_types::{ErrorDetail, RawObject};
 use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::ExposeSecret;
@@ -117,7 +117,7 @@ fn body(call: &PromptCall<'_>) -> String {
     body.own("messages", &format!("[{{\"role\":\"user\",\"content\":[{{\"text\":{}}}]}}]", call.prompt));
     let mut config = RequestBody::nested();
     let mut clients: Option<RawObject<'_>> = None;
-    for (name, value) in call.members(Kind::Bedrock, &["user", "seed"]) {
+    for (name, value) in call.members(ProviderKind::Bedrock, &["user", "seed"]) {
         match name {
             "max_tokens" => config.own("maxTokens", value),
             "temperature" => config.own("temperature", value),

@@ -7,7 +7,7 @@
 //! to 1, and there may be five stop sequences.
 
 use hermod_types::ErrorDetail;
-use hermod_types::config::Kind;
+use hermod_types::config::ProviderKind;
 use serde::Deserialize;
 
 use super::{Ask, Chat, Outgoing, Unsendable, post};
@@ -36,7 +36,7 @@ impl ErrorForm for Cohere {
 impl Chat for Cohere {
     fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
         let mut body = RequestBody::chat(ask.model, call.prompt);
-        for (name, value) in call.members(Kind::Cohere, &["user"]) {
+        for (name, value) in call.members(ProviderKind::Cohere, &["user"]) {
             match name {
                 "stop" => body.own("stop_sequences", &chat::stop_list(value)),
                 // The nearest that can be said: all but a hundredth is what 1 means in effect.

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use hermod_types::config::Kind;
+use hermod_types::config::ProviderKind;
 use hermod_types::{ErrorDetail, RawObject};
 use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::{ExposeSecret, SecretString};
@@ -53,7 +53,7 @@ impl Chat for Gemini {
             api_key(&mut headers, key)?;
         }
         let url = format!("{base}/v1beta/{kind}/{}:generateContent", path_segment(model)?);
-        Outgoing::new(&url, headers, body(call, Kind::Gemini))
+        Outgoing::new(&url, headers, body(call, ProviderKind::Gemini))
     }
 
     fn read(&self, answer: &str) -> Result<Reply, String> {
@@ -67,7 +67,7 @@ pub(super) fn api_key(headers: &mut HeaderMap, key: &SecretString) -> Result<(),
 }
 
 /// The request of `generateContent`.
-pub(super) fn body(call: &PromptCall<'_>, kind: Kind) -> String {
+pub(super) fn body(call: &PromptCall<'_>, kind: ProviderKind) -> String {
     let mut body = RequestBody::for_prompt();
     body.own("contents", &format!("[{{\"role\":\"user\",\"parts\":[{{\"text\":{}}}]}}]", call.prompt));
     let mut config = RequestBody::nested();

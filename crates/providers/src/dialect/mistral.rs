@@ -3,7 +3,7 @@
 //!
 //! <https://docs.mistral.ai/api/endpoint/fim>
 
-use hermod_types::config::Kind;
+use hermod_types::config::ProviderKind;
 
 use super::{Ask, Chat, Outgoing, Unsendable, below, post};
 use crate::chat::{self, PromptCall, Reply};
@@ -20,7 +20,7 @@ impl Chat for Mistral {
         let mut body = RequestBody::for_prompt();
         body.model(ask.model);
         body.own("prompt", call.prompt);
-        for (name, value) in call.members(Kind::Mistral, &["user"]) {
+        for (name, value) in call.members(ProviderKind::Mistral, &["user"]) {
             match name {
                 "seed" => body.own("random_seed", value),
                 _ => body.client(name, value),

@@ -3,7 +3,7 @@
 //! A [`Native`] dialect says where the client's own members go; the answer passes through as it came. A
 //! [`Chat`] dialect writes the request for one prompt and reads one answer; taking a request apart and
 //! putting the answers together is [`crate::chat`]'s. What is peculiar to a provider is in its own file; its
-//! address is in the table of [`Kind`].
+//! address is in the table of [`ProviderKind`].
 
 mod anthropic;
 mod azure;
@@ -19,7 +19,7 @@ mod vertex;
 use std::future::ready;
 
 use futures_util::future::BoxFuture;
-use hermod_types::config::{KeyAccess, Kind};
+use hermod_types::config::{KeyAccess, ProviderKind};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
@@ -113,32 +113,32 @@ pub(crate) enum Dialect {
 
 impl Dialect {
     /// What this kind speaks.
-    pub(crate) fn of(kind: Kind) -> Self {
+    pub(crate) fn of(kind: ProviderKind) -> Self {
         match kind {
-            Kind::OpenAi
-            | Kind::Vllm
-            | Kind::Ollama
-            | Kind::LlamaCpp
-            | Kind::Sgl
-            | Kind::Tgi
-            | Kind::Together
-            | Kind::Fireworks
-            | Kind::OpenRouter
-            | Kind::Nebius
-            | Kind::Parasail => Self::Native(Box::new(bearer::Bearer)),
-            Kind::Azure => Self::Native(Box::new(azure::Azure)),
-            Kind::DeepSeek => Self::Native(Box::new(deepseek::DeepSeek)),
-            Kind::Mistral => Self::Chat(Box::new(mistral::Mistral)),
-            Kind::HuggingFace => Self::Chat(Box::new(openai_chat::HUGGING_FACE)),
-            Kind::Groq => Self::Chat(Box::new(openai_chat::GROQ)),
-            Kind::Xai => Self::Chat(Box::new(openai_chat::XAI)),
-            Kind::Cerebras => Self::Chat(Box::new(openai_chat::CEREBRAS)),
-            Kind::Perplexity => Self::Chat(Box::new(openai_chat::PERPLEXITY)),
-            Kind::Anthropic => Self::Chat(Box::new(anthropic::Anthropic)),
-            Kind::Cohere => Self::Chat(Box::new(cohere::Cohere)),
-            Kind::Gemini => Self::Chat(Box::new(gemini::Gemini)),
-            Kind::Bedrock => Self::Chat(Box::new(bedrock::Bedrock)),
-            Kind::Vertex => Self::Chat(Box::<vertex::Vertex>::default()),
+            ProviderKind::OpenAi
+            | ProviderKind::Vllm
+            | ProviderKind::Ollama
+            | ProviderKind::LlamaCpp
+            | ProviderKind::Sgl
+            | ProviderKind::Tgi
+            | ProviderKind::Together
+            | ProviderKind::Fireworks
+            | ProviderKind::OpenRouter
+            | ProviderKind::Nebius
+            | ProviderKind::Parasail => Self::Native(Box::new(bearer::Bearer)),
+            ProviderKind::Azure => Self::Native(Box::new(azure::Azure)),
+            ProviderKind::DeepSeek => Self::Native(Box::new(deepseek::DeepSeek)),
+            ProviderKind::Mistral => Self::Chat(Box::new(mistral::Mistral)),
+            ProviderKind::HuggingFace => Self::Chat(Box::new(openai_chat::HUGGING_FACE)),
+            ProviderKind::Groq => Self::Chat(Box::new(openai_chat::GROQ)),
+            ProviderKind::Xai => Self::Chat(Box::new(openai_chat::XAI)),
+            ProviderKind::Cerebras => Self::Chat(Box::new(openai_chat::CEREBRAS)),
+            ProviderKind::Perplexity => Self::Chat(Box::new(openai_chat::PERPLEXITY)),
+            ProviderKind::Anthropic => Self::Chat(Box::new(anthropic::Anthropic)),
+            ProviderKind::Cohere => Self::Chat(Box::new(cohere::Cohere)),
+            ProviderKind::Gemini => Self::Chat(Box::new(gemini::Gemini)),
+            ProviderKind::Bedrock => Self::Chat(Box::new(bedrock::Bedrock)),
+            ProviderKind::Vertex => Self::Chat(Box::<vertex::Vertex>::default()),
         }
     }
 
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_table_and_the_dialects_agree_on_the_form() {
-        for kind in Kind::all() {
+        for kind in ProviderKind::all() {
             let is_native = matches!(Dialect::of(kind), Dialect::Native(_));
             assert_eq!(is_native, kind.form() == Form::Native, "{kind}");
         }

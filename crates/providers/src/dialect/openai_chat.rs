@@ -7,7 +7,7 @@
 //! - Perplexity: <https://docs.perplexity.ai/api-reference/sonar-post>
 
 use hermod_types::ErrorDetail;
-use hermod_types::config::Kind;
+use hermod_types::config::ProviderKind;
 
 use super::{Ask, Chat, Outgoing, Unsendable, below, post};
 use crate::chat::{self, PromptCall, Reply};
@@ -15,7 +15,7 @@ use crate::error_form::ErrorForm;
 
 #[derive(Debug)]
 pub(super) struct OpenAiChat {
-    kind: Kind,
+    kind: ProviderKind,
     path: &'static str,
     /// Members of text completions that are not sent.
     without: &'static [&'static str],
@@ -24,15 +24,19 @@ pub(super) struct OpenAiChat {
 }
 
 const USUAL: OpenAiChat =
-    OpenAiChat { kind: Kind::OpenAi, path: "v1/chat/completions", without: &[], wrong_key: None };
+    OpenAiChat { kind: ProviderKind::OpenAi, path: "v1/chat/completions", without: &[], wrong_key: None };
 
-pub(super) const HUGGING_FACE: OpenAiChat = OpenAiChat { kind: Kind::HuggingFace, ..USUAL };
-pub(super) const GROQ: OpenAiChat = OpenAiChat { kind: Kind::Groq, ..USUAL };
+pub(super) const HUGGING_FACE: OpenAiChat = OpenAiChat { kind: ProviderKind::HuggingFace, ..USUAL };
+pub(super) const GROQ: OpenAiChat = OpenAiChat { kind: ProviderKind::Groq, ..USUAL };
 pub(super) const XAI: OpenAiChat =
-    OpenAiChat { kind: Kind::Xai, wrong_key: Some("Incorrect API key"), ..USUAL };
-pub(super) const CEREBRAS: OpenAiChat = OpenAiChat { kind: Kind::Cerebras, ..USUAL };
-pub(super) const PERPLEXITY: OpenAiChat =
-    OpenAiChat { kind: Kind::Perplexity, path: "chat/completions", without: &["seed", "user"], ..USUAL };
+    OpenAiChat { kind: ProviderKind::Xai, wrong_key: Some("Incorrect API key"), ..USUAL };
+pub(super) const CEREBRAS: OpenAiChat = OpenAiChat { kind: ProviderKind::Cerebras, ..USUAL };
+pub(super) const PERPLEXITY: OpenAiChat = OpenAiChat {
+    kind: ProviderKind::Perplexity,
+    path: "chat/completions",
+    without: &["seed", "user"],
+    ..USUAL
+};
 
 impl ErrorForm for OpenAiChat {
     fn status(&self, status: u16, error: &ErrorDetail) -> u16 {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hermod_types::ErrorDetail;
-use hermod_types::config::{KeyAccess, Kind};
+use hermod_types::config::{KeyAccess, ProviderKind};
 use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
@@ -52,7 +52,7 @@ impl Chat for Vertex {
             (None, Some(key)) => gemini::api_key(&mut headers, key)?,
             (None, None) => {}
         }
-        Outgoing::new(&url(ask)?, headers, gemini::body(call, Kind::Vertex))
+        Outgoing::new(&url(ask)?, headers, gemini::body(call, ProviderKind::Vertex))
     }
 
     fn read(&self, answer: &str) -> Result<Reply, String> {

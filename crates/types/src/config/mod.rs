@@ -37,8 +37,6 @@ use crate::Ttl;
 pub use access::KeyAccess;
 pub use error::{ConfigError, ConfigErrors};
 pub use kind::{Bounds, Form, ProviderKind};
-// The name that it had, until the crates that use it say `ProviderKind`.
-pub use kind::ProviderKind as Kind;
 use read::ProviderSecrets;
 pub use virtual_key::{Blocked, Models, ProviderGrant, VirtualKey};
 
