@@ -410,3 +410,57 @@ impl<'a> Scan<'a> {
         Ok(Some(found))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new_ids(count: usize) -> Vec<JobId> {
+        (0..count).map(|_| JobId::new(Shard::default())).collect()
+    }
+
+    #[test]
+    fn what_has_an_entry_is_not_missed() {
+        let mut queued = Queued { parts: 1, ..Queued::default() };
+        let all = new_ids(100);
+        let (with, without) = all.split_at(50);
+        with.iter().for_each(|id| queued.add(*id));
+        assert!(with.iter().all(|id| !queued.lacks(id)));
+        assert!(without.iter().all(|id| queued.lacks(id)));
+    }
+
+    #[test]
+    fn each_job_is_looked_at_in_one_part() {
+        let (all, hasher) = (new_ids(300), RandomState::new());
+        let (with, without) = all.split_at(150);
+        let mut missed = Vec::new();
+        for part in 0..3 {
+            let mut queued = Queued { part, parts: 3, hasher: hasher.clone(), ..Queued::default() };
+            with.iter().for_each(|id| queued.add(*id));
+            assert!(queued.ids.len() < with.len(), "memory holds a part of them");
+            missed.extend(all.iter().filter(|id| queued.lacks(id)).copied());
+        }
+        missed.sort();
+        let mut without = without.to_vec();
+        without.sort();
+        assert_eq!(missed, without);
+    }
+
+    #[test]
+    fn keys_that_are_not_named_after_a_job_are_none_of_ours() {
+        let id = JobId::new(Shard::default());
+        let keys = [keys::job(id), keys::body(id), "{hermod:0}:job:x".to_owned(), String::new()];
+        assert_eq!(ids(&keys), [id, id]);
+    }
+
+    #[test]
+    fn jobs_are_sorted_by_shard() {
+        let shards: Vec<Shard> = ShardCount::new(3).unwrap().shards().collect();
+        let all: Vec<JobId> = shards.iter().chain(&shards).map(|shard| JobId::new(*shard)).collect();
+        let sorted = by_shard(all);
+        assert_eq!(sorted.keys().copied().collect::<Vec<_>>(), shards);
+        assert!(
+            sorted.iter().all(|(shard, ids)| ids.len() == 2 && ids.iter().all(|id| id.shard() == *shard))
+        );
+    }
+}
