@@ -100,3 +100,44 @@ async fn a_worker_that_is_cut_off_alone_writes_nothing_that_another_has_taken_ov
     assert_eq!(cluster.calls().iter().map(Cluster::worker_of).collect::<Vec<_>>(), [0, 1]);
     cluster.assert_drained().await;
 }
+
+#[tokio::test]
+async fn jobs_of_a_dead_worker_run_before_a_long_backlog_is_gone() {
+    let mut cluster = Cluster::builder().task("hang").set("HERMOD_CONCURRENCY", 2).start().await;
+    let dead = submit(&cluster, "switch/task", 2).await;
+    cluster.called("hang", 2).await;
+    cluster.switch("echo");
+    // The other always finds more jobs than it has slots, so it never waits to be woken.
+    let backlog = submit(&cluster, "demo/slow-1s", 120).await;
+    cluster.add_worker().await;
+    cluster.called("slow-1s", 2).await;
+    drop(cluster.take_worker(0));
+    all_complete(&cluster, &dead).await;
+    let last = cluster.api.poll(backlog.last().unwrap()).await.json();
+    assert_eq!(last["status"], "pending", "the backlog still waits");
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_after_an_outage_takes_no_jobs_from_others() {
+    let mut cluster = Cluster::builder()
+        .workers(2)
+        .set("HERMOD_CONCURRENCY", 4)
+        .set("HERMOD_GRACE_SECONDS", 0)
+        .start()
+        .await;
+    let ids = submit(&cluster, "demo/slow-10s", 8).await;
+    cluster.called("slow-10s", 8).await;
+    // This one is idle, and takes what is released.
+    cluster.set("HERMOD_CONCURRENCY", "20");
+    cluster.add_worker().await;
+    cluster.kill_redis();
+    lasts(LEASE * 2).await;
+    cluster.start_redis().await;
+    // All leases have ended meanwhile, and some are not renewed yet.
+    let mut stopped = cluster.take_worker(0);
+    stopped.signal(Signal::TERM);
+    exit_of(&mut stopped).await;
+    all_complete(&cluster, &ids).await;
+    assert!(cluster.calls_of("slow-10s") <= 12, "only what was released ran again");
+    cluster.assert_drained().await;
+}

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use hermod_queue::{Admin, DeadLetter, Findings, Requeued, Store};
 use hermod_service::RedisSettings;
-use hermod_types::{JobId, Timestamp};
+use hermod_types::{JobId, ShardCount, Timestamp};
 
 use crate::client::print;
 use crate::table::table;
@@ -33,6 +33,11 @@ enum Command {
     Pause,
     /// Make them go on
     Resume,
+    /// Print how many shards of a Redis Cluster are in use, or set how many
+    Shards {
+        /// How many, 1 to 1,024. Fewer only where the others hold no job.
+        number: Option<u16>,
+    },
     /// Compare records and entries; exit with 1 if they disagree and are not mended
     Check {
         /// Mend what disagrees.
@@ -84,6 +89,12 @@ impl QueueCommand {
             Command::Resume => {
                 admin.set_paused(false).await?;
                 "resumed".to_owned()
+            }
+            Command::Shards { number: None } => admin.shards().await?.get().to_string(),
+            Command::Shards { number: Some(number) } => {
+                let wanted = ShardCount::new(number).context("expected a number of shards from 1 to 1024")?;
+                admin.set_shards(wanted).await?;
+                format!("{number} shards are in use; workers follow within a second or two")
             }
             Command::Check { repair } => {
                 let findings = admin.check(repair).await?;

@@ -214,7 +214,7 @@ async fn answers_to_one_job_have_one_limit() {
 #[tokio::test]
 async fn a_request_of_too_many_calls_makes_none() {
     let upstream = Upstream::start(200, chat_answer("never"));
-    for n in ["257", "18446744073709551615"] {
+    for n in ["65537", "18446744073709551615"] {
         let body = format!(r#"{{"prompt":"x","n":{n}}}"#);
         let error = upstream.call(ProviderKind::Groq, "m", &body).await.unwrap_err();
         assert_eq!((error.code, error.verdict), (ErrorCode::InvalidRequest, Verdict::NextTarget));

@@ -11,6 +11,8 @@ if args.counted then
   if args.limit > 0 then
     -- A delayed job waits, too.
     local waiting = redis.call('XLEN', QUEUE) + redis.call('ZCARD', key('delayed'))
+    -- What somebody else has removed was never subtracted.
+    if waiting == 0 then redis.call('DEL', key('bytes')) end
     if waiting + #args.jobs > args.limit then waiting = waiting - count_running() end
     room = args.limit - waiting
   end

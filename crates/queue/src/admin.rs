@@ -7,10 +7,13 @@ use serde_bytes::ByteBuf;
 
 use crate::check::{self, Findings};
 use crate::connection::Call;
-use crate::keys::{self, PAUSED, SHARDS};
+use crate::keys::{self, CHECKED, PAUSED, SHARDS};
 use crate::script::{self, SCRIPTS};
 use crate::stats::NoArgs;
 use crate::{Control, QueueError, Stats, Store};
+
+/// How long after a comparison a new leader makes none, in seconds.
+const CHECKED_SECONDS: u64 = 60;
 
 /// What an operator does with the queue: with all shards of it.
 #[derive(Clone)]
@@ -252,11 +255,22 @@ impl Admin {
         check::run(self, repair, false).await
     }
 
-    /// The same with repair, at a tenth of the time, so that jobs do not notice.
+    /// The same with repair, at a tenth of the time, so that jobs do not notice; none where it was done less than a minute ago.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn check_gently(&self) -> Result<Findings, QueueError> {
-        check::run(self, true, true).await
+    pub async fn check_gently(&self) -> Result<Option<Findings>, QueueError> {
+        let shared = self.store.shared();
+        if shared.run(Call::Command(redis::cmd("EXISTS").arg(CHECKED))).await? {
+            return Ok(None);
+        }
+        let findings = check::run(self, true, true).await?;
+        let mut command = redis::cmd("SET");
+        let noted =
+            shared.run::<()>(Call::Command(command.arg(CHECKED).arg(1).arg("EX").arg(CHECKED_SECONDS)));
+        if let Err(error) = noted.await {
+            tracing::debug!(%error, "the next leader compares once more");
+        }
+        Ok(Some(findings))
     }
 }

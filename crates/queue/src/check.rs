@@ -1,23 +1,22 @@
 //! Do records and entries agree? They are written by the same scripts, so they do unless something else than
 //! Hermod wrote, or Redis lost a part of its data.
 
-use std::collections::{BTreeMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::HashSet;
+use std::hash::RandomState;
 use std::time::Duration;
 
 use hermod_types::{JobId, Shard, ShardCount};
 use redis::streams::{StreamId, StreamPendingCountReply, StreamRangeReply};
-use redis::{FromRedisValue, Pipeline};
+use redis::{FromRedisValue, Pipeline, RedisResult};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::connection::{Call, Connection};
+use crate::connection::Call;
 use crate::keys::{self, BODIES, JOBS};
+use crate::scan::{PAGE, Queued, Scan, by_shard, ids};
 use crate::script::{self, SCRIPTS};
 use crate::{Admin, QueueError};
 
-/// Keys or entries of one call.
-const PAGE: usize = 500;
 /// Ids that are held in memory at one time: some 40 MB. With more entries, records are gone through more than once.
 const IDS_IN_MEMORY: usize = 1_000_000;
 /// After this long without a word, a consumer that holds nothing is taken to be gone. A worker that is forgotten too early is
@@ -156,12 +155,16 @@ impl Check<'_> {
     /// Those of some jobs of one shard that wait or run.
     async fn living(&self, ids: &[JobId]) -> Result<Vec<JobId>, QueueError> {
         let mut pipeline = Pipeline::with_capacity(ids.len());
+        // What is no hash is no record.
+        pipeline.ignore_errors();
         for id in ids {
             pipeline.cmd("HMGET").arg(keys::job(*id)).arg(&["holder", "code"]);
         }
-        let states: Vec<(Option<String>, Option<u16>)> = self.pipeline(&pipeline).await?;
-        let is_alive = |(holder, code): &(Option<String>, Option<u16>)| holder.is_some() && code.is_none();
-        Ok(ids.iter().zip(states).filter(|(_, state)| is_alive(state)).map(|(id, _)| *id).collect())
+        type State = (Option<String>, Option<u16>);
+        let states: Vec<RedisResult<State>> = self.pipeline(&pipeline).await?;
+        let is_alive =
+            |state: RedisResult<State>| state.is_ok_and(|(holder, code)| holder.is_some() && code.is_none());
+        Ok(ids.iter().zip(states).filter_map(|(id, state)| is_alive(state).then_some(*id)).collect())
     }
 
     /// Looks for jobs that wait or run, and are not `queued`.
@@ -337,70 +340,5 @@ impl Check<'_> {
         args: &(impl Serialize + Sync),
     ) -> Result<T, QueueError> {
         script::run(self.admin.store().shared(), script, &keys::queue(shard), args).await
-    }
-}
-
-/// The jobs that have an entry: one part of them.
-#[derive(Default)]
-struct Queued {
-    part: usize,
-    parts: usize,
-    hasher: RandomState,
-    ids: HashSet<JobId>,
-    /// After which entry of each shard to go on.
-    from: BTreeMap<Shard, String>,
-}
-
-impl Queued {
-    fn is_of_part(&self, id: &JobId) -> bool {
-        self.parts == 1
-            || usize::try_from(self.hasher.hash_one(id)).unwrap_or_default() % self.parts == self.part
-    }
-
-    fn add(&mut self, id: JobId) {
-        if self.is_of_part(&id) {
-            self.ids.insert(id);
-        }
-    }
-
-    /// Whether a job of this part has no entry.
-    fn lacks(&self, id: &JobId) -> bool {
-        self.is_of_part(id) && !self.ids.contains(id)
-    }
-}
-
-/// The ids in some keys; what is named like ours, but not after an id, is none of ours.
-fn ids(keys: &[String]) -> Vec<JobId> {
-    keys.iter().filter_map(|key| key.rsplit(':').next()?.parse().ok()).collect()
-}
-
-fn by_shard(ids: Vec<JobId>) -> BTreeMap<Shard, Vec<JobId>> {
-    let mut shards: BTreeMap<Shard, Vec<JobId>> = BTreeMap::new();
-    for id in ids {
-        shards.entry(id.shard()).or_default().push(id);
-    }
-    shards
-}
-
-/// Goes through the keys of one server.
-struct Scan<'a> {
-    server: &'a Connection,
-    pattern: &'static str,
-    cursor: Option<u64>,
-}
-
-impl<'a> Scan<'a> {
-    const fn new(server: &'a Connection, pattern: &'static str) -> Self {
-        Self { server, pattern, cursor: Some(0) }
-    }
-
-    /// The next keys; none at the end.
-    async fn page(&mut self) -> Result<Option<Vec<String>>, QueueError> {
-        let Some(cursor) = self.cursor else { return Ok(None) };
-        let mut command = redis::cmd("SCAN");
-        command.arg(cursor).arg("MATCH").arg(self.pattern).arg("COUNT").arg(PAGE);
-        let (next, found): (u64, Vec<String>) = self.server.run(Call::Command(&command)).await?;
-        self.cursor = (next != 0).then_some(next);
-        Ok(Some(found))
     }
 }

@@ -61,7 +61,7 @@ pub struct Claimer {
     store: Store,
     connection: Connection,
     waiting: Option<MultiplexedConnection>,
-    /// Changes each time that Redis has come back.
+    /// Changes each time that Redis has come back, or a connection to it broke.
     recoveries: watch::Receiver<u64>,
     /// Of a claim whose answer was lost: what it started is still to be learnt.
     lost_token: Option<String>,
@@ -187,12 +187,9 @@ impl Claimer {
         slots: usize,
         held: &[Held],
     ) -> Result<Claimed, QueueError> {
-        if let Some(token) = self.lost_token.clone() {
-            let (claimed, _) = self.run("repeat", REPEATED, &token, &[]).await?;
-            self.lost_token = None;
-            if !claimed.is_empty() {
-                return Ok(Claimed { jobs: claimed, more: true });
-            }
+        let jobs = self.lost().await?;
+        if !jobs.is_empty() {
+            return Ok(Claimed { jobs, more: true });
         }
         let token = format!("{:x}", fastrand::u64(..));
         match self.run(source.as_str(), slots, &token, held).await {
@@ -202,6 +199,17 @@ impl Claimer {
                 Err(error)
             }
         }
+    }
+
+    /// The jobs of a claim whose answer was lost, if there was one.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn lost(&mut self) -> Result<Vec<Started>, QueueError> {
+        let Some(token) = self.lost_token.clone() else { return Ok(Vec::new()) };
+        let (jobs, _) = self.run("repeat", REPEATED, &token, &[]).await?;
+        self.lost_token = None;
+        Ok(jobs)
     }
 
     async fn run(
@@ -232,7 +240,7 @@ impl Claimer {
         Ok((jobs, reply.taken))
     }
 
-    /// Changes each time that Redis has come back: a wait that began before may never end.
+    /// Changes each time that a wait that began before may never end.
     pub fn recoveries(&self) -> watch::Receiver<u64> {
         self.recoveries.clone()
     }

@@ -112,4 +112,32 @@ mod tests {
         tokio::time::advance(FRESH).await;
         assert_eq!(clock.now_ms(), None, "clocks drift");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_look_and_a_clock_that_runs_as_ours_are_no_steps() {
+        let clock = RedisClock::default();
+        assert!(!clock.has_stepped_within(Duration::MAX));
+        clock.note(5_000, Instant::now());
+        for second in 1..100 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            // Each is a little late; it does not add up.
+            clock.note(5_000 + second * 1_000 + second % 2 * 900, Instant::now());
+        }
+        assert!(!clock.has_stepped_within(Duration::MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_is_followed_at_once_and_seen_once() {
+        let clock = RedisClock::default();
+        clock.note(1_000_000, Instant::now());
+        clock.note(1_060_000, Instant::now());
+        assert_eq!(clock.now_ms(), Some(1_060_000));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        clock.note(1_065_000, Instant::now());
+        assert!(clock.has_stepped_within(Duration::from_millis(5_001)));
+        assert!(
+            !clock.has_stepped_within(Duration::from_secs(5)),
+            "what agrees with the new time is no new step"
+        );
+    }
 }

@@ -22,7 +22,7 @@ pub(crate) enum Route {
     /// To the server that holds this shard.
     Shard(Shard),
     /// To this server.
-    Server(Client),
+    Server(Box<Client>),
     /// To wherever each call's keys are.
     Any,
 }
@@ -208,6 +208,7 @@ impl Connection {
         }
         if matches!(link, Link::Server(_)) {
             state.link = None;
+            self.0.store.health().note_break();
         }
         // A connection that broke after long use is tried again at once.
         if is_new && error.is_away() {
@@ -226,7 +227,7 @@ impl Connection {
             }
             (Route::Any, _) => topology.primary_of(Shard::default()).await?,
             (Route::Shard(shard), _) => topology.primary_of(*shard).await?,
-            (Route::Server(client), _) => client.clone(),
+            (Route::Server(client), _) => Client::clone(client),
         };
         Ok(Link::Server(topology.connect(&client, self.0.response_timeout).await?))
     }

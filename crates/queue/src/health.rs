@@ -20,7 +20,7 @@ struct State {
     faults: RwLock<BTreeMap<Part, QueueError>>,
     /// When a part last failed.
     failures: RwLock<BTreeMap<Part, Instant>>,
-    /// How often a part has come back.
+    /// How often a part has come back, or a connection broke.
     recoveries: watch::Sender<u64>,
 }
 
@@ -56,9 +56,14 @@ impl Health {
         self.0.faults.read().unwrap_or_else(PoisonError::into_inner).get(&part).cloned()
     }
 
-    /// Changes each time that a part has come back: connections that were made before may lead nowhere.
+    /// Changes each time that a part has come back, or a connection broke: those that were made before may lead nowhere.
     pub(crate) fn recoveries(&self) -> watch::Receiver<u64> {
         self.0.recoveries.subscribe()
+    }
+
+    /// A connection broke: others to the same server may have broken without a word.
+    pub(crate) fn note_break(&self) {
+        self.0.recoveries.send_modify(|count| *count += 1);
     }
 
     /// Notes the outcome of a call, and whether it was one that writes: a Redis that refuses writes still answers

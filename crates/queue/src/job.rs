@@ -149,3 +149,105 @@ impl Row {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hermod_types::Shard;
+
+    use super::*;
+    use crate::script::tests::{array, integer, map, text};
+
+    const REQUEST: &[u8] = b"{\"targets\":[\"a/b\"],\"ttl\":60}\n{\"prompt\":\"x\"}";
+
+    /// The jobs of one claim, as Lua packs them.
+    fn claimed(rows: &[Vec<u8>]) -> Vec<Started> {
+        let rows: Vec<Row> = crate::script::decode(&array(rows)).unwrap();
+        rows.into_iter().filter_map(|row| row.into_started(10_000)).collect()
+    }
+
+    fn row(id: JobId, more: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let (id, entry) = (text(id.to_string().as_bytes()), text(b"4000-7"));
+        map(&[&[("fence", integer(3)), ("entry", entry), ("id", id)], more].concat())
+    }
+
+    fn new_id() -> JobId {
+        JobId::new(Shard::default())
+    }
+
+    #[test]
+    fn a_claim_comes_with_all_that_the_record_has() {
+        let more = [
+            ("request", text(REQUEST)),
+            ("owner", text(b"vk-1")),
+            ("released", integer(1)),
+            ("history", text(b"w1 1\n")),
+            ("progress", text(b"{}")),
+            ("queued", integer(9_000)),
+        ];
+        let id = new_id();
+        let started = claimed(&[row(id, &more)]).pop().unwrap();
+        let held = Held { id, entry: "4000-7".to_owned(), fence: 3, body_apart: None, counted_bytes: 0 };
+        assert_eq!((started.held, started.attempt), (held, 2));
+        assert_eq!((started.history.as_str(), started.progress.as_str()), ("w1 1\n", "{}"));
+        assert_eq!(started.waited, Duration::from_secs(1));
+        let request = started.request.unwrap();
+        assert_eq!((request.body.as_str(), request.owner.as_deref()), (r#"{"prompt":"x"}"#, Some("vk-1")));
+    }
+
+    #[test]
+    fn what_a_record_lacks_is_nothing() {
+        let started = claimed(&[row(new_id(), &[("request", text(REQUEST))])]).pop().unwrap();
+        assert_eq!((started.attempt, started.history.as_str(), started.progress.as_str()), (3, "", ""));
+        assert_eq!(started.waited, Duration::from_secs(6), "since its entry was added");
+        assert_eq!(started.request.unwrap().owner, None);
+    }
+
+    #[test]
+    fn a_text_that_is_not_utf_8_is_that_jobs_matter_only() {
+        let rows = [
+            row(new_id(), &[("request", text(b"{\"targets\":[\"a/b\"],\"ttl\":60}\n\xff\xfe"))]),
+            // Whose it is cannot be told, so it must not run as nobody's.
+            row(new_id(), &[("request", text(REQUEST)), ("owner", text(b"\xff"))]),
+            row(
+                new_id(),
+                &[("request", text(REQUEST)), ("history", text(b"\xff")), ("progress", text(b"\xff"))],
+            ),
+            row(new_id(), &[("request", text(&[REQUEST, "ü".repeat(40_000).as_bytes()].concat()))]),
+        ];
+        let started = claimed(&rows);
+        let readable: Vec<bool> = started.iter().map(|started| started.request.is_some()).collect();
+        assert_eq!(readable, [false, false, true, true]);
+        assert!(started.iter().all(|started| started.history.is_empty() && started.progress.is_empty()));
+    }
+
+    #[test]
+    fn an_entry_that_names_no_job_leaves_the_others() {
+        let stranger =
+            [("id", text(b"x")), ("entry", text(b"1-1")), ("fence", integer(1)), ("request", text(b""))];
+        let id = new_id();
+        let started = claimed(&[map(&stranger), row(id, &[("request", text(REQUEST))])]);
+        assert_eq!(started.iter().map(|started| started.held.id).collect::<Vec<_>>(), [id]);
+    }
+
+    #[test]
+    fn a_damaged_request_is_a_job_that_cannot_be_read() {
+        for request in [&b""[..], b"{}", b"{}\n{}", b"\n", b"null\n{}"] {
+            let started = claimed(&[row(new_id(), &[("request", text(request))])]).pop().unwrap();
+            assert!(started.request.is_none(), "{request:?}");
+            assert_eq!((started.held.body_apart, started.held.counted_bytes), (None, 0));
+        }
+    }
+
+    #[test]
+    fn what_became_of_an_end_is_told_in_the_words_of_the_script() {
+        let script = include_str!("../lua/finish.lua");
+        let words = ["done", "already_done", "lost", "gone", "expired"];
+        assert!(words.iter().all(|word| script.contains(&format!("'{word}'"))));
+        let words: Vec<Vec<u8>> = words.iter().map(|word| text(word.as_bytes())).collect();
+        let settled: Vec<Settled> = crate::script::decode(&array(&words)).unwrap();
+        assert_eq!(
+            settled,
+            [Settled::Done, Settled::AlreadyDone, Settled::Lost, Settled::Gone, Settled::Expired]
+        );
+    }
+}

@@ -13,6 +13,8 @@ pub(crate) const SHARDS: &str = "{hermod:0}:shards";
 pub(crate) const COOLDOWNS_VERSION: &str = "{hermod:0}:cooldowns_version";
 /// The worker that does what one has to do for all; it expires unless that worker renews it.
 pub(crate) const LEADER: &str = "{hermod:0}:leader";
+/// Exists for a while after records and entries have been compared.
+pub(crate) const CHECKED: &str = "{hermod:0}:checked";
 /// What the keys of all records match, and of all bodies that are kept apart.
 pub(crate) const JOBS: &str = "{hermod:*}:job:*";
 pub(crate) const BODIES: &str = "{hermod:*}:body:*";

@@ -12,6 +12,7 @@
 //! | `{hermod:S}:letter:<id>` | hash, expires | what it takes to queue such a job again |
 //! | `{hermod:0}:paused` | string | exists while workers are to claim nothing |
 //! | `{hermod:0}:shards` | integer | the number of shards in use; absent for one |
+//! | `{hermod:0}:checked` | string, expires | exists for a while after records and entries have been compared |
 //! | `{hermod:0}:leader` | string, expires | the worker that looks after the queue for all |
 //! | `{hermod:0}:cooldowns`, `{hermod:0}:cooldowns_version` | hash, expires; integer | what nobody is to try for a while; grows with each change |
 //!
@@ -53,6 +54,7 @@ mod leases;
 mod maintenance;
 mod queue;
 mod record;
+mod scan;
 mod script;
 mod server_check;
 mod shards;

@@ -185,3 +185,64 @@ impl Maintenance {
         Ok(!found.ids.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::Part;
+
+    const LEASE: Duration = Duration::from_secs(10);
+    const NOW: u64 = 1_700_000_000_000;
+
+    /// One whose Redis has answered for long; nothing connects.
+    async fn maintenance(lease: Duration) -> Maintenance {
+        let store = Store::new(&"redis://127.0.0.1:1".parse().unwrap()).unwrap();
+        let maintenance = Maintenance::new(&store, Shard::default(), lease);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        maintenance.connection.clock().note(NOW, Instant::now());
+        maintenance
+    }
+
+    fn fails(maintenance: &Maintenance) {
+        let away: Result<(), _> = Err(QueueError::Unanswered("test".to_owned()));
+        maintenance.store.health().note(Part::Whole, &away, false);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_reclaimed_by_a_worker_that_has_just_started() {
+        let store = Store::new(&"redis://127.0.0.1:1".parse().unwrap()).unwrap();
+        let maintenance = Maintenance::new(&store, Shard::default(), LEASE);
+        assert!(!maintenance.store.may_reclaim(maintenance.shard, maintenance.lease));
+        tokio::time::advance(LEASE).await;
+        assert!(maintenance.store.may_reclaim(maintenance.shard, maintenance.lease));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_an_outage_holders_have_time_to_renew() {
+        for (lease, patience) in [(LEASE, 5), (Duration::from_secs(2), 4), (Duration::from_secs(60), 30)] {
+            let maintenance = maintenance(lease).await;
+            assert!(maintenance.store.may_reclaim(maintenance.shard, maintenance.lease));
+            fails(&maintenance);
+            tokio::time::advance(Duration::from_millis(patience * 1000 - 1)).await;
+            assert!(!maintenance.store.may_reclaim(maintenance.shard, maintenance.lease), "{lease:?}");
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert!(maintenance.store.may_reclaim(maintenance.shard, maintenance.lease), "{lease:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_step_of_the_clock_holders_have_a_lease_to_renew() {
+        for (step, reclaims) in [(20_000, false), (-20_000, false), (500, true), (-500, true)] {
+            let maintenance = maintenance(LEASE).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
+            maintenance.connection.clock().note((NOW + 1000).saturating_add_signed(step), Instant::now());
+            assert_eq!(
+                maintenance.store.may_reclaim(maintenance.shard, maintenance.lease),
+                reclaims,
+                "{step} ms"
+            );
+            tokio::time::advance(LEASE).await;
+            assert!(maintenance.store.may_reclaim(maintenance.shard, maintenance.lease), "{step} ms");
+        }
+    }
+}

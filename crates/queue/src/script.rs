@@ -88,6 +88,74 @@ fn encode(args: &impl Serialize) -> Result<Vec<u8>, QueueError> {
     rmp_serde::to_vec_named(args).map_err(|error| QueueError::Unexpected(format!("arguments: {error}")))
 }
 
-fn decode<T: DeserializeOwned>(reply: &[u8]) -> Result<T, QueueError> {
+pub(crate) fn decode<T: DeserializeOwned>(reply: &[u8]) -> Result<T, QueueError> {
     rmp_serde::from_slice(reply).map_err(|error| QueueError::Unexpected(format!("a script's reply: {error}")))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A text as Lua packs it: its bytes, be they UTF-8 or not.
+    pub(crate) fn text(bytes: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(bytes.len()).unwrap();
+        [&[0xdb][..], &length.to_be_bytes(), bytes].concat()
+    }
+
+    pub(crate) fn integer(value: u64) -> Vec<u8> {
+        [&[0xcf][..], &value.to_be_bytes()].concat()
+    }
+
+    pub(crate) fn array(values: &[Vec<u8>]) -> Vec<u8> {
+        let length = u16::try_from(values.len()).unwrap();
+        [&[0xdc][..], &length.to_be_bytes(), &values.concat()].concat()
+    }
+
+    pub(crate) fn map(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let length = u16::try_from(members.len()).unwrap();
+        let members: Vec<u8> = members
+            .iter()
+            .flat_map(|(name, value)| [text(name.as_bytes()), value.clone()].concat())
+            .collect();
+        [&[0xde][..], &length.to_be_bytes(), &members].concat()
+    }
+
+    #[derive(Serialize)]
+    struct Args<'a> {
+        text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        absent: Option<&'a str>,
+        is: bool,
+        number: u64,
+        list: Vec<Args<'a>>,
+    }
+
+    #[test]
+    fn arguments_go_out_by_name_and_without_what_lua_cannot_read() {
+        let inner = Args { text: "ü", absent: None, is: false, number: 0, list: Vec::new() };
+        let args = Args { text: "x", absent: None, is: true, number: 1 << 53, list: vec![inner] };
+        // This reader, like Lua's, knows no binary data.
+        let read: Value = decode(&encode(&args).unwrap()).unwrap();
+        let inner = json!({"text": "ü", "is": false, "number": 0, "list": []});
+        assert_eq!(read, json!({"text": "x", "is": true, "number": 1_u64 << 53, "list": [inner]}));
+    }
+
+    #[test]
+    fn replies_come_back() {
+        // An empty table of Lua is packed as a list.
+        assert!(decode::<Vec<bool>>(&[0x90]).unwrap().is_empty());
+        assert_eq!(decode::<Vec<bool>>(&array(&[vec![0xc3], vec![0xc2]])).unwrap(), [true, false]);
+        assert_eq!(decode::<Option<String>>(&[0xc0]).unwrap(), None);
+        assert_eq!(decode::<Option<String>>(&text(b"1-0")).unwrap().as_deref(), Some("1-0"));
+        assert_eq!(decode::<u64>(&integer(u64::MAX)).unwrap(), u64::MAX);
+    }
+
+    #[test]
+    fn a_reply_that_is_cut_off_or_another_is_an_error() {
+        for reply in [&[][..], &[0x81], &[0xc0], &text(b"x")] {
+            assert!(decode::<Vec<bool>>(reply).is_err(), "{reply:?}");
+        }
+    }
 }

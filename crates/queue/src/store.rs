@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hermod_types::{JobId, Shard, ShardCount};
 use redis::aio::MultiplexedConnection;
+use tokio::time::timeout;
 
 use crate::clock::RedisClock;
 use crate::connection::{Call, Connection, Route};
@@ -25,6 +26,8 @@ struct Inner {
     shared: std::sync::OnceLock<Connection>,
 }
 
+/// The longest that all nodes of a Cluster may take for a sign of life.
+const PING_DEADLINE: Duration = Duration::from_secs(5);
 /// How long after a failure of Redis nothing is reclaimed: leases ended meanwhile, and whoever has a result that is paid
 /// for is to write it first. Longer than a third of the lease, within which all holders renew.
 const AFTER_OUTAGE: Duration = Duration::from_secs(4);
@@ -78,7 +81,9 @@ impl Store {
             return self.shared().ask_time().await.map(drop);
         }
         let outcome = async {
-            self.0.topology.ping_all().await?;
+            timeout(PING_DEADLINE, self.0.topology.ping_all())
+                .await
+                .map_err(|_| QueueError::Unanswered("not all nodes answer in time".to_owned()))??;
             // That a node answers does not yet mean that it serves what it holds.
             self.shared().run(Call::Command(redis::cmd("EXISTS").arg(keys::PAUSED))).await
         };
@@ -143,7 +148,10 @@ impl Store {
     /// A connection to each server that holds shards.
     pub(crate) async fn connections_to_all(&self) -> Result<Vec<Connection>, QueueError> {
         let servers = self.0.topology.primaries().await?;
-        Ok(servers.into_iter().map(|server| Connection::new(self.clone(), Route::Server(server))).collect())
+        Ok(servers
+            .into_iter()
+            .map(|server| Connection::new(self.clone(), Route::Server(Box::new(server))))
+            .collect())
     }
 
     /// Writes the body of a job, or its outcome, under a key of its own, for a script to keep.

@@ -12,10 +12,13 @@ use crate::batch::{Batch, Batcher, DEADLINE};
 use crate::clock::{millis, our_ms};
 use crate::connection::Connection;
 use crate::script::{self, SCRIPTS};
+use crate::topology::RESPONSE_TIMEOUT;
 use crate::{JobRequest, QueueError, QueueSettings, Store, keys};
 
 /// A job must be taken so much before its client gives up, so that the answer still reaches it.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// One call must have been taken by then: a little later its answer is given up.
+const LONGEST_CALL: Duration = RESPONSE_TIMEOUT.saturating_sub(Duration::from_millis(100));
 /// With this much room, what waits is counted each second only, and not for each batch.
 const AMPLE_JOBS: u64 = 10_000;
 const AMPLE_BYTES: u64 = 64 << 20;
@@ -208,7 +211,8 @@ impl Batch for Submits {
         for New { id, request, asked } in jobs {
             // A Redis that hung and comes back finds our command in its buffer, after the client was told that the job is
             // not accepted. It must not run then.
-            let patience = DEADLINE.saturating_sub(asked.elapsed()).saturating_sub(ANSWER_TIME);
+            let left = DEADLINE.saturating_sub(asked.elapsed()).saturating_sub(ANSWER_TIME);
+            let patience = left.min(LONGEST_CALL);
             args.push(JobArgs {
                 id: id.to_string(),
                 request: request.to_stored(is_counted),

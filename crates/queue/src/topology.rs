@@ -39,7 +39,7 @@ pub(crate) enum Topology {
     Sentinel { sentinels: Vec<ConnectionInfo>, service: String, server: ConnectionInfo },
     /// Each on the node that holds its slot. The connection finds the node for each command by itself.
     Cluster {
-        client: ClusterClient,
+        client: Box<ClusterClient>,
         seeds: Vec<ConnectionInfo>,
         connection: Mutex<Option<ClusterConnection>>,
     },
@@ -65,7 +65,7 @@ impl Topology {
                     .min_retry_wait(REDIRECT_WAITS.0)
                     .max_retry_wait(REDIRECT_WAITS.1)
                     .build()?;
-                Self::Cluster { client, seeds, connection: Mutex::new(None) }
+                Self::Cluster { client: Box::new(client), seeds, connection: Mutex::new(None) }
             }
         })
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::{Args, value_parser};
 use hermod_queue::{RedisUrl, Tolerance};
-use hermod_types::config::{ConfigErrors, DEFAULT_MAX_CALLS};
+use hermod_types::config::{ConfigErrors, DEFAULT_MAX_CALLS, LARGEST_MAX_CALLS};
 use hermod_types::{ApiConfig, Config};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -56,7 +56,7 @@ pub struct ConfigSettings {
     pub providers: Vec<String>,
     /// Calls that one job may need, prompts × `n`, where its provider is asked prompt by prompt. API processes and
     /// workers need the same.
-    #[arg(long, env = "HERMOD_MAX_CALLS", default_value_t = DEFAULT_MAX_CALLS, value_parser = value_parser!(u64).range(1..), value_name = "CALLS")]
+    #[arg(long, env = "HERMOD_MAX_CALLS", default_value_t = DEFAULT_MAX_CALLS, value_parser = value_parser!(u64).range(1..=LARGEST_MAX_CALLS), value_name = "CALLS")]
     pub max_calls: u64,
 }
 

@@ -14,6 +14,8 @@ use tokio_util::task::TaskTracker;
 use crate::context::Context;
 
 const TICK: Duration = Duration::from_secs(1);
+/// The wait after a comparison that failed.
+const CHECK_RETRY: Duration = Duration::from_secs(5);
 /// How often the leader compares records and entries. It finds something only where something else than Hermod wrote, or
 /// Redis lost data.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
@@ -155,17 +157,18 @@ async fn check(store: Store, mut leads: watch::Receiver<bool>, stop: Cancellatio
         let checked = stop.run_until_cancelled(admin.check_gently()).await;
         let pause = match checked {
             None => return,
-            Some(Ok(findings)) if findings.agree() => {
+            Some(Ok(None)) => CHECK_INTERVAL,
+            Some(Ok(Some(findings))) if findings.agree() => {
                 tracing::debug!(?findings, "records and entries agree");
                 CHECK_INTERVAL
             }
-            Some(Ok(findings)) => {
+            Some(Ok(Some(findings))) => {
                 tracing::warn!(?findings, "records and entries disagreed; mended");
                 CHECK_INTERVAL
             }
             Some(Err(error)) => {
                 tracing::debug!(%error, "records and entries not compared yet");
-                TICK
+                CHECK_RETRY
             }
         };
         if stop.run_until_cancelled(sleep(pause)).await.is_none() {

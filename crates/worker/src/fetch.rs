@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_providers::Meter;
-use hermod_queue::{Claimer, QueueError, Source, Started};
+use hermod_queue::{Claimer, Held, QueueError, Source, Started};
 use hermod_types::Backoff;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep};
@@ -52,6 +52,11 @@ impl Fetcher {
             }
         }
         claimer.stop_waiting();
+        // What a claim gave whose answer was lost is not to wait for a lease.
+        if let Ok(lost) = claimer.lost().await {
+            let lost: Vec<Held> = lost.into_iter().map(|started| started.held).collect();
+            self.release(&lost).await;
+        }
     }
 
     /// Claims once, when there is a slot and something to claim.
@@ -130,19 +135,17 @@ impl Fetcher {
         }
     }
 
+    /// Starts jobs, as far as there are slots. What an earlier claim gave, whose answer was lost, may be more: it is released.
     async fn start(&self, jobs: Vec<Started>, mut slots: OwnedSemaphorePermit) {
+        let mut rest = Vec::new();
         for started in jobs {
+            let Some(slot) = slots.split(1) else {
+                rest.push(started.held);
+                continue;
+            };
             let guard = self.held.add(started.held.clone());
             let memory = self.context.memory.of_job();
             memory.add(started.body_bytes());
-            let slot = match slots.split(1) {
-                Some(slot) => slot,
-                // What an earlier claim gave, whose answer was lost.
-                None => match Arc::clone(&self.slots).acquire_owned().await {
-                    Ok(slot) => slot,
-                    Err(_) => return,
-                },
-            };
             self.context.counters.started.increment(1);
             self.context.counters.running.increment(1);
             let context = Arc::clone(&self.context);
@@ -154,6 +157,16 @@ impl Fetcher {
                 context.counters.running.decrement(1);
                 drop(slot);
             });
+        }
+        self.release(&rest).await;
+    }
+
+    async fn release(&self, jobs: &[Held]) {
+        if jobs.is_empty() {
+            return;
+        }
+        if let Err(error) = self.context.queue.release(jobs).await {
+            tracing::debug!(%error, jobs = jobs.len(), "not released; others will claim them after the lease");
         }
     }
 }

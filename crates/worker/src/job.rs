@@ -28,13 +28,11 @@ pub(crate) async fn run(
     release: CancellationToken,
 ) {
     let begun = Instant::now();
-    let ended = tokio::select! {
-        // An outcome that is there counts, even if the job is lost or to be released in the same moment.
-        biased;
-        // Made here and not before: what is moved keeps its old place in the task as well.
-        executed = AssertUnwindSafe(execute(&context, &started, &memory, begun)).catch_unwind() => executed.unwrap_or_else(|_| Some(after_panic(&started))),
-        () = job.lost() => None,
-        () = release.cancelled() => {
+    let execute = || AssertUnwindSafe(execute(&context, &started, &memory, begun)).catch_unwind();
+    let ended = match first_of(execute, job.lost(), release.cancelled()).await {
+        First::Executed(executed) => executed.unwrap_or_else(|_| Some(after_panic(&started))),
+        First::Lost => None,
+        First::Released => {
             context.release(job.held().clone());
             None
         }
@@ -46,6 +44,29 @@ pub(crate) async fn run(
     let elapsed = begun.elapsed();
     tracing::debug!(job = %job.held().id, code, duration_ms = elapsed.as_millis(), "job ended");
     context.counters.seconds.record(elapsed);
+}
+
+/// What came first of a job that runs.
+#[derive(Debug, PartialEq, Eq)]
+enum First<T> {
+    Executed(T),
+    Lost,
+    Released,
+}
+
+/// An outcome that is there counts, even if the job is lost or to be released in the same moment: it is paid for.
+async fn first_of<F: Future>(
+    execute: impl FnOnce() -> F,
+    lost: impl Future<Output = ()>,
+    release: impl Future<Output = ()>,
+) -> First<F::Output> {
+    tokio::select! {
+        biased;
+        // Made here and not before: what is moved keeps its old place in the task as well.
+        executed = execute() => First::Executed(executed),
+        () = lost => First::Lost,
+        () = release => First::Released,
+    }
 }
 
 /// A fault of ours must not cost the same again and again: the job ends, and is kept for whoever mends it.
@@ -176,4 +197,44 @@ fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static 
         }
     };
     Ended { held: started.held.clone(), code, outcome, ttl, given_up }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    /// Often, as a choice by chance is right now and then.
+    const TIMES: usize = 100;
+
+    #[tokio::test]
+    async fn an_outcome_that_is_there_wins() {
+        for _ in 0..TIMES {
+            assert_eq!(first_of(|| ready(1), ready(()), ready(())).await, First::Executed(1));
+            assert_eq!(first_of(|| ready(1), ready(()), pending()).await, First::Executed(1));
+            assert_eq!(first_of(|| ready(1), pending(), ready(())).await, First::Executed(1));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_becomes_ready_in_one_moment_is_an_outcome_too() {
+        for _ in 0..TIMES {
+            let (done, over) = (tokio::sync::Notify::new(), CancellationToken::new());
+            let mut first = std::pin::pin!(first_of(|| done.notified(), over.cancelled(), over.cancelled()));
+            assert!(futures_util::poll!(&mut first).is_pending());
+            over.cancel();
+            done.notify_one();
+            assert_eq!(first.await, First::Executed(()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_without_an_outcome_is_lost_or_released() {
+        for _ in 0..TIMES {
+            assert_eq!(first_of(pending::<()>, pending(), ready(())).await, First::Released);
+            // What is another's by now is not ours to release.
+            assert_eq!(first_of(pending::<()>, ready(()), ready(())).await, First::Lost);
+        }
+    }
 }

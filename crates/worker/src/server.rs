@@ -110,8 +110,10 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     ));
     let control =
         control::follow(store.clone(), name, Arc::clone(&context), Arc::clone(&signals), stop.clone());
-    tasks.spawn(control);
-    tasks.spawn(control::maintain(store, lease, Arc::clone(&signals), stop.clone()));
+    // So does one that no longer hears the operator, or that leads and looks after nothing.
+    tasks.spawn(with_alarm(control, shutdown.drain.clone()));
+    let maintain = control::maintain(store, lease, Arc::clone(&signals), stop.clone());
+    tasks.spawn(with_alarm(maintain, shutdown.drain.clone()));
     let release = CancellationToken::new();
     let fetcher = Fetcher {
         context: Arc::clone(&context),
@@ -157,6 +159,12 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     Ok(drained)
 }
 
+/// Runs `task`, and drains the worker when it ends, for whatever reason.
+async fn with_alarm(task: impl Future<Output = ()>, drain: CancellationToken) {
+    let _alarm = drain.drop_guard();
+    task.await;
+}
+
 /// Claims jobs of each shard until `drain`. One shard whose task ends, for whatever reason, drains the worker: it would serve
 /// all but that one.
 async fn fetch(fetcher: Fetcher, mut shards: watch::Receiver<ShardCount>, drain: CancellationToken) {
@@ -167,11 +175,7 @@ async fn fetch(fetcher: Fetcher, mut shards: watch::Receiver<ShardCount>, drain:
         for shard in wanted.shards().skip(started) {
             started += 1;
             let Ok(claimer) = fetcher.context.queue.claimer(shard) else { continue };
-            let (fetcher, drain) = (fetcher.clone(), drain.clone());
-            tasks.spawn(async move {
-                let _alarm = drain.clone().drop_guard();
-                fetcher.run(claimer, drain).await;
-            });
+            tasks.spawn(with_alarm(fetcher.clone().run(claimer, drain.clone()), drain.clone()));
         }
         if !matches!(drain.run_until_cancelled(shards.changed()).await, Some(Ok(()))) {
             break;

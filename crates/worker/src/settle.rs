@@ -27,7 +27,7 @@ pub(crate) async fn settle(context: &Context, ended: Ended) {
                 let is_refusal =
                     matches!(error, QueueError::Unexpected(_)) || context.queue.is_well(&ended.held);
                 refusals += u32::from(is_refusal);
-                if refusals == REFUSALS {
+                if is_refusal && refusals == REFUSALS {
                     let (failed, event_id) = without_outcome(&ended);
                     tracing::error!(job = %ended.held.id, event_id, bytes = ended.outcome.len(), %error, "Redis refuses the outcome; the job fails");
                     ended = Arc::new(failed);

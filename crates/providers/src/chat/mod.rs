@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use hermod_types::RawObject;
-use hermod_types::config::{Form, ProviderKind};
+use hermod_types::config::{Form, LARGEST_MAX_CALLS, ProviderKind};
 use serde_json::value::RawValue;
 
 pub(crate) use compose::{Choice, Finish, Reply, Usage, whole};
@@ -75,7 +75,11 @@ impl<'a> Split<'a> {
         };
         let n = member("n").map_or(Some(1), |n| n.get().parse().ok())?;
         let echo = member("echo").is_some_and(|echo| echo.get() == "true");
-        u64::try_from(prompts.len()).ok()?.checked_mul(n)?;
+        // How many are allowed was checked before; this bounds what no setting allows.
+        let calls = u64::try_from(prompts.len()).ok()?.checked_mul(n)?;
+        if calls > LARGEST_MAX_CALLS {
+            return None;
+        }
         let has_n = matches!(kind.form(), Form::PerPrompt { has_n: true, .. });
         Some(Self { object, prompts, n, echo, has_n })
     }
@@ -159,7 +163,8 @@ mod tests {
 
     #[test]
     fn calls_are_bounded_and_echoed_prompts_are_counted_before_any() {
-        for (n, is_one) in [("256", true), ("257", false), ("18446744073709551615", false), ("-1", false)] {
+        for (n, is_one) in [("65536", true), ("65537", false), ("18446744073709551615", false), ("-1", false)]
+        {
             let body = format!(r#"{{"prompt":"a","n":{n}}}"#);
             for kind in [ProviderKind::Groq, ProviderKind::Xai] {
                 assert_eq!(Split::of(&body, kind).is_some(), is_one, "{kind} {n}");

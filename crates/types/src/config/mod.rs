@@ -51,6 +51,8 @@ const DEFAULT_BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// Calls that one job may need where its provider is asked prompt by prompt.
 pub const DEFAULT_MAX_CALLS: u64 = 256;
+/// The largest value that `HERMOD_MAX_CALLS` may have.
+pub const LARGEST_MAX_CALLS: u64 = 65_536;
 
 /// What the operator configured, with what `P` says of each provider.
 #[derive(Debug)]
