@@ -14,7 +14,6 @@ local now, lease_ms, worker = args.now, args.lease_ms, args.worker
 local LONGEST_LEASE_MS = 3600 * 1000
 -- Clocks are estimated to within so much.
 local TOLERANCE_MS = 100
-local UUID = '^' .. string.gsub('8-4-4-4-12', '%d+', function(n) return string.rep('%x', n) end):gsub('%-', '%%-') .. '$'
 
 local function claim()
   if args.source == 'expired' then
@@ -38,6 +37,15 @@ local held = {}
 for _, id in ipairs(args.held) do held[id] = true end
 local entries = claim()
 local jobs, strangers = {}, {}
+local function add(entry, id, is, holder, fence, history)
+  jobs[#jobs + 1] = {
+    id = id, entry = entry, fence = fence, request = is[1], owner = is[4] or nil, released = whole(is[5]),
+    history = history or nil, progress = is[7] or nil,
+    -- What ran has not waited meanwhile.
+    queued = whole(holder.runs and holder.lease_end or is[8]),
+  }
+end
+
 for _, found in ipairs(entries) do
   local entry, fields = found[1], found[2] or {}
   local id = fields[1] == 'id' and fields[2] or ''
@@ -46,19 +54,11 @@ for _, found in ipairs(entries) do
   local is = redis.pcall('HMGET', record, 'request', 'holder', 'code', 'owner', 'released', 'history', 'progress', 'queued')
   local holder = read_holder(is[2])
   local left = holder.runs and (holder.lease_end or 0) - now or 0
-  local function row(fence, history)
-    jobs[#jobs + 1] = {
-      id = id, entry = entry, fence = fence, request = is[1], owner = is[4] or nil, released = whole(is[5]),
-      history = history or nil, progress = is[7] or nil,
-      -- What ran has not waited meanwhile.
-      queued = whole(holder.runs and holder.lease_end or is[8]),
-    }
-  end
-  if not string.find(id, UUID) or not is[1] or is[3] then
+  if #id ~= 36 or not is[1] or is[3] then
     -- It names no job, or one that has ended.
     strangers[#strangers + 1] = entry
   elseif args.source == 'repeat' then
-    if holder.worker == worker and holder.token == args.token then row(holder.fence, is[6]) end
+    if holder.worker == worker and holder.token == args.token then add(entry, id, is, holder, holder.fence, is[6]) end
   elseif held[id] or (args.source == 'queue' and holder.worker == worker and left > -2 * lease_ms) then
     -- It runs here, and its lease is about to be renewed.
   elseif left > TOLERANCE_MS and left <= LONGEST_LEASE_MS then
@@ -72,7 +72,7 @@ for _, found in ipairs(entries) do
       redis.call('HSET', record, 'history', history)
     end
     redis.call('HSET', record, 'holder', write_holder(fence, worker, args.token, now, now + lease_ms))
-    row(fence, history)
+    add(entry, id, is, holder, fence, history)
   end
 end
 remove_entries(strangers)

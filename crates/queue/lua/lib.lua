@@ -21,7 +21,9 @@ end
 
 -- A record's `holder`: the fence, 0 before the first start; while the job runs, also who runs it:
 -- "<fence> <worker> <token of its claim> <started, ms> <end of its lease, ms>".
+local NEVER_STARTED = {fence = 0, runs = false}
 local function read_holder(text)
+  if text == '0' then return NEVER_STARTED end
   local fence, worker, token, started, lease_end =
     string.match(text or '', '^(%d+) ?(%S*) ?(%S*) ?(%S*) ?(%S*)$')
   return {
@@ -32,12 +34,12 @@ local function read_holder(text)
 end
 
 local function write_holder(fence, worker, token, started, lease_end)
-  return string.format('%d %s %s %d %d', fence, worker, token, started, lease_end)
+  return fence .. ' ' .. worker .. ' ' .. token .. ' ' .. started .. ' ' .. lease_end
 end
 
 -- Whether `holder` says that `worker` runs the job under `fence`: what every write of a worker must show.
 local function is_held(holder, fence, worker)
-  local start = string.format('%d %s ', fence, worker)
+  local start = fence .. ' ' .. worker .. ' '
   return holder and string.sub(holder, 1, #start) == start
 end
 

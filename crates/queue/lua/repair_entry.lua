@@ -4,6 +4,8 @@
 -- args  id, entry, consumer: to hold it until a worker claims it
 -- ->    'removed', 'released' or 'sound'
 local IDLE_MS = 7 * 24 * 3600 * 1000
+-- Its job has ended meanwhile.
+if #redis.call('XRANGE', QUEUE, args.entry, args.entry) == 0 then return reply('sound') end
 local is = redis.pcall('HMGET', job_key(args.id), 'request', 'code')
 if not is[1] or is[2] then
   remove_entries({args.entry})

@@ -24,6 +24,8 @@ const IDS_IN_MEMORY: usize = 1_000_000;
 const GONE: Duration = Duration::from_secs(300);
 /// A gentle check rests for so many times as long as it worked.
 const REST: u32 = 9;
+/// A page is up to a thousand commands: no more than twice that a second.
+const SHORTEST_REST: Duration = Duration::from_millis(500);
 const LONGEST_REST: Duration = Duration::from_secs(5);
 /// How long a body without a record is kept, in seconds: its record may be on its way.
 const ORPHAN_SECONDS: u64 = 600;
@@ -319,7 +321,7 @@ impl Check<'_> {
 
     async fn rest(&mut self) {
         if let Some(since) = &mut self.working_since {
-            sleep((since.elapsed() * REST).min(LONGEST_REST)).await;
+            sleep((since.elapsed() * REST).clamp(SHORTEST_REST, LONGEST_REST)).await;
             *since = Instant::now();
         }
     }

@@ -57,10 +57,8 @@ impl ServerCheck {
     }
 
     async fn of_server(connection: &Connection) -> Result<Self, QueueError> {
-        let mut text = String::new();
-        for section in ["server", "memory", "persistence"] {
-            text += &connection.run::<String>(Call::Command(redis::cmd("INFO").arg(section))).await?;
-        }
+        let sections = ["server", "memory", "persistence"];
+        let text: String = connection.run(Call::Command(redis::cmd("INFO").arg(&sections))).await?;
         let field = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.unwrap_or_default().to_owned()

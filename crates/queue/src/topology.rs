@@ -10,7 +10,7 @@ use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInf
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, TlsMode, Value};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::keys;
 use crate::url::{self, Address};
@@ -23,6 +23,8 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest that finding out where a shard is may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long it is believed which node has which slots.
+const RANGES_FRESH: Duration = Duration::from_secs(1);
 /// Slots of every Cluster.
 const SLOTS: u16 = 16384;
 /// How often a command is sent on within a Cluster, and how long it waits before that, in milliseconds.
@@ -42,6 +44,8 @@ pub(crate) enum Topology {
         client: Box<ClusterClient>,
         seeds: Vec<ConnectionInfo>,
         connection: Mutex<Option<ClusterConnection>>,
+        /// Which node has which slots, as it was a moment ago: all shards of a process connect together.
+        ranges: Mutex<Option<(Instant, Vec<Range>)>>,
     },
 }
 
@@ -65,7 +69,12 @@ impl Topology {
                     .min_retry_wait(REDIRECT_WAITS.0)
                     .max_retry_wait(REDIRECT_WAITS.1)
                     .build()?;
-                Self::Cluster { client: Box::new(client), seeds, connection: Mutex::new(None) }
+                Self::Cluster {
+                    client: Box::new(client),
+                    seeds,
+                    connection: Mutex::new(None),
+                    ranges: Mutex::new(None),
+                }
             }
         })
     }
@@ -151,15 +160,27 @@ impl Topology {
 
     /// Which node of a Cluster has which slots.
     async fn ranges(&self) -> Result<Vec<Range>, QueueError> {
-        let Some(connection) = self.cluster().await else { return Ok(Vec::new()) };
+        let (Self::Cluster { ranges, .. }, Some(connection)) = (self, self.cluster().await) else {
+            return Ok(Vec::new());
+        };
+        let mut connection = connection?;
+        let mut known = ranges.lock().await;
+        if let Some((at, ranges)) = &*known
+            && at.elapsed() < RANGES_FRESH
+        {
+            return Ok(ranges.clone());
+        }
         let mut command = redis::cmd("CLUSTER");
         command.arg("SLOTS");
-        let rows: Vec<Vec<Value>> = command.query_async(&mut connection?).await?;
-        Ok(rows.into_iter().filter_map(Range::of).collect())
+        let rows: Vec<Vec<Value>> = command.query_async(&mut connection).await?;
+        let ranges: Vec<Range> = rows.into_iter().filter_map(Range::of).collect();
+        *known = Some((Instant::now(), ranges.clone()));
+        Ok(ranges)
     }
 }
 
-struct Range {
+#[derive(Clone)]
+pub(crate) struct Range {
     slots: std::ops::RangeInclusive<u16>,
     host: String,
     port: u16,

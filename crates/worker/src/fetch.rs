@@ -45,7 +45,6 @@ impl Fetcher {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     tracing::debug!(shard = claimer.shard().number(), %error, "no jobs claimed");
-                    next = Some(Source::Queue);
                     drain.run_until_cancelled(sleep(BACKOFF.wait(failures))).await;
                     failures = failures.saturating_add(1);
                 }
@@ -79,10 +78,9 @@ impl Fetcher {
             Some(source) => source,
             None => match self.wait(claimer, drain).await? {
                 Some(source) => source,
-                None => {
-                    *next = Some(Source::Queue);
-                    return Ok(());
-                }
+                // Nothing is missed: what there was to be woken for is still in the set, or the leader's look finds it. After an
+                // outage, a claim of every worker would be a storm.
+                None => return Ok(()),
             },
         };
         // None is held during the wait: it would be missing in the other shards.
@@ -93,6 +91,8 @@ impl Fetcher {
             return claimer.pass_on(source).await;
         }
         let held = self.held.of(claimer.shard());
+        // Should it fail, it is tried again.
+        *next = Some(source);
         let claimed = claimer.claim(source, slots.num_permits(), &held).await?;
         *next = match (claimed.more, source) {
             (true, source) => Some(source),
