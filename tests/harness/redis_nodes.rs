@@ -243,7 +243,10 @@ impl RedisSentinel {
 }
 
 fn connect(port: u16) -> Connection {
-    redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap().get_connection().unwrap()
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+    // A primary that becomes a replica cuts its clients off, those that connect just then, too.
+    let mut tries = std::iter::repeat_with(|| client.get_connection()).take(5);
+    tries.find_map(Result::ok).unwrap_or_else(|| client.get_connection().unwrap())
 }
 
 /// Waits until a server that was just started has loaded its data.

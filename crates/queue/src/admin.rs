@@ -90,6 +90,11 @@ struct LetterRow {
 }
 
 #[derive(Serialize)]
+struct NoteArgs {
+    seconds: u64,
+}
+
+#[derive(Serialize)]
 struct RequeueArgs {
     id: String,
 }
@@ -265,10 +270,8 @@ impl Admin {
             return Ok(None);
         }
         let findings = check::run(self, true, true).await?;
-        let mut command = redis::cmd("SET");
-        let noted =
-            shared.run::<()>(Call::Command(command.arg(CHECKED).arg(1).arg("EX").arg(CHECKED_SECONDS)));
-        if let Err(error) = noted.await {
+        let (queue, args) = (keys::queue(Shard::default()), NoteArgs { seconds: CHECKED_SECONDS });
+        if let Err(error) = script::run::<bool>(shared, &SCRIPTS.note_check, &queue, &args).await {
             tracing::debug!(%error, "the next leader compares once more");
         }
         Ok(Some(findings))

@@ -45,6 +45,7 @@ scripts!(
     repair_record,
     repair_entry,
     given_out,
+    note_check,
 );
 
 /// A full Redis refuses what brings new work; all else may use what memory is left, so that accepted jobs end.
