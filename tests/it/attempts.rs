@@ -158,18 +158,18 @@ async fn a_long_wait_gives_the_slot_to_another_job_and_survives_its_worker() {
     let mut settings = keyed();
     settings["providers"]["demo"]["keys"].as_array_mut().unwrap().pop();
     let mut cluster = Cluster::builder().config(settings).set("HERMOD_CONCURRENCY", 1).start().await;
-    let sleeper = cluster.api.submit(json!({"model": "demo/retry-after-7", "prompt": "x"})).await;
+    let delayed = cluster.api.submit(json!({"model": "demo/retry-after-7", "prompt": "x"})).await;
     eventually("it sleeps", Duration::from_secs(5), async || {
         let sleeping: u64 = cluster.connect().zcard("{hermod:0}:delayed").unwrap();
         (sleeping == 1).then_some(())
     })
     .await;
-    assert_eq!(cluster.api.poll(&sleeper).await.json()["status"], "pending");
+    assert_eq!(cluster.api.poll(&delayed).await.json()["status"], "pending");
     cluster.run(json!({"model": "demo/echo", "prompt": "the one slot is free"})).await;
     // Whoever wakes it goes on where it was: two retries in all, and no attempt of the job is used up.
     drop(cluster.take_worker(0));
     cluster.add_worker().await;
-    let job = cluster.api.ended(&sleeper, Duration::from_secs(40)).await;
+    let job = cluster.api.ended(&delayed, Duration::from_secs(40)).await;
     assert_eq!(job["status_code"], 503, "{job}");
     let one = json!(["demo/retry-after-7", "one", 503, "demo_error"]);
     assert_eq!(tried(&job), json!([one, one, one]));
