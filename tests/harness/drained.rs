@@ -16,7 +16,8 @@ use crate::{Cluster, PATIENCE, eventually_ok};
 /// | `{hermod:0}:shards` | the number of shards |
 /// | `{hermod:0}:paused` | that the operator has paused the queue |
 /// | `{hermod:0}:cooldowns` | targets that are left alone for a while |
-const PERMANENT: [&str; 7] = ["queue", "wake", "dead", "dead_bytes", "shards", "paused", "cooldowns_version"];
+const PERMANENT: [&str; 8] =
+    ["queue", "wake", "bytes", "dead", "dead_bytes", "shards", "paused", "cooldowns_version"];
 
 /// Wake-up calls that may be left: more would mean that they pile up.
 const MOST_WAKE_UPS: u64 = 64;

@@ -1,6 +1,7 @@
 //! What one request may ask for: each bound, and what its error says.
 
 use hermod_tests::{Answer, Cluster};
+use redis::Commands;
 use serde_json::{Value, json};
 
 /// Asserts that it is a 400 about this member; returns the message.
@@ -99,4 +100,28 @@ async fn a_job_that_ran_too_long_does_not_blame_this_service() {
         (&json!(504), &json!("job_deadline_exceeded"), &json!(false)),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn waiting_jobs_are_bounded_in_bytes() {
+    let mut cluster = Cluster::builder().set("HERMOD_QUEUE_LIMIT_BYTES", 300_000).workers(0).start().await;
+    let body = json!({"model": "demo/echo", "prompt": "x".repeat(90_000)});
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(cluster.api.submit(body.clone()).await);
+    }
+    let answer = cluster.api.post(body.to_string()).await;
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert!(!answer.header("retry-after").is_empty());
+    ids.push(cluster.api.submit(json!({"model": "demo/echo", "prompt": "a small one has room"})).await);
+    let mut redis = cluster.connect();
+    let keys: Vec<String> = redis.keys("{hermod:0}:body:*").unwrap();
+    assert_eq!(keys.len(), 3, "what was refused takes no memory");
+    cluster.add_worker().await;
+    for id in &ids {
+        assert_eq!(cluster.ended(id).await["status"], "completed");
+    }
+    let bytes: i64 = redis.get("{hermod:0}:bytes").unwrap();
+    assert_eq!(bytes, 0, "what has ended does not count");
+    assert_eq!(cluster.run(body).await["status"], "completed");
 }

@@ -157,7 +157,6 @@ pub(crate) struct Look {
     pub(crate) bench: ProcessUse,
     /// All servers together; none where no Redis is looked at.
     pub(crate) redis: Option<RedisUse>,
-    /// Each of them.
     pub(crate) servers: Vec<RedisUse>,
 }
 

@@ -68,7 +68,6 @@ impl Providers {
         Ok(Self { by_name: providers, max_calls: config.max_calls })
     }
 
-    /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }

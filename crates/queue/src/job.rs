@@ -9,7 +9,6 @@ use crate::large::LARGE;
 /// A job that this worker holds: what every later write of it must show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// The job.
     pub id: JobId,
     /// Its entry in the queue.
     pub entry: String,

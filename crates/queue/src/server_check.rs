@@ -31,16 +31,10 @@ pub enum Unsuitable {
         "Redis has maxmemory-policy {policy} and would throw accepted jobs away when it is full; set noeviction, or \
          accept it with HERMOD_ACCEPT_EVICTION=true"
     )]
-    Evicts {
-        /// The policy.
-        policy: String,
-    },
+    Evicts { policy: String },
     /// It lacks what the scripts need.
     #[error("Redis is {version}; Hermod needs Redis 7.0 or Valkey 7.2, or newer")]
-    TooOld {
-        /// Its version.
-        version: String,
-    },
+    TooOld { version: String },
 }
 
 impl ServerCheck {

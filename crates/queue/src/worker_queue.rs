@@ -31,7 +31,6 @@ impl WorkerName {
         Self(format!("{host}-{pid}-{unique}").into())
     }
 
-    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }

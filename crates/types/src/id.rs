@@ -22,7 +22,6 @@ impl Shard {
         if number < Self::LIMIT { Some(Self(number)) } else { None }
     }
 
-    /// Its number.
     pub const fn number(self) -> u16 {
         self.0
     }
@@ -46,12 +45,10 @@ impl ShardCount {
         Self(shard.0 + 1)
     }
 
-    /// How many.
     pub const fn get(self) -> u16 {
         self.0
     }
 
-    /// Each of them.
     pub fn shards(self) -> impl DoubleEndedIterator<Item = Shard> {
         (0..self.0).map(Shard)
     }

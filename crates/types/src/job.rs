@@ -52,7 +52,6 @@ pub struct UnknownStatus;
 /// A job as its client sees it, less its `result` or `error`. Members without a value are absent, not null.
 #[derive(Debug, Serialize)]
 pub struct JobView {
-    /// Its id.
     pub id: JobId,
     /// Where it is in its life.
     pub status: JobStatus,

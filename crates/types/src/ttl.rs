@@ -25,7 +25,6 @@ impl Ttl {
         Self::from_seconds(digits.parse().unwrap_or(u64::MAX))
     }
 
-    /// As a duration.
     pub const fn as_duration(self) -> Duration {
         Duration::from_secs(self.0)
     }
