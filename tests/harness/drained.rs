@@ -15,7 +15,9 @@ use crate::{Cluster, PATIENCE, eventually_ok};
 /// | `{hermod:S}:dead` | ids of dead letters; each letter itself expires |
 /// | `{hermod:0}:shards` | the number of shards |
 /// | `{hermod:0}:paused` | that the operator has paused the queue |
-/// | `{hermod:0}:cooldowns` | targets that are left alone for a while |
+/// | `{hermod:S}:bytes` | what waiting and running jobs count as; nothing is left of it |
+/// | `{hermod:S}:dead_bytes` | the bytes of each dead letter |
+/// | `{hermod:0}:cooldowns_version` | how often cooldowns have changed; they themselves expire |
 const PERMANENT: [&str; 8] =
     ["queue", "wake", "bytes", "dead", "dead_bytes", "shards", "paused", "cooldowns_version"];
 
