@@ -15,6 +15,7 @@ use crate::connection::Call;
 use crate::keys::{self, BODIES, JOBS};
 use crate::scan::{PAGE, Queued, Scan, by_shard, ids};
 use crate::script::{self, SCRIPTS};
+use crate::worker_queue::LeaveArgs;
 use crate::{Admin, QueueError};
 
 /// Ids that are held in memory at one time: some 40 MB. With more entries, records are gone through more than once.
@@ -80,11 +81,6 @@ enum EntryState {
     Removed,
     Released,
     Sound,
-}
-
-#[derive(Serialize)]
-struct LeaveArgs<'a> {
-    worker: &'a str,
 }
 
 struct Check<'a> {

@@ -40,9 +40,6 @@ pub enum QueueError {
     /// `NOGROUP`: the consumer group is gone, or was never made.
     #[error("the consumer group is missing")]
     NoGroup,
-    /// `BUSYGROUP`: it is there already.
-    #[error("the consumer group exists")]
-    GroupExists,
     /// All connections of a pool are in use.
     #[error("all connections for large texts are in use")]
     NoConnection,
@@ -115,7 +112,6 @@ impl From<RedisError> for QueueError {
             "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN" | "ASK" | "TRYAGAIN" => Self::Degraded(text),
             "NOAUTH" | "WRONGPASS" | "NOPERM" => Self::Denied(text),
             "NOGROUP" => Self::NoGroup,
-            "BUSYGROUP" => Self::GroupExists,
             "" if kind == ErrorKind::AuthenticationFailed => Self::Denied(text),
             "" if is_lost || finds_nobody => Self::Unreachable(text),
             _ => Self::Unexpected(text),

@@ -12,7 +12,7 @@ use crate::script::{self, SCRIPTS};
 use crate::{Ended, QueueError, Settled, WorkerName};
 
 /// Dead letters that each shard keeps: so many, this long, and so many bytes of requests. The oldest go first.
-pub const DEAD_LETTERS: u64 = 1000;
+const DEAD_LETTERS: u64 = 1000;
 const DEAD_LETTER_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 const DEAD_LETTER_BYTES: u64 = 64 << 20;
 

@@ -90,12 +90,7 @@ impl Health {
                 }
             }
             // It is an answer, though not the one that was hoped for; and a lack of connections is ours.
-            Err(
-                QueueError::NoGroup
-                | QueueError::GroupExists
-                | QueueError::NoConnection
-                | QueueError::Unexpected(_),
-            ) => {}
+            Err(QueueError::NoGroup | QueueError::NoConnection | QueueError::Unexpected(_)) => {}
             Err(error) => {
                 self.0.failures.write().unwrap_or_else(PoisonError::into_inner).insert(part, Instant::now());
                 if self.set(part, Some(error.clone())).is_none() {

@@ -72,7 +72,6 @@ pub use control::Control;
 pub use cooldown::{Cooldown, SharedCooldowns};
 pub use error::QueueError;
 pub use find::{JobJson, JobRecord, OutcomeReader, StoredOutcome};
-pub use finish::DEAD_LETTERS;
 pub use job::{Ended, Held, Settled, Started};
 pub use leases::Leases;
 pub use maintenance::{Leadership, Maintenance};

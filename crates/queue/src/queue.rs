@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::find::Finder;
 use crate::submit::Submitter;
-use crate::{Admin, JobRecord, JobRequest, QueueError, Stats, Store, Submission};
+use crate::{JobRecord, JobRequest, QueueError, Store, Submission};
 
 /// The API's side of the queue: jobs go in, and their records are read. Cheap to clone.
 ///
@@ -128,13 +128,5 @@ impl Queue {
     /// If Redis does not answer, or the record is not one of ours.
     pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
         self.finder.find(&self.store, id).await
-    }
-
-    /// How many jobs are in which state.
-    ///
-    /// # Errors
-    /// If Redis does not answer.
-    pub async fn stats(&self) -> Result<Stats, QueueError> {
-        Box::pin(Admin::new(&self.store).stats()).await
     }
 }

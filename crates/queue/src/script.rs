@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use redis::Script;
+use redis::{Script, ScriptInvocation};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -64,9 +64,7 @@ pub(crate) async fn run<T: DeserializeOwned>(
     queue: &str,
     args: &(impl Serialize + Sync),
 ) -> Result<T, QueueError> {
-    let args = encode(args)?;
-    let mut invocation = script.prepare_invoke();
-    invocation.key(queue).arg(args);
+    let invocation = prepare(script, queue, args)?;
     let reply: Vec<u8> = connection.run(Call::Script(&invocation)).await?;
     decode(&reply)
 }
@@ -78,11 +76,19 @@ pub(crate) async fn run_once<T: DeserializeOwned>(
     queue: &str,
     args: &(impl Serialize + Sync),
 ) -> Result<T, QueueError> {
-    let args = encode(args)?;
-    let mut invocation = script.prepare_invoke();
-    invocation.key(queue).arg(args);
+    let invocation = prepare(script, queue, args)?;
     let reply: Vec<u8> = connection.run_once(Call::Script(&invocation)).await?;
     decode(&reply)
+}
+
+fn prepare<'a>(
+    script: &'a Script,
+    queue: &str,
+    args: &impl Serialize,
+) -> Result<ScriptInvocation<'a>, QueueError> {
+    let mut invocation = script.prepare_invoke();
+    invocation.key(queue).arg(encode(args)?);
+    Ok(invocation)
 }
 
 fn encode(args: &impl Serialize) -> Result<Vec<u8>, QueueError> {

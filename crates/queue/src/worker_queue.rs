@@ -96,8 +96,8 @@ struct ReleaseArgs<'a> {
 }
 
 #[derive(Serialize)]
-struct LeaveArgs<'a> {
-    worker: &'a str,
+pub(crate) struct LeaveArgs<'a> {
+    pub(crate) worker: &'a str,
 }
 
 impl WorkerQueue {

@@ -83,7 +83,6 @@ fn summary(error: &QueueError) -> String {
         | QueueError::ReadOnly
         | QueueError::Moved
         | QueueError::NoGroup
-        | QueueError::GroupExists
         | QueueError::NoConnection => error.to_string(),
     }
 }

@@ -1,26 +1,14 @@
-use hermod_providers::{Providers, Replies, Verdict};
-use hermod_queue::{Held, JobRequest, WorkerQueue};
-use hermod_types::config::VirtualKey;
+use hermod_providers::{Replies, Verdict};
+use hermod_queue::{Held, WorkerQueue};
 use hermod_types::{ErrorBody, ErrorCode, Target};
 use tokio::time::{Instant, sleep};
 
-use crate::cooldown::Cooldowns;
-use crate::counters::Counters;
-use crate::memory::JobMemory;
 use crate::progress::Progress;
 use crate::target::{TargetContext, TargetEnd, TargetRun};
 
 /// What a job's chain of targets needs.
 pub(crate) struct Chain<'a> {
-    pub(crate) providers: &'a Providers,
-    pub(crate) cooldowns: &'a Cooldowns,
-    pub(crate) counters: &'a Counters,
-    /// The virtual keys, one of which the job may have been submitted with.
-    pub(crate) virtual_keys: &'a [VirtualKey],
-    pub(crate) request: &'a JobRequest,
-    /// What the provider gets, less the model.
-    pub(crate) body: &'a str,
-    pub(crate) memory: &'a JobMemory,
+    pub(crate) context: TargetContext<'a>,
     /// Where progress is noted, and what shows that the job is ours.
     pub(crate) queue: &'a WorkerQueue,
     pub(crate) held: &'a Held,
@@ -44,24 +32,15 @@ impl Chain<'_> {
     /// Tries the targets in order from where `progress` says, and notes it before each fallback. Those that cool down
     /// are passed over, and tried at the end.
     pub(crate) async fn run(&self, mut progress: Progress) -> ChainEnd {
-        let context = TargetContext {
-            providers: self.providers,
-            cooldowns: self.cooldowns,
-            counters: self.counters,
-            virtual_keys: self.virtual_keys,
-            request: self.request,
-            body: self.body,
-            memory: self.memory,
-        };
         while let Some((index, target)) = self.next(&progress) {
-            let is_last_resort = progress.next >= self.request.targets.len();
+            let is_last_resort = progress.next >= self.context.request.targets.len();
             // A hung target leaves time for those behind it.
             let targets_left =
-                self.request.targets.len().saturating_sub(progress.next) + progress.passed_over.len();
+                self.context.request.targets.len().saturating_sub(progress.next) + progress.passed_over.len();
             let share = self.deadline.saturating_duration_since(Instant::now())
                 / u32::try_from(targets_left.max(1)).unwrap_or(u32::MAX);
             let run = TargetRun {
-                context,
+                context: self.context,
                 target,
                 index,
                 progress: &mut progress,
@@ -104,7 +83,7 @@ impl Chain<'_> {
                     }
                 }
             }
-            progress.next = (progress.next + 1).min(self.request.targets.len());
+            progress.next = (progress.next + 1).min(self.context.request.targets.len());
             progress.retries = 0;
             if self.next(&progress).is_some() && !self.note(&progress).await {
                 return ChainEnd::Lost;
@@ -118,12 +97,12 @@ impl Chain<'_> {
 
     /// The target to try next, and its place.
     fn next(&self, progress: &Progress) -> Option<(usize, &Target)> {
-        let index = if progress.next < self.request.targets.len() {
+        let index = if progress.next < self.context.request.targets.len() {
             progress.next
         } else {
             *progress.passed_over.first()?
         };
-        self.request.targets.get(index).map(|target| (index, target))
+        self.context.request.targets.get(index).map(|target| (index, target))
     }
 
     /// Notes how far the job has come. False if it is another's by now.

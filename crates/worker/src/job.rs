@@ -15,6 +15,7 @@ use crate::held::HeldGuard;
 use crate::memory::JobMemory;
 use crate::progress::Progress;
 use crate::settle::settle;
+use crate::target::TargetContext;
 
 /// The wait after a failure to read a body, doubled up to the longest.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -97,13 +98,15 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
         }
     };
     let chain = Chain {
-        providers: &context.providers,
-        cooldowns: &context.cooldowns,
-        counters: &context.counters,
-        virtual_keys: &context.virtual_keys,
-        request,
-        body: &body,
-        memory,
+        context: TargetContext {
+            providers: &context.providers,
+            cooldowns: &context.cooldowns,
+            counters: &context.counters,
+            virtual_keys: &context.virtual_keys,
+            request,
+            body: &body,
+            memory,
+        },
         queue: &context.queue,
         held: &started.held,
         begun,
