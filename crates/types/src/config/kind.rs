@@ -3,8 +3,10 @@ use std::fmt;
 /// An API that we speak. What is known of each is one row of [`ROWS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProviderKind {
-    /// OpenAI itself, and whatever speaks its text completions.
+    /// OpenAI itself.
     OpenAi,
+    /// A server that speaks OpenAI's API: whatever has an address and no other kind.
+    Compatible,
     /// OpenAI's models at Azure.
     Azure,
     /// A vLLM server.
@@ -49,8 +51,14 @@ pub enum ProviderKind {
     Gemini,
     /// Gemini at Google Cloud's Vertex AI.
     Vertex,
-    /// Amazon Bedrock, through its Converse API.
+    /// Amazon Bedrock: its Converse API, and what its models are invoked with.
     Bedrock,
+    /// `ElevenLabs`, which has speech and transcriptions.
+    ElevenLabs,
+    /// Voyage AI, which has embeddings and rerank.
+    Voyage,
+    /// Jina AI, which has embeddings and rerank.
+    Jina,
 }
 
 /// How a text completion is asked for.
@@ -97,6 +105,8 @@ struct Row {
     form: Form,
 }
 
+/// Of those that write no text: they are never asked.
+const NO_TEXT: Form = Form::PerPrompt { lacks: &[], has_n: false, bounds: Bounds::NONE };
 /// Mistral's fill-in-the-middle API: <https://docs.mistral.ai/api/endpoint/fim>
 const FIM: Form = Form::PerPrompt {
     lacks: &["logprobs", "best_of", "logit_bias", "frequency_penalty", "presence_penalty"],
@@ -168,8 +178,9 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const ROWS: [Row; 24] = [
+const ROWS: [Row; 28] = [
     row(ProviderKind::OpenAi, "openai", Some("https://api.openai.com"), Some("OPENAI_API_KEY"), Form::Native),
+    row(ProviderKind::Compatible, "openai-compatible", None, None, Form::Native),
     row(ProviderKind::Azure, "azure", None, Some("AZURE_OPENAI_API_KEY"), Form::Native),
     row(ProviderKind::Vllm, "vllm", None, None, Form::Native),
     row(ProviderKind::Ollama, "ollama", None, None, Form::Native),
@@ -193,13 +204,15 @@ const ROWS: [Row; 24] = [
     row(ProviderKind::Gemini, "gemini", Some("https://generativelanguage.googleapis.com"), Some("GEMINI_API_KEY"), GEMINI),
     row(ProviderKind::Vertex, "vertex", Some("https://aiplatform.googleapis.com"), None, GEMINI),
     row(ProviderKind::Bedrock, "bedrock", Some("https://bedrock-runtime.us-east-1.amazonaws.com"), Some("AWS_BEARER_TOKEN_BEDROCK"), BEDROCK),
+    row(ProviderKind::ElevenLabs, "elevenlabs", Some("https://api.elevenlabs.io"), Some("ELEVENLABS_API_KEY"), NO_TEXT),
+    row(ProviderKind::Voyage, "voyage", Some("https://api.voyageai.com"), Some("VOYAGE_API_KEY"), NO_TEXT),
+    row(ProviderKind::Jina, "jina", Some("https://api.jina.ai"), Some("JINA_API_KEY"), NO_TEXT),
 ];
 
 /// Providers that a Bifrost file may hold and that we do not speak to: passed over with a warning.
-const ELSEWHERE: [&str; 10] = [
+const ELSEWHERE: [&str; 9] = [
     "bedrock_mantle",
     "deepgram",
-    "elevenlabs",
     "opencode-go",
     "opencode-zen",
     "replicate",
@@ -216,7 +229,7 @@ const _: () = {
         assert!(ROWS[place].kind as usize == place, "the rows stand in the order of the enum");
         place += 1;
     }
-    assert!(ProviderKind::Bedrock as usize + 1 == ROWS.len(), "the last kind has the last row");
+    assert!(ProviderKind::Jina as usize + 1 == ROWS.len(), "the last kind has the last row");
 };
 
 impl ProviderKind {

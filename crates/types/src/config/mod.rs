@@ -15,6 +15,7 @@
 //! | `kind` | the table of APIs that we speak |
 
 mod access;
+mod endpoints;
 mod environment;
 mod error;
 mod kind;
@@ -35,6 +36,7 @@ use secrecy::SecretString;
 
 use crate::Ttl;
 pub use access::KeyAccess;
+pub use endpoints::Support;
 pub use error::{ConfigError, ConfigErrors};
 pub use kind::{Bounds, Form, ProviderKind};
 use read::ProviderSecrets;

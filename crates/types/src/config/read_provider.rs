@@ -82,11 +82,13 @@ fn api_of(name: &str, file: &Section<'_>, custom: Option<&mut Section<'_>>, url:
                 custom.wrong("base_provider_type", format!("expected one of {}{hint}", list()));
                 return Api::Wrong;
             }
+            // Whoever names it otherwise has a server of their own that speaks as it does.
+            Some(ProviderKind::OpenAi) if name != ProviderKind::OpenAi.name() => ProviderKind::Compatible,
             Some(kind) => kind,
         },
         None => match ProviderKind::from_name(name) {
             None if ProviderKind::is_elsewhere(name) => return Api::Unsupported,
-            None if url.is_some() => ProviderKind::OpenAi,
+            None if url.is_some() => ProviderKind::Compatible,
             None => {
                 let hint = did_you_mean(name, known());
                 let message = format!("expected an address, as the name is none of {}{hint}", list());

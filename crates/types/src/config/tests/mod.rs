@@ -44,7 +44,7 @@ fn reads_the_parts_that_text_completions_need() {
     let openai = &config.providers["openai"];
     assert_eq!(openai.keys[0].value.expose_secret(), "sk-live");
     assert_eq!((openai.max_retries, openai.backoff_initial), (3, Duration::from_millis(100)));
-    assert_eq!(config.providers["my-vllm"].kind, ProviderKind::OpenAi);
+    assert_eq!(config.providers["my-vllm"].kind, ProviderKind::Compatible);
     assert_eq!(config.unsupported, ["replicate"]);
     assert_eq!(
         config.ignored,
@@ -168,10 +168,10 @@ fn an_unknown_provider_needs_an_address_and_a_known_one_has_its_own() {
         message.starts_with("providers.opneai.network_config.base_url: expected an address"),
         "{message}"
     );
-    assert!(message.contains("none of openai, azure"), "{message}");
+    assert!(message.contains("none of openai, openai-compatible, azure"), "{message}");
     assert_eq!(
         accepted("mine", r#"{"network_config":{"base_url":"http://mine"}}"#).kind,
-        ProviderKind::OpenAi
+        ProviderKind::Compatible
     );
     for local in ["vllm", "ollama", "sgl", "llamacpp", "tgi"] {
         let message = refused(&one(local, "{}"));

@@ -1,27 +1,13 @@
-//! Which requests a target cannot serve, told before anybody is asked.
+//! Text completions that are asked for prompt by prompt.
 
 use serde_json::value::RawValue;
 
+use super::Inexpressible;
 use crate::RawObject;
 use crate::config::{Bounds, Form, ProviderKind};
 use crate::shape::each_string;
 
-/// Why a kind of provider cannot serve a request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Inexpressible {
-    /// The member of the request at fault.
-    pub param: &'static str,
-    /// What is wrong with it there.
-    pub message: String,
-}
-
-/// Why a provider of this kind cannot serve the request, if it cannot.
-///
-/// `body` is that of a [`CompletionRequest`](crate::CompletionRequest). Members whose value changes nothing are no reason, and
-/// neither are `seed` and `user`, which promise nothing. `max_calls` bounds prompts × `n` where the provider is asked
-/// prompt by prompt: one small request must not become thousands of calls that are paid for.
-pub fn inexpressible(kind: ProviderKind, body: &str, max_calls: u64) -> Option<Inexpressible> {
+pub(super) fn inexpressible(kind: ProviderKind, body: &str, max_calls: u64) -> Option<Inexpressible> {
     let Form::PerPrompt { lacks, bounds, .. } = kind.form() else { return None };
     let object: RawObject<'_> = serde_json::from_str(body).ok()?;
     let n = object.get("n").filter(|n| n.get() != "null").map_or("1", RawValue::get);
@@ -31,12 +17,12 @@ pub fn inexpressible(kind: ProviderKind, body: &str, max_calls: u64) -> Option<I
         .find(|name| object.get(name).is_some_and(|value| !changes_nothing(name, value.get(), n)));
     if let Some(param) = found {
         let message = format!("`{param}` cannot be said in the API of {kind} that serves text completions");
-        return Some(Inexpressible { param, message });
+        return Some(Inexpressible::member(param, message));
     }
     if let Some(reason) = out_of_bounds(kind, &bounds, &object) {
         return Some(reason);
     }
-    let refuse = |param, message| Some(Inexpressible { param, message });
+    let refuse = |param: &str, message: String| Some(Inexpressible::member(param, message));
     let mut prompts = 0_u64;
     let prompt = object.get("prompt").map_or("\"\"", RawValue::get);
     if !each_string(prompt, |_| prompts += 1) {
@@ -63,7 +49,7 @@ fn out_of_bounds(kind: ProviderKind, bounds: &Bounds, object: &RawObject<'_>) ->
         let number = object.get(param).and_then(|value| value.get().parse::<f64>().ok());
         if number.is_some_and(|number| !(least..=greatest).contains(&number)) {
             let message = format!("{kind} takes a `{param}` of {least} to {greatest}");
-            return Some(Inexpressible { param, message });
+            return Some(Inexpressible::member(param, message));
         }
     }
     let (mut stops, mut is_any_blank) = (0, false);
@@ -71,7 +57,7 @@ fn out_of_bounds(kind: ProviderKind, bounds: &Bounds, object: &RawObject<'_>) ->
         stops += 1;
         is_any_blank |= stop.trim().is_empty();
     });
-    let refuse = |message| Some(Inexpressible { param: "stop", message });
+    let refuse = |message: String| Some(Inexpressible::member("stop", message));
     if stops > bounds.stops {
         return refuse(format!("{kind} takes up to {} stop sequences", bounds.stops));
     }
@@ -97,8 +83,8 @@ fn changes_nothing(name: &str, value: &str, n: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn fault(kind: ProviderKind, body: &str) -> Option<&'static str> {
-        inexpressible(kind, body, 256).map(|reason| reason.param)
+    fn fault(kind: ProviderKind, body: &str) -> Option<String> {
+        inexpressible(kind, body, 256).and_then(|reason| reason.param)
     }
 
     #[test]
@@ -124,7 +110,7 @@ mod tests {
             (r#""prompt":["x","y"],"n":129"#, "n"),
             (r#""prompt":"x","n":257"#, "n"),
         ] {
-            assert_eq!(fault(ProviderKind::Groq, &format!("{{{member}}}")), Some(param), "{member}");
+            assert_eq!(fault(ProviderKind::Groq, &format!("{{{member}}}")).as_deref(), Some(param), "{member}");
         }
         assert_eq!(
             fault(ProviderKind::Mistral, r#"{"prompt":"x","suffix":"y"}"#),
@@ -132,7 +118,7 @@ mod tests {
             "that is what it is for"
         );
         assert_eq!(
-            fault(ProviderKind::Mistral, r#"{"prompt":"x","frequency_penalty":0.5}"#),
+            fault(ProviderKind::Mistral, r#"{"prompt":"x","frequency_penalty":0.5}"#).as_deref(),
             Some("frequency_penalty")
         );
     }
@@ -150,7 +136,7 @@ mod tests {
             (257, 1, Some("prompt")),
             (257, 2, Some("prompt")),
         ] {
-            assert_eq!(fault(ProviderKind::Groq, &body(prompts, n)), param, "{prompts} × {n}");
+            assert_eq!(fault(ProviderKind::Groq, &body(prompts, n)).as_deref(), param, "{prompts} × {n}");
             assert_eq!(fault(ProviderKind::OpenAi, &body(prompts, n)), None, "it is one call");
         }
         let reason = inexpressible(ProviderKind::Groq, &body(3, 2), 5).unwrap();
@@ -173,7 +159,7 @@ mod tests {
             (ProviderKind::Cohere, r#""frequency_penalty":0.5"#, None),
             (ProviderKind::Xai, r#""temperature":2,"stop":["1","2","3","4","5","6","\n"]"#, None),
         ] {
-            assert_eq!(fault(kind, &format!(r#"{{"prompt":"x",{member}}}"#)), param, "{kind} {member}");
+            assert_eq!(fault(kind, &format!(r#"{{"prompt":"x",{member}}}"#)).as_deref(), param, "{kind} {member}");
         }
     }
 

@@ -1,0 +1,59 @@
+//! Which requests a target cannot serve, told before anybody is asked.
+//!
+//! Members whose value changes nothing are no reason, and neither are `seed` and `user`, which promise nothing.
+
+mod text;
+
+use crate::Operation;
+use crate::config::{ProviderKind, Support};
+
+/// Why a kind of provider cannot serve a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Inexpressible {
+    /// The path of the member at fault; none where the provider has no such call.
+    pub param: Option<String>,
+    /// What is wrong with it there.
+    pub message: String,
+}
+
+impl Inexpressible {
+    pub(crate) fn member(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), message: message.into() }
+    }
+
+    /// The provider has no such call.
+    pub fn endpoint(kind: ProviderKind, operation: Operation) -> Self {
+        Self { param: None, message: format!("{kind} does not serve {}", operation.path()) }
+    }
+}
+
+/// Why a provider of this kind cannot serve the request, if it cannot.
+///
+/// `body` is that of a [`Request`](crate::Request). `max_calls` bounds the calls that one request may become where the provider is
+/// asked one by one: one small request must not become thousands of calls that are paid for.
+pub fn inexpressible(
+    kind: ProviderKind,
+    operation: Operation,
+    body: &str,
+    max_calls: u64,
+) -> Option<Inexpressible> {
+    match kind.support(operation) {
+        Support::Absent => return Some(Inexpressible::endpoint(kind, operation)),
+        Support::Native => return None,
+        Support::Converted => {}
+    }
+    match operation {
+        Operation::TextCompletion => text::inexpressible(kind, body, max_calls),
+        Operation::ChatCompletion
+        | Operation::Responses
+        | Operation::Embedding
+        | Operation::Speech
+        | Operation::Transcription
+        | Operation::ImageGeneration
+        | Operation::ImageEdit
+        | Operation::ImageVariation
+        | Operation::Rerank
+        | Operation::Ocr => None,
+    }
+}
