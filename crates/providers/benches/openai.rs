@@ -18,7 +18,13 @@ fn main() {
         let body = format!(r#"{{"prompt":"{}","max_tokens":256,"temperature":0.7}}"#, "w".repeat(bytes));
         group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap_or_default()));
         group.bench_with_input(BenchmarkId::from_parameter(name), body.as_str(), |bencher, body| {
-            bencher.iter(|| request_body::native(black_box("gpt-3.5-turbo-instruct"), black_box(body)));
+            bencher.iter(|| {
+                request_body::native(
+                    black_box("gpt-3.5-turbo-instruct"),
+                    black_box(body),
+                    request_body::as_it_came,
+                )
+            });
         });
     }
     group.finish();

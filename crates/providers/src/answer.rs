@@ -13,18 +13,27 @@ use crate::secrets::Secrets;
 use crate::transport::{Received, read_body};
 use crate::verdict::{self, Seen};
 
-/// A provider's completion: valid, and as it came.
+/// The result of a call: a JSON object in the form of the client's endpoint.
 #[derive(Debug)]
-pub struct Completion {
+pub struct CallResult {
     text: String,
     /// Whether there is a member `extra_fields` already.
     has_extra: bool,
+    /// The model that was asked for, by the provider's name.
+    pub model: String,
 }
 
-impl Completion {
+impl CallResult {
+    /// One that the provider has written.
+    pub(crate) fn native(text: String, model: &str) -> Self {
+        let object: Option<RawObject<'_>> = serde_json::from_str(&text).ok();
+        let has_extra = object.is_some_and(|object| object.get("extra_fields").is_some());
+        Self { text, has_extra, model: model.to_owned() }
+    }
+
     /// One that we have put together ourselves.
-    pub(crate) fn composed(text: String) -> Self {
-        Self { text, has_extra: false }
+    pub(crate) fn composed(text: String, model: &str) -> Self {
+        Self { text, has_extra: false, model: model.to_owned() }
     }
 
     /// With our `extra_fields`: the result of a job.
@@ -41,8 +50,15 @@ impl Completion {
 /// What a provider has answered with a status of success.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    text: String,
+    content: Content,
     headers: HeaderMap,
+}
+
+#[derive(Debug)]
+enum Content {
+    Text(String),
+    /// What is no UTF-8.
+    Bytes(Vec<u8>),
 }
 
 /// Reads an answer to its end. An answer that is an error is read as `form` says. `received` counts the bytes of all answers
@@ -55,60 +71,70 @@ pub(crate) async fn read(
 ) -> Result<Answer, CallError> {
     let (status, headers) = (response.status(), response.headers().clone());
     let body = read_body(response, received).await?;
-    let text = String::from_utf8(body);
-    if !status.is_success() {
-        let text = text.unwrap_or_default();
-        return Err(refusal(status, &headers, &text, form, secrets));
+    let content = match String::from_utf8(body) {
+        Ok(text) => Content::Text(text),
+        Err(error) => Content::Bytes(error.into_bytes()),
+    };
+    let answer = Answer { content, headers };
+    if status.is_success() {
+        answer.check(form, secrets)?;
+        return Ok(answer);
     }
-    let text = text.map_err(|_| not_a_completion("its answer is not UTF-8"))?;
-    Ok(Answer { text, headers })
+    let text = answer.text().unwrap_or_default();
+    Err(refusal(status, &answer.headers, text, form, secrets))
 }
 
 impl Answer {
-    /// As the completion that it must be in OpenAI's form: an `error` in it, or no `choices`, is a failure.
-    pub(crate) fn into_completion(
-        self,
-        form: &dyn ErrorForm,
-        secrets: &Secrets,
-    ) -> Result<Completion, CallError> {
-        let object = self.object(form, secrets)?;
-        if !member(&object, "choices").is_some_and(|choices| choices.starts_with('[')) {
-            return Err(not_a_completion("its answer has no choices"));
+    pub(crate) const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// # Errors
+    /// If it is no text.
+    pub(crate) fn text(&self) -> Result<&str, String> {
+        match &self.content {
+            Content::Text(text) => Ok(text),
+            Content::Bytes(_) => Err("its answer is not UTF-8".to_owned()),
         }
-        let has_extra = member(&object, "extra_fields").is_some();
-        Ok(Completion { text: self.text, has_extra })
     }
 
-    /// As what `read` makes of it, or the error that it reports.
-    pub(crate) fn read_as<T>(
-        &self,
-        read: impl FnOnce(&str) -> Result<T, String>,
-        form: &dyn ErrorForm,
-        secrets: &Secrets,
-    ) -> Result<T, CallError> {
-        self.object(form, secrets)?;
-        read(&self.text).map_err(|what| not_a_completion(&what))
+    /// # Errors
+    /// If it is no text.
+    pub(crate) fn into_text(self) -> Result<String, String> {
+        match self.content {
+            Content::Text(text) => Ok(text),
+            Content::Bytes(_) => Err("its answer is not UTF-8".to_owned()),
+        }
     }
 
-    /// The object that it is, unless that says that there was an error.
-    fn object(&self, form: &dyn ErrorForm, secrets: &Secrets) -> Result<RawObject<'_>, CallError> {
-        let Ok(object) = serde_json::from_str::<RawObject<'_>>(&self.text) else {
-            return Err(not_a_completion("its answer is not a JSON object"));
-        };
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.content {
+            Content::Text(text) => text.as_bytes(),
+            Content::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// Refuses an answer that says in JSON that there was an error.
+    fn check(&self, form: &dyn ErrorForm, secrets: &Secrets) -> Result<(), CallError> {
+        let Content::Text(text) = &self.content else { return Ok(()) };
+        if !text.trim_ascii_start().starts_with('{') {
+            return Ok(());
+        }
+        let Ok(object) = serde_json::from_str::<RawObject<'_>>(text) else { return Ok(()) };
         if member(&object, "error").is_none_or(|error| error == "null") {
-            return Ok(object);
+            return Ok(());
         }
-        let Some(detail) = form.error(&self.text) else {
-            return Err(not_a_completion("it answered 200 with an error"));
+        let Some(detail) = form.error(text) else {
+            return Err(unusable("it answered 200 with an error"));
         };
         // OpenRouter's way: the code is the status that it would have been.
         let status = detail.code.as_deref().and_then(|code| code.parse().ok());
         if let Some(status) = status.filter(|status| (400..600).contains(status)) {
-            let after = wait(form, &self.headers, &self.text);
+            let after = wait(form, &self.headers, text);
             return Err(judge(status, &self.headers, after, detail, secrets));
         }
         let detail = Box::new(secrets.mask(detail));
-        Err(CallError { detail, ..not_a_completion("it answered 200 with an error") })
+        Err(CallError { detail, ..unusable("it answered 200 with an error") })
     }
 }
 
@@ -116,7 +142,8 @@ fn member<'a>(object: &RawObject<'a>, wanted: &str) -> Option<&'a str> {
     object.members().find(|(name, _)| *name == wanted).map(|(_, value)| value.get())
 }
 
-fn not_a_completion(what: &str) -> CallError {
+/// The error of an answer that is none.
+pub(crate) fn unusable(what: &str) -> CallError {
     CallError::ours(ErrorCode::UpstreamInvalidResponse, format!("the provider's answer is unusable: {what}"))
 }
 
@@ -179,32 +206,17 @@ mod tests {
 
     impl ErrorForm for OpenAi {}
 
-    fn check(text: &str) -> Result<Completion, CallError> {
-        let answer = Answer { text: text.to_owned(), headers: HeaderMap::new() };
+    fn check(text: &str) -> Result<(), CallError> {
+        let answer = Answer { content: Content::Text(text.to_owned()), headers: HeaderMap::new() };
         let secrets = Secrets::of(&ProviderConfig::new(ProviderKind::OpenAi));
-        answer.into_completion(&OpenAi, &secrets)
-    }
-
-    fn checked(text: &str) -> Result<(), String> {
-        check(text).map(drop).map_err(|error| error.detail.message.clone())
+        answer.check(&OpenAi, &secrets)
     }
 
     #[test]
-    fn a_200_is_a_completion_only_if_it_says_so() {
-        assert_eq!(
-            checked(r#"{"choices":[{"text":""}],"error":null}"#),
-            Ok(()),
-            "an empty text is a success"
-        );
-        for (text, what) in [
-            ("<html>", "not a JSON object"),
-            ("[]", "not a JSON object"),
-            ("{\"choices\":null}", "no choices"),
-            ("{\"choices\":[]", "not a JSON object"),
-            (r#"{"error":{"message":"overloaded"},"choices":[]}"#, "overloaded"),
-        ] {
-            assert!(checked(text).unwrap_err().contains(what), "{text}");
-        }
+    fn an_error_with_200_is_one() {
+        assert!(check(r#"{"choices":[{"text":""}],"error":null}"#).is_ok());
+        let error = check(r#"{"error":{"message":"overloaded"},"choices":[]}"#).unwrap_err();
+        assert_eq!(error.detail.message, "overloaded");
         let paced = r#"{"error":{"message":"slow down","code":429}}"#;
         let error = check(paced).unwrap_err();
         assert_eq!(

@@ -15,7 +15,7 @@ pub struct InvalidProvider {
     pub(crate) what: String,
 }
 
-/// Why a call gave no completion: the provider's own words where it answered, ours where it did not.
+/// Why a call gave no result: the provider's own words where it answered, ours where it did not.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", detail.message)]
 pub struct CallError {
@@ -42,7 +42,7 @@ impl CallError {
     /// The target's API has no words for what the request asks.
     pub fn inexpressible(reason: Inexpressible) -> Self {
         let mut error = Self::ours(ErrorCode::InvalidRequest, reason.message);
-        error.detail.param = Some(reason.param.to_owned());
+        error.detail.param = reason.param;
         error
     }
 

@@ -8,22 +8,33 @@
 //! | module | |
 //! |---|---|
 //! | `provider` | a configured provider: its keys, its concurrency, its calls |
+//! | `native` | calls in the form in which the client wrote them |
+//! | `completion` | text completions made of chat |
+//! | `chat` | the common form of chat, and OpenAI's |
+//! | `plan` | a request that is several calls, and what their answers make together |
 //! | `dialect` | what each kind of provider is sent, and how its answer is read |
 //! | `tokens` | access tokens for Google's APIs |
-//! | `chat` | a request taken apart prompt by prompt, and the answers put together |
 //! | `answer` | reads an answer, and judges an error |
-//! | `request_body`, `error_form` | the JSON that is sent; how errors are written |
+//! | `request_body`, `multipart`, `payload`, `literal` | what is sent; media are read as they are sent |
+//! | `error_form` | how errors are written |
 //! | `transport` | connections, and the bytes of an answer |
 //! | `error`, `verdict`, `secrets`, `retry_after` | why a call failed, and what follows; the limit of an answer |
 
 mod answer;
 mod chat;
+mod completion;
 mod dialect;
 mod error;
 mod error_form;
 mod keys;
+mod literal;
+mod multipart;
+mod native;
 mod openai;
+mod payload;
+mod plan;
 mod provider;
+mod replies;
 mod request_body;
 mod retry_after;
 mod secrets;
@@ -35,13 +46,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hermod_types::config::Models;
-use hermod_types::{Config, ErrorCode, Inexpressible, Target, inexpressible};
+use hermod_types::{Config, ErrorCode, Inexpressible, Operation, Target, inexpressible};
 
-pub use answer::Completion;
-pub use chat::Replies;
+pub use answer::CallResult;
 pub use error::{CallError, InvalidProvider};
 pub use keys::{Key, choose};
+pub use payload::MediaSource;
 pub use provider::{Permit, ProviderCall, RetryPolicy};
+pub use replies::Replies;
 pub use transport::Meter;
 pub use verdict::Verdict;
 
@@ -73,8 +85,8 @@ impl Providers {
     }
 
     /// Why the target cannot serve this request, if its provider's API has no words for it.
-    pub fn cannot_serve(&self, target: &Target, body: &str) -> Option<Inexpressible> {
-        inexpressible(self.by_name.get(target.provider())?.kind(), body, self.max_calls)
+    pub fn cannot_serve(&self, operation: Operation, target: &Target, body: &str) -> Option<Inexpressible> {
+        inexpressible(self.by_name.get(target.provider())?.kind(), operation, body, self.max_calls)
     }
 
     /// The keys that may be used for `target`, of those in `allowed`; never empty.
@@ -97,8 +109,8 @@ impl Providers {
     /// Calls the target. `permit` is held until that is over.
     ///
     /// # Errors
-    /// Whatever is not a completion, classified.
-    pub async fn call(&self, call: ProviderCall<'_>, permit: Permit<'_>) -> Result<Completion, CallError> {
+    /// Whatever is not a result, classified.
+    pub async fn call(&self, call: ProviderCall<'_>, permit: Permit<'_>) -> Result<CallResult, CallError> {
         let outcome = self.provider(call.target)?.complete(&call).await;
         drop(permit);
         outcome

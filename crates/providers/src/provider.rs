@@ -1,34 +1,43 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use hermod_types::config::{Models, ProviderConfig, ProviderKind};
-use hermod_types::{Backoff, ErrorCode, Target};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hermod_types::config::{Form, Models, ProviderConfig, ProviderKind, Support};
+use hermod_types::{Backoff, ErrorCode, Inexpressible, Operation, Target};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Url};
 use secrecy::ExposeSecret;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::answer::{self, Answer, Completion};
-use crate::chat::{MOST_AT_ONCE, PromptCall, Replies, Reply, Split};
-use crate::dialect::{Ask, Chat, Dialect, Native, Outgoing, Unsendable};
+use crate::answer::{self, Answer, CallResult, unusable};
+use crate::chat::ChatPlan;
+use crate::completion::{CompletionPlan, Writer};
+use crate::dialect::{self, Ask, Dialect, OpenAiForm, Outgoing, Unsendable, at_path};
 use crate::error::MAX_ANSWER_BYTES;
 use crate::keys::{Key, KeyPool};
+use crate::payload::MediaSource;
+use crate::plan::{self, MOST_AT_ONCE, Plan};
+use crate::replies::Replies;
 use crate::secrets::Secrets;
 use crate::transport::{self, Meter, Received, within};
-use crate::{CallError, InvalidProvider, request_body, tokens};
+use crate::{CallError, InvalidProvider, native, tokens};
 
 /// One of the calls that a provider may have under way at once.
 #[derive(Debug)]
 pub struct Permit<'a>(#[expect(dead_code, reason = "held until it is dropped")] SemaphorePermit<'a>);
 
-/// One call to be made: one HTTP request, or one for each prompt.
-#[derive(Clone, Copy)]
+/// One call to be made: one HTTP request, or several.
+#[derive(Clone)]
 pub struct ProviderCall<'a> {
+    /// What is asked for.
+    pub operation: Operation,
     /// Where it goes.
     pub target: &'a Target,
-    /// The client's body, less the model: a JSON object.
+    /// The client's body, less the model: a JSON object, or the JSON of a [`Form`](hermod_types::Form).
     pub body: &'a str,
+    /// The contents of the form's files.
+    pub media: Option<Arc<dyn MediaSource>>,
     /// One of the keys that [`Providers::keys`](crate::Providers::keys) gave.
     pub key: &'a Key,
     /// The longest that the provider may take for one answer.
@@ -65,7 +74,7 @@ impl RetryPolicy {
 pub(crate) struct Provider {
     client: Client,
     kind: ProviderKind,
-    dialect: Dialect,
+    dialect: Box<dyn Dialect>,
     /// Where it is, if that is configured.
     base: Option<String>,
     /// In place of the dialect's own.
@@ -91,7 +100,6 @@ impl Provider {
             tokens::check(&key.access).map_err(|_| invalid(format!("the key {}: {what}", key.name)))?;
         }
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (header, value) in &config.extra_headers {
             let pair = HeaderName::from_bytes(header.as_bytes())
                 .ok()
@@ -104,7 +112,7 @@ impl Provider {
         Ok(Self {
             client: transport::client_of(name, config, client)?,
             kind: config.kind,
-            dialect: Dialect::of(config.kind),
+            dialect: dialect::of(config.kind),
             base: config.base_url.clone(),
             path: config.path.clone(),
             headers,
@@ -147,7 +155,7 @@ impl Provider {
     }
 
     /// Makes the call.
-    pub(crate) async fn complete(&self, call: &ProviderCall<'_>) -> Result<Completion, CallError> {
+    pub(crate) async fn complete(&self, call: &ProviderCall<'_>) -> Result<CallResult, CallError> {
         let no_address = || {
             let message = "neither the provider nor the key has an address";
             CallError::ours(ErrorCode::ProviderNotConfigured, message)
@@ -164,106 +172,148 @@ impl Provider {
             access,
             token: None,
         };
-        match &self.dialect {
-            Dialect::Native(native) => self.complete_at_once(native.as_ref(), &ask, call).await,
-            Dialect::Chat(chat) => {
-                // Boxed: it is large, and most calls are not of this kind.
-                within(call.limit, Box::pin(self.complete_by_prompt(chat.as_ref(), &ask, call))).await
+        match self.kind.support(call.operation) {
+            Support::Absent => {
+                Err(CallError::inexpressible(Inexpressible::endpoint(self.kind, call.operation)))
+            }
+            Support::Native => self.native(&ask, call).await,
+            // Boxed: it is large, and most calls are not of this kind.
+            Support::Converted => within(call.limit, Box::pin(self.converted(&ask, call))).await,
+        }
+    }
+
+    async fn native(&self, ask: &Ask<'_>, call: &ProviderCall<'_>) -> Result<CallResult, CallError> {
+        let outgoing = self.native_request(ask, call).map_err(|why| unsendable(why, call.target))?;
+        let received = Received::new(0, call.meter);
+        let answer = within(call.timeout, self.send(ask, outgoing, call, &received)).await?;
+        let result = native::result(call.operation, call.body, answer).map_err(|what| unusable(&what))?;
+        Ok(CallResult::native(result, ask.model))
+    }
+
+    fn native_request(&self, ask: &Ask<'_>, call: &ProviderCall<'_>) -> Result<Outgoing, Unsendable> {
+        let url = match self.path_of(call.operation) {
+            Some(path) => at_path(ask.base, path),
+            None => self.dialect.url(call.operation, ask)?,
+        };
+        let differences = self.dialect.differences(call.operation, ask.model);
+        let mut outgoing = native::request(call.operation, &url, ask.model, call.body, differences)?;
+        self.dialect.authorize(ask, &mut outgoing.headers)?;
+        Ok(outgoing)
+    }
+
+    /// The path that is configured in place of the dialect's own.
+    fn path_of(&self, operation: Operation) -> Option<&str> {
+        self.path.as_deref().filter(|_| operation == Operation::TextCompletion)
+    }
+
+    /// A request that is not the provider's own.
+    async fn converted(&self, ask: &Ask<'_>, call: &ProviderCall<'_>) -> Result<CallResult, CallError> {
+        let form = OpenAiForm {
+            dialect: self.dialect.as_ref(),
+            path: self.path_of(Operation::ChatCompletion),
+            has_n: has_n(self.kind),
+        };
+        let chat = self.dialect.chat().unwrap_or(&form);
+        match call.operation {
+            Operation::TextCompletion => {
+                let writer = self.dialect.continues().map_or(Writer::Chat(chat), Writer::Continue);
+                self.run(ask, call, CompletionPlan::new(call.body, self.kind, writer)).await
+            }
+            Operation::ChatCompletion => self.run(ask, call, ChatPlan::new(call.body, chat)).await,
+            Operation::Responses
+            | Operation::Embedding
+            | Operation::Speech
+            | Operation::Transcription
+            | Operation::ImageGeneration
+            | Operation::ImageEdit
+            | Operation::ImageVariation
+            | Operation::Rerank
+            | Operation::Ocr => {
+                Err(CallError::inexpressible(Inexpressible::endpoint(self.kind, call.operation)))
             }
         }
     }
 
-    async fn complete_at_once(
+    /// Makes the calls of a plan.
+    async fn run(
         &self,
-        native: &dyn Native,
         ask: &Ask<'_>,
         call: &ProviderCall<'_>,
-    ) -> Result<Completion, CallError> {
-        let body = request_body::native(ask.model, call.body).ok_or_else(unreadable)?;
-        let outgoing = self.native_request(native, ask, body);
-        let outgoing = outgoing.map_err(|why| unsendable(why, call.target))?;
-        let answer = within(call.timeout, self.send(outgoing, &Received::new(0, call.meter))).await?;
-        answer.into_completion(self.dialect.error_form(), &self.secrets)
-    }
-
-    fn native_request(
-        &self,
-        native: &dyn Native,
-        ask: &Ask<'_>,
-        body: String,
-    ) -> Result<Outgoing, Unsendable> {
-        let url = match &self.path {
-            Some(path) => format!("{}/{}", ask.base.trim_end_matches('/'), path.trim_start_matches('/')),
-            None => native.url(ask)?,
-        };
-        let mut headers = HeaderMap::new();
-        native.authorize(ask, &mut headers)?;
-        Outgoing::new(&url, headers, body)
-    }
-
-    async fn complete_by_prompt(
-        &self,
-        chat: &dyn Chat,
-        ask: &Ask<'_>,
-        call: &ProviderCall<'_>,
-    ) -> Result<Completion, CallError> {
-        let split = Split::of(call.body, self.kind).ok_or_else(unreadable)?;
-        if split.echoed_bytes() > MAX_ANSWER_BYTES {
+        plan: Option<impl Plan>,
+    ) -> Result<CallResult, CallError> {
+        let plan = plan.ok_or_else(unreadable)?;
+        if plan.least_bytes() > MAX_ANSWER_BYTES {
             let error = CallError::too_large("the result, of the echoed prompts alone, would be");
             return Err(CallError { may_be_billed: false, ..error });
         }
         // The first call has the permit that the caller holds; more at once take what is free.
-        let wanted = split.calls().min(MOST_AT_ONCE).saturating_sub(1);
+        let wanted = plan.calls().min(MOST_AT_ONCE).saturating_sub(1);
         let more: Vec<_> =
             std::iter::repeat_with(|| self.permits.try_acquire()).take(wanted).flatten().collect();
-        let token = within(call.timeout, chat.token(*ask, &self.client)).await;
-        // Whatever went wrong there, no prompt was sent.
+        let token = within(call.timeout, self.dialect.token(*ask, &self.client)).await;
+        // Whatever went wrong there, nothing was asked.
         let unbilled = |error: CallError| CallError { may_be_billed: false, ..error.masked(&self.secrets) };
         let token = token.map_err(unbilled)?;
         let ask = Ask { token: token.as_ref(), ..*ask };
         let received = Received::new(call.replies.bytes(), call.meter);
-        let one = |prompt| self.one_prompt(chat, &ask, call, prompt, &received);
-        let done = split.run(1 + more.len(), call.replies, one).await;
+        let one = |number| self.one(&plan, &ask, call, number, &received);
+        let done = plan::run(&plan, 1 + more.len(), call.replies, one).await;
         drop(more);
         if let Err(error) = &done
             && error.answered() == Some(401)
         {
-            chat.forget(ask);
+            self.dialect.forget(ask);
         }
         let masked = |error: CallError| match &token {
             Some(token) => error.masked(&Secrets::of_token(token)),
             None => error,
         };
         done.map_err(masked)?;
-        let composed = split.compose(ask.model, &call.replies.take(), MAX_ANSWER_BYTES);
-        composed.map(Completion::composed).ok_or_else(|| CallError::too_large("the result would be"))
+        let composed = plan.compose(&ask, call.replies.take(), MAX_ANSWER_BYTES);
+        let composed = composed.ok_or_else(|| CallError::too_large("the result would be"))?;
+        Ok(CallResult::composed(composed, ask.model))
     }
 
-    fn one_prompt<'a>(
+    fn one<'a, P: Plan>(
         &'a self,
-        chat: &'a dyn Chat,
+        plan: &'a P,
         ask: &'a Ask<'a>,
         call: &'a ProviderCall<'a>,
-        prompt: PromptCall<'a>,
+        number: usize,
         received: &'a Received<'a>,
-    ) -> BoxFuture<'a, Result<Reply, CallError>> {
-        // The body is written only when its turn comes: all together could be many times the client's.
+    ) -> BoxFuture<'a, Result<P::Reply, CallError>> {
         Box::pin(async move {
-            let outgoing = chat.request(ask, &prompt).map_err(|why| unsendable(why, call.target))?;
-            let answer = within(call.timeout, self.send(outgoing, received)).await?;
-            answer.read_as(|text| chat.read(text), self.dialect.error_form(), &self.secrets)
+            let outgoing = plan.request(ask, number).map_err(|why| unsendable(why, call.target))?;
+            let answer = within(call.timeout, self.send(ask, outgoing, call, received)).await?;
+            plan.read(number, &answer).map_err(|what| unusable(&what))
         })
     }
 
-    async fn send(&self, outgoing: Outgoing, received: &Received<'_>) -> Result<Answer, CallError> {
+    async fn send(
+        &self,
+        ask: &Ask<'_>,
+        mut outgoing: Outgoing,
+        call: &ProviderCall<'_>,
+        received: &Received<'_>,
+    ) -> Result<Answer, CallError> {
+        self.dialect.sign(ask, &mut outgoing).map_err(|why| unsendable(why, call.target))?;
         let Outgoing { url, headers: own, body } = outgoing;
         let mut request = Request::new(Method::POST, url);
         request.headers_mut().clone_from(&self.headers);
         request.headers_mut().extend(own);
-        *request.body_mut() = Some(body.into());
+        let (body, length) = body.into_body(call.media.as_ref());
+        if let Some(length) = length {
+            request.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
+        *request.body_mut() = Some(body);
         let response = self.client.execute(request).await.map_err(transport::unreachable)?;
-        answer::read(response, self.dialect.error_form(), &self.secrets, received).await
+        answer::read(response, self.dialect.as_ref(), &self.secrets, received).await
     }
+}
+
+/// Whether one call of chat can ask for several choices, where text completions are made of chat.
+fn has_n(kind: ProviderKind) -> bool {
+    matches!(kind.form(), Form::PerPrompt { has_n: true, .. })
 }
 
 /// A body that no submit has let pass.
@@ -280,6 +330,11 @@ fn unsendable(why: Unsendable, target: &Target) -> CallError {
         Unsendable::Model => CallError::no_path(target),
         Unsendable::Address => {
             CallError::ours(ErrorCode::ProviderNotConfigured, "the provider's address is no URL")
+        }
+        Unsendable::Unreadable => unreadable(),
+        Unsendable::Member(param) => {
+            let message = format!("`{param}` cannot be said in the API of {}", target.provider());
+            CallError::inexpressible(Inexpressible { param: Some(param), message })
         }
     }
 }

@@ -18,15 +18,36 @@ fn json_string(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// A request in OpenAI's own form: the model, and the client's members as they came. None if `body` is not a JSON
-/// object.
-pub(crate) fn native(model: &str, body: &str) -> Option<String> {
+/// A request in OpenAI's own form: the model, and the client's members as they came, but for what `change` says of them: another name
+/// or value, or none to leave one out. None if `body` is not a JSON object.
+pub(crate) fn native(
+    model: &str,
+    body: &str,
+    change: impl for<'m> Fn(&'m str, &'m str) -> Option<(&'m str, &'m str)>,
+) -> Option<String> {
     let object: RawObject<'_> = serde_json::from_str(body).ok()?;
     let mut out = String::with_capacity(body.len() + model.len() + 16);
     out.push_str("{\"model\":");
     out.push_str(&json_string(model));
-    if object.members().any(|(name, _)| is_one_of(name, &RESERVED)) {
-        object.write_members(&mut out, |name| !is_one_of(name, &RESERVED));
+    let is_changed = |name: &str, value: &str| change(name, value) != Some((name, value));
+    let renamed = || {
+        let members = object.members().map(|(name, value)| (name, value.get()));
+        members
+            .filter_map(|(name, value)| change(name, value).filter(|(theirs, _)| *theirs != name))
+            .map(|(theirs, _)| theirs)
+    };
+    if object.members().any(|(name, value)| is_one_of(name, &RESERVED) || is_changed(name, value.get())) {
+        let given_anew: Vec<&str> = renamed().collect();
+        for (name, value) in object.members().filter(|(name, _)| !is_one_of(name, &RESERVED)) {
+            let Some((theirs, value)) = change(name, value.get()) else { continue };
+            if theirs == name && given_anew.contains(&name) {
+                continue;
+            }
+            out.push(',');
+            out.push_str(&json_string(theirs));
+            out.push(':');
+            out.push_str(value);
+        }
         out.push('}');
     } else {
         // Nothing is taken out, so the text is copied whole.
@@ -37,6 +58,11 @@ pub(crate) fn native(model: &str, body: &str) -> Option<String> {
         out.push_str(members);
     }
     Some(out)
+}
+
+/// Changes nothing.
+pub(crate) fn as_it_came<'m>(name: &'m str, value: &'m str) -> Option<(&'m str, &'m str)> {
+    Some((name, value))
 }
 
 /// A request in another form than OpenAI's text completions.
@@ -50,22 +76,14 @@ pub(crate) struct RequestBody<'a> {
 }
 
 impl<'a> RequestBody<'a> {
-    /// A request for one prompt. What Hermod has read of the client's request itself is not passed on.
-    pub(crate) fn for_prompt() -> Self {
-        Self { own: vec!["prompt", "n", "echo"], ..Self::nested() }
+    /// A request for which Hermod has read the client's members of these names itself: they are not passed on.
+    pub(crate) fn new(read: &[&'static str]) -> Self {
+        Self { own: read.to_vec(), ..Self::nested() }
     }
 
     /// An object inside of a request.
     pub(crate) fn nested() -> Self {
         Self { text: "{".to_owned(), own: Vec::new(), clients: Vec::new() }
-    }
-
-    /// A request of chat: the model, and the prompt (a JSON string) as the user's one message.
-    pub(crate) fn chat(model: &str, prompt: &str) -> Self {
-        let mut body = Self::for_prompt();
-        body.model(model);
-        body.own("messages", &format!("[{{\"role\":\"user\",\"content\":{prompt}}}]"));
-        body
     }
 
     pub(crate) fn model(&mut self, model: &str) {
@@ -107,6 +125,19 @@ impl<'a> RequestBody<'a> {
     }
 }
 
+/// An object of the members that have a value, each of which is JSON.
+pub(crate) fn write_object(members: &[(&str, Option<&str>)]) -> String {
+    let mut out = "{".to_owned();
+    for (name, value) in members.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        out.push_str(&format!("\"{name}\":{value}"));
+    }
+    out.push('}');
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,30 +145,52 @@ mod tests {
     #[test]
     fn a_native_request_is_the_clients_behind_the_model() {
         let body = r#"{"prompt":"x", "n":1.0}"#;
-        assert_eq!(native("a\"b", body).unwrap(), r#"{"model":"a\"b","prompt":"x", "n":1.0}"#);
-        assert_eq!(native("m", "{}").unwrap(), r#"{"model":"m"}"#);
-        assert_eq!(native("m", "{ }").unwrap(), r#"{"model":"m" }"#);
-        assert_eq!(native("m", "[]"), None);
+        assert_eq!(native("a\"b", body, as_it_came).unwrap(), r#"{"model":"a\"b","prompt":"x", "n":1.0}"#);
+        assert_eq!(native("m", "{}", as_it_came).unwrap(), r#"{"model":"m"}"#);
+        assert_eq!(native("m", "{ }", as_it_came).unwrap(), r#"{"model":"m" }"#);
+        assert_eq!(native("m", "[]", as_it_came), None);
     }
 
     #[test]
     fn no_spelling_overrides_a_native_member() {
         for name in ["model", "Model", "MODELS", "models", "Stream", "fallBacks", r"\u006dodel"] {
             let body = format!(r#"{{"prompt":"x","{name}":"forbidden","top_k":5}}"#);
-            assert_eq!(native("m", &body).unwrap(), r#"{"model":"m","prompt":"x","top_k":5}"#, "{name}");
+            assert_eq!(
+                native("m", &body, as_it_came).unwrap(),
+                r#"{"model":"m","prompt":"x","top_k":5}"#,
+                "{name}"
+            );
         }
-        assert_eq!(native("m", r#"{"Model":"forbidden"}"#).unwrap(), r#"{"model":"m"}"#);
+        assert_eq!(native("m", r#"{"Model":"forbidden"}"#, as_it_came).unwrap(), r#"{"model":"m"}"#);
+    }
+
+    #[test]
+    fn a_renamed_member_wins_over_one_of_that_name() {
+        fn change<'m>(name: &'m str, value: &'m str) -> Option<(&'m str, &'m str)> {
+            match (name, value) {
+                ("seed", _) => Some(("random_seed", value)),
+                ("user", _) => None,
+                ("choice", "1") => Some((name, "2")),
+                _ => Some((name, value)),
+            }
+        }
+        let body = r#"{"random_seed":1,"seed":2,"user":"u","choice":1,"other":1.0}"#;
+        assert_eq!(
+            native("m", body, change).unwrap(),
+            r#"{"model":"m","random_seed":2,"choice":2,"other":1.0}"#
+        );
     }
 
     #[test]
     fn the_clients_member_gives_way_whichever_comes_first() {
-        let mut body = RequestBody::chat("m", "\"x\"");
+        let mut body = RequestBody::new(&["prompt", "n", "echo"]);
+        body.model("m");
+        body.own("messages", "[]");
         for name in ["Messages", "Stop_Sequences", "N", "Prompt", "ECHO", "Models", "STREAM", "top_k"] {
             body.client(name, "1");
         }
         body.own("stop_sequences", "[]");
-        let text =
-            r#"{"model":"m","messages":[{"role":"user","content":"x"}],"stop_sequences":[],"top_k":1}"#;
+        let text = r#"{"model":"m","messages":[],"stop_sequences":[],"top_k":1}"#;
         assert_eq!(body.finish(), text);
         assert_eq!(RequestBody::nested().finish(), "{}");
     }

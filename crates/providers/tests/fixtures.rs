@@ -1,10 +1,12 @@
 //! Each provider as its documentation has it: what we send, and what becomes of its answers.
 //!
-//! A fixture is a file in `fixtures/<provider>/`. `config` is what stands below `providers.<provider>` in a
-//! config.json, with `{server}` for where the fake is; `body` are the client's members; an exchange is a request that
-//! must come, whatever the order, and its answer. `completion` is what the client gets, or the answer as it came where
-//! that is absent; `error` is what it is told, and what happens next. A `null` for a completion's `id` or `created` is what
-//! we make up where a provider gives none; a header that ends in `*` is the beginning of what must come.
+//! A fixture is a file in `fixtures/<provider>/`. `endpoint` is the path of the endpoint below `/v1/async/`, `completions` unless
+//! given; `config` is what stands below `providers.<provider>` in a config.json, with `{server}` for where the fake is; `body` are the
+//! client's members. An upload has a `form` (parts with `name`, and `value`, or `file` with the text of a file) instead of a body. An
+//! exchange is a request that must come, whatever the order, and its answer: a request has a JSON `body`, or the `parts` of a form; an
+//! answer's body is JSON, a text, or `{"base64": …}`. `result` is what the client gets, or the answer as it came where that is absent;
+//! `error` is what it is told, and what happens next. A `null` for a result's `id` or `created` is what we make up where a provider
+//! gives none; a header that ends in `*` is the beginning of what must come.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -15,15 +17,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hermod_providers::{CallError, ProviderCall, Providers, Replies, Verdict};
-use hermod_types::config::{Form, Models, ProviderKind};
-use hermod_types::{CompletionExtra, Config, Journal, Target};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use hermod_providers::{CallError, MediaSource, ProviderCall, Providers, Replies, Verdict};
+use hermod_types::config::{Form as CompletionForm, Models, ProviderKind, Support};
+use hermod_types::{
+    BodyForm, CompletionExtra, Config, Form, FormPart, Journal, Operation, PartContent, Target,
+};
 use serde_json::{Value, json};
 
 /// What a provider was sent.
 struct Received {
     path: String,
     headers: BTreeMap<String, String>,
+    /// JSON, or the parts of a form.
     body: Value,
 }
 
@@ -49,7 +58,7 @@ impl Fake {
                 let mut stream = stream.unwrap();
                 let received = receive(&stream);
                 let mut left = left.lock().unwrap();
-                let place = left.iter().position(|exchange| exchange["request"]["body"] == received.body);
+                let place = left.iter().position(|exchange| *wanted_body(exchange) == received.body);
                 let answer = if let Some(place) = place {
                     let exchange = left.remove(place);
                     complaints.lock().unwrap().extend(differences(&exchange["request"], &received));
@@ -67,9 +76,14 @@ impl Fake {
     fn finish(&self) -> Vec<String> {
         let mut complaints = self.complaints.lock().unwrap().clone();
         let left = self.left.lock().unwrap();
-        complaints.extend(left.iter().map(|exchange| format!("never sent: {}", exchange["request"]["body"])));
+        complaints.extend(left.iter().map(|exchange| format!("never sent: {}", wanted_body(exchange))));
         complaints
     }
+}
+
+fn wanted_body(exchange: &Value) -> &Value {
+    let request = &exchange["request"];
+    request.get("parts").unwrap_or(&request["body"])
 }
 
 fn receive(stream: &TcpStream) -> Received {
@@ -90,7 +104,32 @@ fn receive(stream: &TcpStream) -> Received {
     }
     let mut body = vec![0; headers["content-length"].parse().unwrap()];
     reader.read_exact(&mut body).unwrap();
-    Received { path, headers, body: serde_json::from_slice(&body).unwrap() }
+    let boundary = headers["content-type"].strip_prefix("multipart/form-data; boundary=");
+    let body = match boundary {
+        Some(boundary) => parts(&String::from_utf8(body).unwrap(), boundary),
+        None => serde_json::from_slice(&body).unwrap(),
+    };
+    Received { path, headers, body }
+}
+
+/// The parts of a form, as fixtures write them.
+fn parts(body: &str, boundary: &str) -> Value {
+    let body = body.strip_suffix(&format!("--{boundary}--\r\n")).unwrap();
+    let delimiter = format!("--{boundary}\r\n");
+    let parts = body.split(&delimiter).skip(1).map(|part| {
+        let (head, content) = part.strip_suffix("\r\n").unwrap().split_once("\r\n\r\n").unwrap();
+        let quoted =
+            |name: &str| head.split(&format!(" {name}=\"")).nth(1).and_then(|rest| rest.split('"').next());
+        let mut part = json!({"name": quoted("name").unwrap(), "value": content});
+        if let Some(filename) = quoted("filename") {
+            part["filename"] = filename.into();
+        }
+        if let Some((_, content_type)) = head.split_once("Content-Type: ") {
+            part["content_type"] = content_type.into();
+        }
+        part
+    });
+    Value::Array(parts.collect())
 }
 
 fn differences(wanted: &Value, received: &Received) -> Vec<String> {
@@ -98,8 +137,12 @@ fn differences(wanted: &Value, received: &Received) -> Vec<String> {
     if wanted["path"] != received.path.as_str() {
         found.push(format!("path: {} and not {}", received.path, wanted["path"]));
     }
-    let always = json!({"content-type": "application/json"});
-    for (name, value) in wanted["headers"].as_object().unwrap().iter().chain(always.as_object().unwrap()) {
+    let is_form = wanted.get("parts").is_some();
+    let always =
+        json!({"content-type": if is_form { "multipart/form-data; boundary=*" } else { "application/json" }});
+    let none = serde_json::Map::new();
+    let given = wanted["headers"].as_object().unwrap_or(&none);
+    for (name, value) in given.iter().chain(always.as_object().unwrap()) {
         let got = received.headers.get(name).map(String::as_str);
         let as_wanted = match value.as_str().and_then(|value| value.strip_suffix('*')) {
             Some(beginning) => got.is_some_and(|got| got.starts_with(beginning)),
@@ -115,7 +158,11 @@ fn differences(wanted: &Value, received: &Received) -> Vec<String> {
 
 fn answer_with(stream: &mut TcpStream, answer: &Value) {
     let body = &answer["body"];
-    let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+    let body = match (body.as_str(), body.get("base64")) {
+        (Some(text), _) => text.as_bytes().to_vec(),
+        (None, Some(bytes)) => STANDARD.decode(bytes.as_str().unwrap()).unwrap(),
+        (None, None) => body.to_string().into_bytes(),
+    };
     let mut head = format!(
         "HTTP/1.1 {} Said\r\nconnection: close\r\ncontent-length: {}\r\n",
         answer["status"],
@@ -124,7 +171,50 @@ fn answer_with(stream: &mut TcpStream, answer: &Value) {
     for (name, value) in answer["headers"].as_object().into_iter().flatten() {
         head.push_str(&format!("{name}: {}\r\n", value.as_str().unwrap()));
     }
-    stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
+    stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+    stream.write_all(&body).unwrap();
+}
+
+/// The files of a form.
+struct Files(Bytes);
+
+impl MediaSource for Files {
+    fn read(&self, start: u64, most: usize) -> BoxFuture<'_, std::io::Result<Bytes>> {
+        let start = usize::try_from(start).unwrap().min(self.0.len());
+        let end = (start + most).min(self.0.len());
+        Box::pin(std::future::ready(Ok(self.0.slice(start..end))))
+    }
+}
+
+/// What a job of this fixture has as its body and as its media.
+fn job(fixture: &Value, operation: Operation) -> (String, Bytes) {
+    if operation.form() == BodyForm::Json {
+        return (fixture["body"].to_string(), Bytes::new());
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let mut media = Vec::new();
+    let parts = fixture["form"].as_array().unwrap().iter().map(|part| {
+        let content = match part.get("file") {
+            Some(file) => {
+                media.extend_from_slice(file.as_str().unwrap().as_bytes());
+                PartContent::Bytes(u64::try_from(file.as_str().unwrap().len()).unwrap())
+            }
+            None => PartContent::Value(text(&part["value"]).unwrap()),
+        };
+        let name = text(&part["name"]).unwrap();
+        FormPart {
+            name,
+            filename: text(&part["filename"]),
+            content_type: text(&part["content_type"]),
+            content,
+        }
+    });
+    let form = Form { parts: parts.collect() };
+    (form.to_json(), media.into())
+}
+
+fn operation_of(fixture: &Value) -> Operation {
+    Operation::from_path(fixture["endpoint"].as_str().unwrap_or("completions")).unwrap()
 }
 
 async fn call(provider: &str, fixture: &Value, server: &str) -> Result<Value, CallError> {
@@ -134,13 +224,17 @@ async fn call(provider: &str, fixture: &Value, server: &str) -> Result<Value, Ca
     assert!(config.ignored.is_empty(), "{:?}", config.ignored);
     let providers = Providers::new(&config).unwrap();
     let target: Target = format!("{provider}/{}", fixture["model"].as_str().unwrap()).parse().unwrap();
-    let body = fixture["body"].to_string();
-    assert!(providers.cannot_serve(&target, &body).is_none());
+    let operation = operation_of(fixture);
+    let (body, media) = job(fixture, operation);
+    let refusal = providers.cannot_serve(operation, &target, &body);
+    assert!(refusal.is_none(), "{provider}: {refusal:?}");
     let key = *providers.keys(&target, &Models::All).unwrap().first().unwrap();
     let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
     let (limit, replies) = (Duration::from_secs(20), Replies::default());
     let call = ProviderCall {
+        operation,
         target: &target,
+        media: Some(Arc::new(Files(media))),
         body: &body,
         key,
         timeout: limit,
@@ -173,9 +267,13 @@ fn told(error: &CallError) -> Value {
 /// `got` with a null for what we have made up and `wanted` has a null for.
 fn without_what_is_ours(mut got: Value, wanted: &Value) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let is_id = |id: &Value| id.as_str().is_some_and(|id| id.starts_with("cmpl-") && id.len() > 10);
+    let is_id = |id: &Value| id.as_str().is_some_and(|id| id.len() > 10);
     let is_now = |time: &Value| time.as_u64().is_some_and(|time| now.abs_diff(time) < 60);
-    for (name, is_ours) in [("id", is_id(&got["id"])), ("created", is_now(&got["created"]))] {
+    for (name, is_ours) in [
+        ("id", is_id(&got["id"])),
+        ("created", is_now(&got["created"])),
+        ("created_at", is_now(&got["created_at"])),
+    ] {
         if is_ours && wanted.get(name) == Some(&Value::Null) {
             got[name] = Value::Null;
         }
@@ -194,7 +292,7 @@ async fn check(path: &Path) -> Vec<String> {
     let (wanted, got) = match &outcome {
         Ok(completion) => {
             let as_it_came = || exchanges[0]["answer"]["body"].clone();
-            let wanted = fixture.get("completion").cloned().unwrap_or_else(as_it_came);
+            let wanted = fixture.get("result").cloned().unwrap_or_else(as_it_came);
             let got = without_what_is_ours(completion.clone(), &wanted);
             (wanted, got)
         }
@@ -236,14 +334,29 @@ async fn each_provider_is_sent_what_it_wants_and_understood() {
 }
 
 #[test]
-fn each_kind_has_a_completion_and_an_error() {
+fn each_cell_of_the_table_has_a_fixture_and_each_kind_an_error() {
+    let all: Vec<(String, Value)> = fixtures()
+        .into_iter()
+        .map(|path| {
+            let provider = path.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+            (provider, serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
+        })
+        .collect();
+    let mut missing = Vec::new();
     for kind in ProviderKind::all() {
-        let of = |member: &str| {
-            let own = fixtures().into_iter().filter(|path| path.parent().unwrap().ends_with(kind.name()));
-            own.filter(|path| std::fs::read_to_string(path).unwrap().contains(member)).count()
-        };
-        assert!(of("\"error\": {\n    \"message\"") > 0 && of("text_completion") > 0, "{kind}");
+        let own = || all.iter().filter(|(provider, _)| provider == kind.name()).map(|(_, fixture)| fixture);
+        if !own().any(|fixture| fixture.get("error").is_some()) {
+            missing.push(format!("{kind}: an error"));
+        }
+        for operation in Operation::all().filter(|operation| kind.support(*operation) != Support::Absent) {
+            let is_success =
+                |fixture: &Value| operation_of(fixture) == operation && fixture.get("error").is_none();
+            if !own().any(is_success) {
+                missing.push(format!("{kind}: {operation}"));
+            }
+        }
     }
+    assert!(missing.is_empty(), "without a fixture: {missing:#?}");
 }
 
 #[test]
@@ -254,7 +367,7 @@ fn the_documentation_has_each_kind_with_its_defaults() {
         let begins = format!("| `{kind}` | ");
         let row =
             page.lines().find(|line| line.starts_with(&begins)).unwrap_or_else(|| panic!("no row: {kind}"));
-        let form = if kind.form() == Form::Native { "| native |" } else { "| by prompt |" };
+        let form = if kind.form() == CompletionForm::Native { "| native |" } else { "| by prompt |" };
         for says in [Some(form), kind.base_url(), kind.key_variable()].into_iter().flatten() {
             assert!(row.contains(says), "{kind}: {says}");
         }

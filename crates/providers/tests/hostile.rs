@@ -7,9 +7,9 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hermod_providers::{CallError, Completion, ProviderCall, Providers, Replies, Verdict};
+use hermod_providers::{CallError, CallResult, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::{Form, Models, ProviderKind};
-use hermod_types::{Config, ErrorCode, Target};
+use hermod_types::{Config, ErrorCode, Operation, Target};
 use serde_json::{Value, json};
 
 /// A provider that gives each request the same answer.
@@ -60,7 +60,7 @@ impl Upstream {
     }
 
     /// Calls it as a provider of this kind.
-    async fn call(&self, kind: ProviderKind, model: &str, body: &str) -> Result<Completion, CallError> {
+    async fn call(&self, kind: ProviderKind, model: &str, body: &str) -> Result<CallResult, CallError> {
         // With any other address, that name means a server of one's own.
         let router = if kind == ProviderKind::HuggingFace { "/router.huggingface.co" } else { "" };
         let config = json!({"providers": {kind.name(): {
@@ -74,7 +74,9 @@ impl Upstream {
         let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
         let (limit, replies) = (Duration::from_secs(60), Replies::default());
         let call = ProviderCall {
+            operation: Operation::TextCompletion,
             target: &target,
+            media: None,
             body,
             key,
             timeout: limit,

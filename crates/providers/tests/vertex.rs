@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hermod_providers::{CallError, Completion, ProviderCall, Providers, Replies, Verdict};
+use hermod_providers::{CallError, CallResult, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::Models;
-use hermod_types::{Config, Target};
+use hermod_types::{Config, Operation, Target};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 
@@ -117,13 +117,22 @@ fn config(credentials: &str, base_url: &str) -> Config {
     Config::from_json(&config.to_string(), &|_| None).unwrap()
 }
 
-async fn call(providers: &Providers, body: &str) -> Result<Completion, CallError> {
+async fn call(providers: &Providers, body: &str) -> Result<CallResult, CallError> {
     let target: Target = "vertex/gemini-2.5-flash".parse().unwrap();
     let key = *providers.keys(&target, &Models::All).unwrap().first().unwrap();
     let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
     let (limit, replies) = (Duration::from_secs(20), Replies::default());
-    let call =
-        ProviderCall { target: &target, body, key, timeout: limit, limit, replies: &replies, meter: None };
+    let call = ProviderCall {
+        operation: Operation::TextCompletion,
+        media: None,
+        target: &target,
+        body,
+        key,
+        timeout: limit,
+        limit,
+        replies: &replies,
+        meter: None,
+    };
     providers.call(call, permit).await
 }
 

@@ -16,6 +16,11 @@ impl<'a> RawObject<'a> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 
+    /// The same, with the names.
+    pub fn into_members(self) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
+        self.0.into_iter()
+    }
+
     /// Reads `text`, and stops at the first member that is more than `most`.
     pub(crate) fn bounded(text: &'a str, most: usize) -> serde_json::Result<Self> {
         let mut json = serde_json::Deserializer::from_str(text);

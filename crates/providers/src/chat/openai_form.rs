@@ -1,27 +1,204 @@
 //! Chat in OpenAI's form: <https://platform.openai.com/docs/api-reference/chat/create>
 
-use hermod_types::config::ProviderKind;
+use std::borrow::Cow;
+
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::{Choice, Finish, PromptCall, Reply, Usage, whole};
-use crate::request_body::RequestBody;
+use super::request::{ChatRequest, Message, Part, ReasoningDetail, ResponseFormat, ToolCall, ToolChoice};
+use super::{ChatChoice, ChatReply, Finish, Usage, whole};
+use crate::literal::Literal;
+use crate::request_body::{RequestBody, write_object};
 
-/// A request of chat: the prompt as the user's one message, and the client's other members as they came, less
-/// what the kind lacks and what is in `without`.
-pub(crate) fn openai_request(
-    model: &str,
-    call: &PromptCall<'_>,
-    kind: ProviderKind,
-    without: &[&str],
-) -> String {
-    let mut body = RequestBody::chat(model, call.prompt);
-    if let Some(n) = call.n {
+/// What a server in OpenAI's form calls otherwise, or does not take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Differences {
+    /// Members with the name that it knows each by. It wins over a member that has this name already.
+    pub(crate) renamed: &'static [(&'static str, &'static str)],
+    /// Members with a value, as JSON, that it calls otherwise.
+    pub(crate) values: &'static [(&'static str, &'static str, &'static str)],
+    /// Members that it refuses and that promise nothing.
+    pub(crate) without: &'static [&'static str],
+}
+
+impl Differences {
+    pub(crate) const NONE: Self = Self { renamed: &[], values: &[], without: &[] };
+    /// For those that ignore `max_completion_tokens`, or refuse it.
+    pub(crate) const ONLY_MAX_TOKENS: Self =
+        Self { renamed: &[("max_completion_tokens", "max_tokens")], ..Self::NONE };
+
+    /// The name and the value to send for a member; none for one that is left out.
+    pub(crate) fn apply<'m>(&self, name: &'m str, value: &'m str) -> Option<(&'m str, &'m str)> {
+        if self.without.contains(&name) {
+            return None;
+        }
+        let theirs = self.renamed.iter().find(|(ours, _)| *ours == name).map_or(name, |(_, theirs)| theirs);
+        let said = self.values.iter().find(|(of, ours, _)| *of == name && *ours == value);
+        Some((theirs, said.map_or(value, |(_, _, theirs)| theirs)))
+    }
+}
+
+/// Writes a request that did not come in this form.
+pub(crate) fn openai_request(model: &str, chat: &ChatRequest<'_>, differences: Differences) -> String {
+    let mut body = RequestBody::new(&["prompt", "echo"]);
+    body.model(model);
+    let mut messages = "[".to_owned();
+    for message in &chat.messages {
+        if messages.len() > 1 {
+            messages.push(',');
+        }
+        write_message(&mut messages, message);
+    }
+    messages.push(']');
+    body.own("messages", &messages);
+    if !chat.tools.is_empty() {
+        let tools: Vec<String> = chat
+            .tools
+            .iter()
+            .map(|tool| {
+                let strict = tool.strict.map(|strict| strict.to_string());
+                let function = write_object(&[
+                    ("name", Some(tool.name.as_json())),
+                    ("description", tool.description.as_ref().map(Literal::as_json)),
+                    ("parameters", tool.parameters),
+                    ("strict", strict.as_deref()),
+                ]);
+                format!("{{\"type\":\"function\",\"function\":{function}}}")
+            })
+            .collect();
+        body.own("tools", &format!("[{}]", tools.join(",")));
+    }
+    if let Some(choice) = &chat.tool_choice {
+        let choice = match choice {
+            ToolChoice::Auto => Cow::Borrowed("\"auto\""),
+            ToolChoice::None => Cow::Borrowed("\"none\""),
+            ToolChoice::Required => Cow::Borrowed(
+                differences.apply("tool_choice", "\"required\"").map_or("\"required\"", |(_, value)| value),
+            ),
+            ToolChoice::Function(name) => {
+                Cow::Owned(format!("{{\"type\":\"function\",\"function\":{{\"name\":{}}}}}", name.as_json()))
+            }
+        };
+        body.own("tool_choice", &choice);
+    }
+    if let Some(parallel) = chat.parallel_tool_calls {
+        body.own("parallel_tool_calls", if parallel { "true" } else { "false" });
+    }
+    match &chat.response_format {
+        Some(ResponseFormat::JsonObject) => body.own("response_format", "{\"type\":\"json_object\"}"),
+        Some(ResponseFormat::JsonSchema { name, description, schema, strict }) => {
+            let strict = strict.map(|strict| strict.to_string());
+            let schema = write_object(&[
+                ("name", Some(name.as_json())),
+                ("description", description.as_ref().map(Literal::as_json)),
+                ("schema", *schema),
+                ("strict", strict.as_deref()),
+            ]);
+            body.own("response_format", &format!("{{\"type\":\"json_schema\",\"json_schema\":{schema}}}"));
+        }
+        None => {}
+    }
+    if let Some(effort) = &chat.reasoning.effort {
+        body.own("reasoning_effort", Literal::of(effort).as_json());
+    }
+    if let Some(n) = chat.n {
         body.own("n", &n.to_string());
     }
-    for (name, value) in call.members(kind, without) {
+    // Whoever has chat alone knows the older name, and not all know `max_completion_tokens`.
+    let others = [
+        ("max_tokens", chat.max_tokens),
+        ("stop", chat.stop),
+        ("user", chat.user.as_ref().map(Literal::as_json)),
+    ];
+    let others = others.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let members = chat.members.iter().map(|(name, value)| (name.as_ref(), *value));
+    for (name, value) in others.chain(members).filter_map(|(name, value)| differences.apply(name, value)) {
         body.client(name, value);
     }
     body.finish()
+}
+
+fn write_message(out: &mut String, message: &Message<'_>) {
+    let (role, parts) = match message {
+        Message::System(parts) => ("system", parts),
+        Message::User(parts) => ("user", parts),
+        Message::Assistant(said) => ("assistant", &said.parts),
+        Message::Tool { parts, .. } => ("tool", parts),
+    };
+    out.push_str(&format!("{{\"role\":\"{role}\",\"content\":"));
+    match parts.as_slice() {
+        [] => out.push_str(if role == "assistant" { "null" } else { "\"\"" }),
+        [Part::Text(text)] => out.push_str(text.as_json()),
+        parts => {
+            out.push('[');
+            for (place, part) in parts.iter().enumerate() {
+                if place > 0 {
+                    out.push(',');
+                }
+                write_part(out, part);
+            }
+            out.push(']');
+        }
+    }
+    match message {
+        Message::Assistant(said) => {
+            if let Some(refusal) = &said.refusal {
+                out.push_str(&format!(",\"refusal\":{}", refusal.as_json()));
+            }
+            let texts = said.reasoning.iter().filter_map(|detail| match detail {
+                ReasoningDetail::Text { text, .. } | ReasoningDetail::Summary(text) => Some(text),
+                ReasoningDetail::Encrypted { .. } => None,
+            });
+            let thought = Literal::concat(texts);
+            if !thought.is_empty() {
+                out.push_str(&format!(",\"reasoning_content\":{}", thought.as_json()));
+            }
+            if !said.tool_calls.is_empty() {
+                let calls: Vec<String> = said.tool_calls.iter().map(write_call).collect();
+                out.push_str(&format!(",\"tool_calls\":[{}]", calls.join(",")));
+            }
+        }
+        Message::Tool { call_id, .. } => out.push_str(&format!(",\"tool_call_id\":{}", call_id.as_json())),
+        Message::System(_) | Message::User(_) => {}
+    }
+    out.push('}');
+}
+
+fn write_call(call: &ToolCall<'_>) -> String {
+    format!(
+        "{{\"id\":{},\"type\":\"function\",\"function\":{{\"name\":{},\"arguments\":{}}}}}",
+        call.id.as_json(),
+        call.name.as_json(),
+        call.arguments.as_json()
+    )
+}
+
+fn write_part(out: &mut String, part: &Part<'_>) {
+    let part = match part {
+        Part::Text(text) => format!("{{\"type\":\"text\",\"text\":{}}}", text.as_json()),
+        Part::Image { url, detail } => {
+            let image = write_object(&[
+                ("url", Some(url.as_json())),
+                ("detail", detail.as_ref().map(Literal::as_json)),
+            ]);
+            format!("{{\"type\":\"image_url\",\"image_url\":{image}}}")
+        }
+        Part::Audio { data, format } => format!(
+            "{{\"type\":\"input_audio\",\"input_audio\":{{\"data\":{},\"format\":{}}}}}",
+            data.as_json(),
+            format.as_json()
+        ),
+        Part::File { data, url, id, name } => {
+            let file = write_object(&[
+                ("file_data", data.as_ref().map(Literal::as_json)),
+                ("file_url", url.as_ref().map(Literal::as_json)),
+                ("file_id", id.as_ref().map(Literal::as_json)),
+                ("filename", name.as_ref().map(Literal::as_json)),
+            ]);
+            format!("{{\"type\":\"file\",\"file\":{file}}}")
+        }
+    };
+    out.push_str(&part);
 }
 
 /// A list of stop sequences from a client's `stop`, which may be a lone one.
@@ -30,43 +207,48 @@ pub(crate) fn stop_list(stop: &str) -> String {
 }
 
 #[derive(Deserialize)]
-struct ChatCompletion {
+struct ChatCompletion<'a> {
     #[serde(default)]
     id: Option<String>,
     #[serde(default)]
     created: Option<f64>,
     #[serde(default)]
     model: Option<String>,
-    choices: Vec<MessageChoice>,
+    #[serde(borrow)]
+    choices: Vec<MessageChoice<'a>>,
     #[serde(default)]
     usage: Option<TokenCounts>,
 }
 
 #[derive(Deserialize)]
-struct MessageChoice {
-    message: Message,
+struct MessageChoice<'a> {
+    #[serde(borrow)]
+    message: ReplyMessage<'a>,
     #[serde(default)]
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Message {
-    #[serde(default)]
-    content: Option<Content>,
+struct ReplyMessage<'a> {
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    refusal: Option<Literal<'a>>,
+    #[serde(borrow, default)]
+    reasoning: Option<Literal<'a>>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<Literal<'a>>,
+    #[serde(borrow, default)]
+    tool_calls: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    annotations: Option<Vec<&'a RawValue>>,
 }
 
-/// What was said: a text, or (with Mistral) a list of parts of which some are.
+/// Parts of a content that is a list, as Mistral's is, of which some are text.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Content {
-    Text(String),
-    Parts(Vec<Part>),
-}
-
-#[derive(Deserialize)]
-struct Part {
-    #[serde(default)]
-    text: Option<String>,
+struct ContentPart<'a> {
+    #[serde(borrow, default)]
+    text: Option<Literal<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -77,14 +259,43 @@ struct TokenCounts {
     completion_tokens: Option<u64>,
     #[serde(default)]
     total_tokens: Option<u64>,
+    #[serde(default)]
+    prompt_tokens_details: Option<PromptDetails>,
+    #[serde(default)]
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetails {
+    #[serde(default)]
+    cached_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct CompletionDetails {
+    #[serde(default)]
+    reasoning_tokens: Option<u64>,
+}
+
+impl TokenCounts {
+    fn usage(self) -> Usage {
+        let (prompt_tokens, completion_tokens) =
+            (self.prompt_tokens.unwrap_or(0), self.completion_tokens.unwrap_or(0));
+        Usage {
+            total_tokens: self.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens)),
+            cached_tokens: self.prompt_tokens_details.and_then(|details| details.cached_tokens),
+            reasoning_tokens: self.completion_tokens_details.and_then(|details| details.reasoning_tokens),
+            ..Usage::of(prompt_tokens, completion_tokens)
+        }
+    }
 }
 
 /// Reads an answer of chat.
 ///
 /// # Errors
 /// What is wrong with it. A message without content is an empty text.
-pub(crate) fn openai_reply(answer: &str) -> Result<Reply, String> {
-    let answer: ChatCompletion =
+pub(crate) fn openai_reply(answer: &str) -> Result<ChatReply, String> {
+    let answer: ChatCompletion<'_> =
         serde_json::from_str(answer).map_err(|_| "its answer is not a chat completion".to_owned())?;
     if answer.choices.is_empty() {
         return Err("its answer has no choices".to_owned());
@@ -92,33 +303,50 @@ pub(crate) fn openai_reply(answer: &str) -> Result<Reply, String> {
     if answer.choices.iter().any(|choice| choice.finish_reason.as_deref() == Some("error")) {
         return Err("it ended a completion with an error".to_owned());
     }
-    let text = |content| match content {
-        None => String::new(),
-        Some(Content::Text(text)) => text,
-        Some(Content::Parts(parts)) => parts.into_iter().filter_map(|part| part.text).collect(),
-    };
-    let choice = |choice: MessageChoice| Choice {
-        text: text(choice.message.content),
-        finish: choice.finish_reason.as_deref().map(Finish::from_word),
-    };
-    let usage = |usage: TokenCounts| {
-        let (prompt_tokens, completion_tokens) =
-            (usage.prompt_tokens.unwrap_or(0), usage.completion_tokens.unwrap_or(0));
-        let total_tokens = usage.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens));
-        Usage { prompt_tokens, completion_tokens, total_tokens }
-    };
-    Ok(Reply {
+    Ok(ChatReply {
         id: answer.id,
         created: answer.created.map(whole),
         model: answer.model,
-        choices: answer.choices.into_iter().map(choice).collect(),
-        usage: answer.usage.map(usage),
+        choices: answer.choices.into_iter().map(MessageChoice::read).collect(),
+        usage: answer.usage.map(TokenCounts::usage),
     })
+}
+
+impl MessageChoice<'_> {
+    fn read(self) -> ChatChoice {
+        let message = self.message;
+        let content = message.content.and_then(|content| match content.get() {
+            "null" => None,
+            text if text.starts_with('"') => Literal::from_json(text).map(Literal::into_owned),
+            parts => {
+                let parts: Vec<ContentPart<'_>> = serde_json::from_str(parts).unwrap_or_default();
+                let texts: Vec<_> = parts.into_iter().filter_map(|part| part.text).collect();
+                Some(Literal::concat(&texts))
+            }
+        });
+        let thought = message.reasoning.or(message.reasoning_content).filter(|text| !text.is_empty());
+        let calls = message.tool_calls.map(|calls| super::wire::tool_calls(calls.get())).unwrap_or_default();
+        ChatChoice {
+            content,
+            refusal: message.refusal.map(Literal::into_owned),
+            tool_calls: calls.into_iter().map(ToolCall::into_owned).collect(),
+            reasoning: thought
+                .map(|text| ReasoningDetail::Text { text: text.into_owned(), signature: None })
+                .into_iter()
+                .collect(),
+            annotations: message.annotations.into_iter().flatten().map(|raw| raw.get().to_owned()).collect(),
+            finish: self.finish_reason.as_deref().map(Finish::from_word),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn text(choice: &ChatChoice) -> String {
+        choice.content.as_ref().map(|content| content.decode().into_owned()).unwrap_or_default()
+    }
 
     #[test]
     fn an_answer_without_text_is_an_empty_one() {
@@ -127,11 +355,11 @@ mod tests {
         {
             let answer = format!(r#"{{"choices":[{{"message":{message},"finish_reason":"stop"}}]}}"#);
             let reply = openai_reply(&answer).unwrap();
-            assert_eq!((reply.choices[0].text.as_str(), reply.choices[0].finish), ("", Some(Finish::Stop)));
+            assert_eq!((text(&reply.choices[0]).as_str(), reply.choices[0].finish), ("", Some(Finish::Stop)));
         }
         let parts = r#"{"choices":[{"message":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},"finish_reason":"model_length"}]}"#;
         let reply = openai_reply(parts).unwrap();
-        assert_eq!((reply.choices[0].text.as_str(), reply.choices[0].finish), ("ab", Some(Finish::Length)));
+        assert_eq!((text(&reply.choices[0]).as_str(), reply.choices[0].finish), ("ab", Some(Finish::Length)));
     }
 
     #[test]
@@ -145,5 +373,13 @@ mod tests {
         ] {
             assert!(openai_reply(answer).unwrap_err().contains(why), "{answer}");
         }
+    }
+
+    #[test]
+    fn a_request_comes_out_as_it_went_in() {
+        let body = r#"{"messages":[{"role":"system","content":"s\u00e9"},{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"https://x/y","detail":"low"}}]},{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"n\": 1e400}"}}]},{"role":"tool","content":"42","tool_call_id":"c1"}],"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"b":1.0,"a":[1e400]},"strict":true}}],"tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false,"response_format":{"type":"json_schema","json_schema":{"name":"r","schema":{"z":1,"a":2}}},"reasoning_effort":"low","n":2,"max_tokens":5,"stop":["x"],"user":"u","temperature":0.70}"#;
+        let chat = ChatRequest::parse(body).unwrap();
+        let model = format!("{{\"model\":\"m\",{}", body.strip_prefix('{').unwrap());
+        assert_eq!(openai_request("m", &chat, Differences::NONE), model);
     }
 }

@@ -7,14 +7,14 @@
 //! sequence must be more than white space.
 
 use hermod_types::ErrorDetail;
-use hermod_types::config::ProviderKind;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
-use super::{Ask, Chat, Outgoing, Unsendable, below, secret_header};
-use crate::chat::{self, Choice, Finish, PromptCall, Reply, Usage};
+use super::{Ask, Dialect, Outgoing, Unsendable, below, secret_header};
+use crate::chat::{Chat, ChatChoice, ChatReply, ChatRequest, Finish, Usage};
 use crate::error_form::ErrorForm;
+use crate::literal::Literal;
 use crate::openai;
 use crate::request_body::RequestBody;
 
@@ -36,32 +36,41 @@ impl ErrorForm for Anthropic {
     }
 }
 
+impl Dialect for Anthropic {
+    fn chat(&self) -> Option<&dyn Chat> {
+        Some(self)
+    }
+}
+
 impl Chat for Anthropic {
-    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
-        let mut body = RequestBody::chat(ask.model, call.prompt);
-        let mut limit = MAX_TOKENS;
-        for (name, value) in call.members(ProviderKind::Anthropic, &["seed"]) {
-            match name {
-                "max_tokens" => limit = value,
-                "user" => body.own("metadata", &format!("{{\"user_id\":{value}}}")),
-                "stop" => body.own("stop_sequences", &chat::stop_list(value)),
-                _ => body.client(name, value),
-            }
+    fn request(&self, ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing, Unsendable> {
+        let mut body = RequestBody::new(&["prompt", "n", "echo", "seed"]);
+        body.model(ask.model);
+        body.own("messages", &format!("[{{\"role\":\"user\",\"content\":{}}}]", chat.text().as_json()));
+        if let Some(user) = &chat.user {
+            body.own("metadata", &format!("{{\"user_id\":{}}}", user.as_json()));
         }
-        body.own("max_tokens", limit);
-        let mut headers = HeaderMap::from_iter([VERSION]);
+        if let Some(stop) = chat.stop_list() {
+            body.own("stop_sequences", &stop);
+        }
+        for (name, value) in &chat.members {
+            body.client(name, value);
+        }
+        body.own("max_tokens", chat.max_tokens.unwrap_or(MAX_TOKENS));
+        let mut outgoing = Outgoing::new(&below(ask.base, "v1/messages"), body.finish())?;
+        outgoing.headers.extend([VERSION]);
         if let Some(key) = ask.key {
-            secret_header(&mut headers, API_KEY, key.expose_secret())?;
+            secret_header(&mut outgoing.headers, API_KEY, key.expose_secret())?;
         }
-        Outgoing::new(&below(ask.base, "v1/messages"), headers, body.finish())
+        Ok(outgoing)
     }
 
-    fn read(&self, answer: &str) -> Result<Reply, String> {
+    fn read(&self, answer: &str) -> Result<ChatReply, String> {
         let message: Message =
             serde_json::from_str(answer).map_err(|_| "its answer is not a message".to_owned())?;
         // What it thought is in blocks of other types.
         let said = message.content.into_iter().filter(|block| block.kind == "text");
-        let text = said.filter_map(|block| block.text).collect();
+        let text: String = said.filter_map(|block| block.text).collect();
         let finish = message.stop_reason.map(|reason| match reason.as_str() {
             "max_tokens" | "model_context_window_exceeded" => Finish::Length,
             "refusal" => Finish::ContentFilter,
@@ -72,13 +81,8 @@ impl Chat for Anthropic {
                 usage.cache_creation_input_tokens.unwrap_or(0) + usage.cache_read_input_tokens.unwrap_or(0);
             Usage::of(usage.input_tokens.saturating_add(cached), usage.output_tokens)
         });
-        Ok(Reply {
-            id: message.id,
-            created: None,
-            model: message.model,
-            choices: vec![Choice { text, finish }],
-            usage,
-        })
+        let choice = ChatChoice { content: Some(Literal::of(&text)), finish, ..ChatChoice::default() };
+        Ok(ChatReply { id: message.id, created: None, model: message.model, choices: vec![choice], usage })
     }
 }
 

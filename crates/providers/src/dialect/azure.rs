@@ -4,11 +4,12 @@
 //! - Paths with a deployment: <https://learn.microsoft.com/azure/ai-foundry/openai/reference#completions>
 //! - The `v1` form: <https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle>
 
+use hermod_types::Operation;
 use hermod_types::config::KeyAccess;
 use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::ExposeSecret;
 
-use super::{Ask, Native, Unsendable, path_segment, root, secret_header};
+use super::{Ask, Dialect, Unsendable, path_segment, root, secret_header};
 use crate::error_form::ErrorForm;
 
 /// The latest version of the data plane that is not a preview, and Bifrost's default.
@@ -20,8 +21,8 @@ pub(super) struct Azure;
 
 impl ErrorForm for Azure {}
 
-impl Native for Azure {
-    fn url(&self, ask: &Ask<'_>) -> Result<String, Unsendable> {
+impl Dialect for Azure {
+    fn url(&self, operation: Operation, ask: &Ask<'_>) -> Result<String, Unsendable> {
         let version = match ask.access {
             KeyAccess::Azure { api_version, .. } => api_version.as_deref(),
             KeyAccess::Plain
@@ -34,11 +35,12 @@ impl Native for Azure {
         let is_v1 = base.len() != root.len() || matches!(version, Some("v1" | "preview" | "latest"));
         let root = root.strip_suffix("/openai").unwrap_or(root);
         if is_v1 {
-            return Ok(format!("{root}/openai/v1/completions"));
+            return Ok(format!("{root}/openai/v1/{}", operation.path()));
         }
         let version = version.unwrap_or(API_VERSION);
         let deployment = path_segment(ask.model)?;
-        Ok(format!("{root}/openai/deployments/{deployment}/completions?api-version={version}"))
+        let path = operation.path();
+        Ok(format!("{root}/openai/deployments/{deployment}/{path}?api-version={version}"))
     }
 
     fn authorize(&self, ask: &Ask<'_>, headers: &mut HeaderMap) -> Result<(), Unsendable> {
@@ -54,7 +56,12 @@ mod tests {
     fn url(base: &str, version: Option<&str>) -> String {
         let access = KeyAccess::Azure { endpoint: None, api_version: version.map(str::to_owned) };
         let model = "gpt 3/5";
-        Azure.url(&Ask { base, model, is_alias: false, key: None, access: &access, token: None }).unwrap()
+        Azure
+            .url(
+                Operation::TextCompletion,
+                &Ask { base, model, is_alias: false, key: None, access: &access, token: None },
+            )
+            .unwrap()
     }
 
     #[test]

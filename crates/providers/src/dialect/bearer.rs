@@ -1,4 +1,4 @@
-//! OpenAI itself, and those whose text completions differ from its in nothing that matters here.
+//! OpenAI itself, and those that differ from it in nothing that matters here.
 //!
 //! - OpenAI: <https://platform.openai.com/docs/api-reference/completions>
 //! - vLLM: <https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html>
@@ -12,17 +12,13 @@
 //! - Nebius: <https://docs.tokenfactory.nebius.com/api-reference/inference/create-completion>
 //! - Parasail: <https://docs.parasail.io/parasail-docs/serverless/serverless>
 
-use super::{Ask, Native, Unsendable, below};
+use super::Dialect;
 use crate::error_form::ErrorForm;
 
-/// `/v1/completions` with a bearer token.
+/// OpenAI's paths with a bearer token.
 #[derive(Debug)]
 pub(super) struct Bearer;
 
 impl ErrorForm for Bearer {}
 
-impl Native for Bearer {
-    fn url(&self, ask: &Ask<'_>) -> Result<String, Unsendable> {
-        Ok(below(ask.base, "v1/completions"))
-    }
-}
+impl Dialect for Bearer {}

@@ -12,15 +12,17 @@ use std::time::SystemTime;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
-use hermod_types::config::{KeyAccess, ProviderKind};
+use hermod_types::config::KeyAccess;
 use hermod_types::{ErrorDetail, RawObject};
 use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
-use super::{Ask, Chat, Outgoing, Unsendable, bearer_token, path_segment, secret_header};
-use crate::chat::{self, Choice, Finish, PromptCall, Reply, Usage};
+use super::{Ask, Dialect, Outgoing, Unsendable, bearer_token, path_segment, secret_header};
+use crate::chat::{Chat, ChatChoice, ChatReply, ChatRequest, Finish, Usage};
 use crate::error_form::ErrorForm;
+use crate::literal::Literal;
+use crate::payload::Payload;
 use crate::request_body::RequestBody;
 
 /// Bifrost's, where a key has none.
@@ -66,18 +68,26 @@ impl ErrorForm for Bedrock {
     }
 }
 
-impl Chat for Bedrock {
-    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
-        let mut outgoing = Outgoing::new(&url(ask)?, HeaderMap::new(), body(call))?;
-        if ask.key.is_some() {
-            bearer_token(ask, &mut outgoing.headers)?;
-        } else {
-            sign_request(ask.access, SystemTime::now(), &mut outgoing)?;
-        }
-        Ok(outgoing)
+impl Dialect for Bedrock {
+    fn chat(&self) -> Option<&dyn Chat> {
+        Some(self)
     }
 
-    fn read(&self, answer: &str) -> Result<Reply, String> {
+    fn sign(&self, ask: &Ask<'_>, outgoing: &mut Outgoing) -> Result<(), Unsendable> {
+        if ask.key.is_some() {
+            bearer_token(ask, &mut outgoing.headers)
+        } else {
+            sign_request(ask.access, SystemTime::now(), outgoing)
+        }
+    }
+}
+
+impl Chat for Bedrock {
+    fn request(&self, ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing, Unsendable> {
+        Outgoing::new(&url(ask)?, body(chat))
+    }
+
+    fn read(&self, answer: &str) -> Result<ChatReply, String> {
         let answer: ConverseAnswer =
             serde_json::from_str(answer).map_err(|_| "its answer has no message".to_owned())?;
         // What it thought is in blocks with another member.
@@ -95,7 +105,8 @@ impl Chat for Bedrock {
                 usage.cache_read_input_tokens.unwrap_or(0) + usage.cache_write_input_tokens.unwrap_or(0);
             Usage::of(usage.input_tokens.saturating_add(cached), usage.output_tokens)
         });
-        Ok(Reply { choices: vec![Choice { text, finish }], usage, ..Reply::default() })
+        let choice = ChatChoice { content: Some(Literal::of(&text)), finish, ..ChatChoice::default() };
+        Ok(ChatReply { choices: vec![choice], usage, ..ChatReply::default() })
     }
 }
 
@@ -112,21 +123,28 @@ fn url(ask: &Ask<'_>) -> Result<String, Unsendable> {
     Ok(format!("{}/model/{}/converse", ask.base.trim_end_matches('/'), path_segment(&model)?))
 }
 
-fn body(call: &PromptCall<'_>) -> String {
-    let mut body = RequestBody::for_prompt();
-    body.own("messages", &format!("[{{\"role\":\"user\",\"content\":[{{\"text\":{}}}]}}]", call.prompt));
+fn body(chat: &ChatRequest<'_>) -> String {
+    let mut body = RequestBody::new(&["prompt", "n", "echo", "user", "seed"]);
+    body.own(
+        "messages",
+        &format!("[{{\"role\":\"user\",\"content\":[{{\"text\":{}}}]}}]", chat.text().as_json()),
+    );
     let mut config = RequestBody::nested();
     let mut clients: Option<RawObject<'_>> = None;
-    for (name, value) in call.members(ProviderKind::Bedrock, &["user", "seed"]) {
-        match name {
-            "max_tokens" => config.own("maxTokens", value),
+    for (name, value) in &chat.members {
+        match name.as_ref() {
             "temperature" => config.own("temperature", value),
             "top_p" => config.own("topP", value),
-            "stop" => config.own("stopSequences", &chat::stop_list(value)),
             // The client's own, in Amazon's words.
             "inferenceConfig" => clients = serde_json::from_str(value).ok(),
             _ => body.client(name, value),
         }
+    }
+    if let Some(most) = chat.max_tokens {
+        config.own("maxTokens", most);
+    }
+    if let Some(stop) = chat.stop_list() {
+        config.own("stopSequences", &stop);
     }
     for (name, value) in clients.iter().flat_map(RawObject::members) {
         config.client(name, value.get());
@@ -140,6 +158,8 @@ fn body(call: &PromptCall<'_>) -> String {
 /// Adds the headers of a signature made at `now`. It is of the URL as it will be sent.
 fn sign_request(access: &KeyAccess, now: SystemTime, outgoing: &mut Outgoing) -> Result<(), Unsendable> {
     let Outgoing { url, headers, body } = outgoing;
+    // What is streamed cannot be signed before it is read.
+    let Payload::Text(body) = body else { return Err(Unsendable::Unreadable) };
     let KeyAccess::Bedrock {
         access_key: Some(access_key),
         secret_key: Some(secret_key),
@@ -289,7 +309,7 @@ mod tests {
             let access = access(session, None);
             let url = url_of("us.anthropic.claude-3-5-haiku-20241022-v1:0", false, &access);
             let body = r#"{"messages":[]}"#.to_owned();
-            let mut outgoing = Outgoing::new(&url, HeaderMap::new(), body).unwrap();
+            let mut outgoing = Outgoing::new(&url, body).unwrap();
             assert_eq!(outgoing.url.as_str(), url, "what is signed is what is sent");
             sign_request(&access, now, &mut outgoing).unwrap();
             let headers = outgoing.headers;
@@ -299,9 +319,9 @@ mod tests {
             assert_eq!(headers["authorization"], expected);
             assert_eq!(headers["x-amz-date"], "20260219T081017Z");
             assert_eq!(headers.get("x-amz-security-token").map(|token| token.to_str().unwrap()), session);
-            assert!(headers.values().all(reqwest::header::HeaderValue::is_sensitive));
+            assert!(headers.iter().all(|(name, value)| name == "content-type" || value.is_sensitive()));
         }
-        let mut outgoing = Outgoing::new("https://a/b", HeaderMap::new(), String::new()).unwrap();
+        let mut outgoing = Outgoing::new("https://a/b", String::new()).unwrap();
         assert!(sign_request(&KeyAccess::Plain, now, &mut outgoing).is_err());
     }
 }

@@ -7,12 +7,12 @@
 //! to 1, and there may be five stop sequences.
 
 use hermod_types::ErrorDetail;
-use hermod_types::config::ProviderKind;
 use serde::Deserialize;
 
-use super::{Ask, Chat, Outgoing, Unsendable, post};
-use crate::chat::{self, Choice, Finish, PromptCall, Reply, Usage, whole};
+use super::{Ask, Dialect, Outgoing, Unsendable, post};
+use crate::chat::{Chat, ChatChoice, ChatReply, ChatRequest, Finish, Usage, whole};
 use crate::error_form::ErrorForm;
+use crate::literal::Literal;
 use crate::request_body::RequestBody;
 
 /// The least and the greatest `p`.
@@ -33,12 +33,25 @@ impl ErrorForm for Cohere {
     }
 }
 
+impl Dialect for Cohere {
+    fn chat(&self) -> Option<&dyn Chat> {
+        Some(self)
+    }
+}
+
 impl Chat for Cohere {
-    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
-        let mut body = RequestBody::chat(ask.model, call.prompt);
-        for (name, value) in call.members(ProviderKind::Cohere, &["user"]) {
-            match name {
-                "stop" => body.own("stop_sequences", &chat::stop_list(value)),
+    fn request(&self, ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing, Unsendable> {
+        let mut body = RequestBody::new(&["prompt", "n", "echo", "user"]);
+        body.model(ask.model);
+        body.own("messages", &format!("[{{\"role\":\"user\",\"content\":{}}}]", chat.text().as_json()));
+        if let Some(stop) = chat.stop_list() {
+            body.own("stop_sequences", &stop);
+        }
+        if let Some(most) = chat.max_tokens {
+            body.client("max_tokens", most);
+        }
+        for (name, value) in &chat.members {
+            match name.as_ref() {
                 // The nearest that can be said: all but a hundredth is what 1 means in effect.
                 "top_p" => match value.parse::<f64>() {
                     Ok(p) if p < P.0 || p > P.1 => body.own("p", &p.clamp(P.0, P.1).to_string()),
@@ -50,7 +63,7 @@ impl Chat for Cohere {
         post(ask, &format!("{}/v2/chat", root(ask.base)), body.finish())
     }
 
-    fn read(&self, answer: &str) -> Result<Reply, String> {
+    fn read(&self, answer: &str) -> Result<ChatReply, String> {
         let answer: ChatAnswer =
             serde_json::from_str(answer).map_err(|_| "its answer is not a chat's".to_owned())?;
         let finish = match answer.finish_reason.as_deref() {
@@ -64,15 +77,12 @@ impl Chat for Cohere {
         };
         // What it thought is in parts of another type; a tool's call comes without any.
         let parts = answer.message.content.unwrap_or_default().into_iter();
-        let text = parts.filter(|part| part.kind == "text").filter_map(|part| part.text).collect();
+        let text: String = parts.filter(|part| part.kind == "text").filter_map(|part| part.text).collect();
         // What it read and wrote, which is more than it bills for.
         let usage = answer.usage.and_then(|usage| usage.tokens.or(usage.billed_units));
-        Ok(Reply {
-            id: answer.id,
-            choices: vec![Choice { text, finish }],
-            usage: usage.map(|tokens| tokens.usage()),
-            ..Reply::default()
-        })
+        let choice = ChatChoice { content: Some(Literal::of(&text)), finish, ..ChatChoice::default() };
+        let usage = usage.map(|tokens| tokens.usage());
+        Ok(ChatReply { id: answer.id, choices: vec![choice], usage, ..ChatReply::default() })
     }
 }
 

@@ -1,8 +1,12 @@
-//! `DeepSeek`'s text completions, which are beta and have a base of their own.
+//! `DeepSeek`, whose text completions are beta and have a base of their own.
 //!
-//! <https://api-docs.deepseek.com/api/create-completion>
+//! - Text completions: <https://api-docs.deepseek.com/api/create-completion>
+//! - Chat: <https://api-docs.deepseek.com/api/create-chat-completion>
 
-use super::{Ask, Native, Unsendable, root};
+use hermod_types::Operation;
+
+use super::{Ask, Dialect, Unsendable, root};
+use crate::chat::Differences;
 use crate::error_form::ErrorForm;
 
 #[derive(Debug)]
@@ -10,10 +14,16 @@ pub(super) struct DeepSeek;
 
 impl ErrorForm for DeepSeek {}
 
-impl Native for DeepSeek {
-    fn url(&self, ask: &Ask<'_>) -> Result<String, Unsendable> {
+impl Dialect for DeepSeek {
+    fn url(&self, operation: Operation, ask: &Ask<'_>) -> Result<String, Unsendable> {
         let root = root(ask.base);
-        Ok(format!("{}/beta/completions", root.strip_suffix("/beta").unwrap_or(root)))
+        let root = root.strip_suffix("/beta").unwrap_or(root);
+        let beta = if operation == Operation::TextCompletion { "beta/" } else { "" };
+        Ok(format!("{root}/{beta}{}", operation.path()))
+    }
+
+    fn differences(&self, operation: Operation, _: &str) -> Differences {
+        if operation == Operation::ChatCompletion { Differences::ONLY_MAX_TOKENS } else { Differences::NONE }
     }
 }
 
@@ -35,7 +45,10 @@ mod tests {
                 access: &KeyAccess::Plain,
                 token: None,
             };
-            assert_eq!(DeepSeek.url(&ask).unwrap(), "https://api.deepseek.com/beta/completions");
+            assert_eq!(
+                DeepSeek.url(Operation::TextCompletion, &ask).unwrap(),
+                "https://api.deepseek.com/beta/completions"
+            );
         }
     }
 }

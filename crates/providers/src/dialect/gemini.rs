@@ -9,15 +9,15 @@
 
 use std::time::Duration;
 
-use hermod_types::config::ProviderKind;
 use hermod_types::{ErrorDetail, RawObject};
 use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{Ask, Chat, Outgoing, Unsendable, path_segment, root, secret_header};
-use crate::chat::{self, Choice, Finish, PromptCall, Reply, Usage};
+use super::{Ask, Dialect, Outgoing, Unsendable, path_segment, root, secret_header};
+use crate::chat::{Chat, ChatChoice, ChatReply, ChatRequest, Finish, Usage};
 use crate::error_form::ErrorForm;
+use crate::literal::Literal;
 use crate::openai;
 use crate::request_body::RequestBody;
 
@@ -40,23 +40,29 @@ impl ErrorForm for Gemini {
     }
 }
 
+impl Dialect for Gemini {
+    fn chat(&self) -> Option<&dyn Chat> {
+        Some(self)
+    }
+}
+
 impl Chat for Gemini {
-    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
+    fn request(&self, ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing, Unsendable> {
         let base = root(ask.base);
         let base = base.strip_suffix("/v1beta").unwrap_or(base);
         let (kind, model) = match ask.model.split_once('/') {
             Some((kind @ ("models" | "tunedModels"), model)) => (kind, model),
             Some(_) | None => ("models", ask.model),
         };
-        let mut headers = HeaderMap::new();
-        if let Some(key) = ask.key {
-            api_key(&mut headers, key)?;
-        }
         let url = format!("{base}/v1beta/{kind}/{}:generateContent", path_segment(model)?);
-        Outgoing::new(&url, headers, body(call, ProviderKind::Gemini))
+        let mut outgoing = Outgoing::new(&url, body(chat))?;
+        if let Some(key) = ask.key {
+            api_key(&mut outgoing.headers, key)?;
+        }
+        Ok(outgoing)
     }
 
-    fn read(&self, answer: &str) -> Result<Reply, String> {
+    fn read(&self, answer: &str) -> Result<ChatReply, String> {
         read(answer)
     }
 }
@@ -67,14 +73,16 @@ pub(super) fn api_key(headers: &mut HeaderMap, key: &SecretString) -> Result<(),
 }
 
 /// The request of `generateContent`.
-pub(super) fn body(call: &PromptCall<'_>, kind: ProviderKind) -> String {
-    let mut body = RequestBody::for_prompt();
-    body.own("contents", &format!("[{{\"role\":\"user\",\"parts\":[{{\"text\":{}}}]}}]", call.prompt));
+pub(super) fn body(chat: &ChatRequest<'_>) -> String {
+    let mut body = RequestBody::new(&["prompt", "n", "echo", "user"]);
+    body.own(
+        "contents",
+        &format!("[{{\"role\":\"user\",\"parts\":[{{\"text\":{}}}]}}]", chat.text().as_json()),
+    );
     let mut config = RequestBody::nested();
     let mut clients: Option<RawObject<'_>> = None;
-    for (name, value) in call.members(kind, &["user"]) {
-        match name {
-            "max_tokens" => config.own("maxOutputTokens", value),
+    for (name, value) in &chat.members {
+        match name.as_ref() {
             "temperature" => config.own("temperature", value),
             "top_p" => config.own("topP", value),
             "top_k" => config.own("topK", value),
@@ -83,11 +91,16 @@ pub(super) fn body(call: &PromptCall<'_>, kind: ProviderKind) -> String {
             // It is 32 bits wide there, and promises nothing: a wider one is left out.
             "seed" if value.parse::<i32>().is_err() => {}
             "seed" => config.own("seed", value),
-            "stop" => config.own("stopSequences", &chat::stop_list(value)),
             // The client's own, in Google's words.
             "generationConfig" => clients = serde_json::from_str(value).ok(),
             _ => body.client(name, value),
         }
+    }
+    if let Some(most) = chat.max_tokens {
+        config.own("maxOutputTokens", most);
+    }
+    if let Some(stop) = chat.stop_list() {
+        config.own("stopSequences", &stop);
     }
     for (name, value) in clients.iter().flat_map(RawObject::members) {
         config.client(name, value.get());
@@ -99,7 +112,7 @@ pub(super) fn body(call: &PromptCall<'_>, kind: ProviderKind) -> String {
 }
 
 /// Reads the answer of `generateContent`.
-pub(super) fn read(answer: &str) -> Result<Reply, String> {
+pub(super) fn read(answer: &str) -> Result<ChatReply, String> {
     let answer: GeneratedContent =
         serde_json::from_str(answer).map_err(|_| "its answer is no generated content".to_owned())?;
     let blocked = answer.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
@@ -108,7 +121,7 @@ pub(super) fn read(answer: &str) -> Result<Reply, String> {
             candidates.into_iter().map(choice).collect::<Result<_, _>>()?
         }
         Some(_) | None if blocked => {
-            vec![Choice { text: String::new(), finish: Some(Finish::ContentFilter) }]
+            vec![said("", Some(Finish::ContentFilter))]
         }
         Some(_) | None => return Err("its answer has no candidates".to_owned()),
     };
@@ -118,10 +131,14 @@ pub(super) fn read(answer: &str) -> Result<Reply, String> {
         let wrote = usage.candidates_token_count.unwrap_or(0) + usage.thoughts_token_count.unwrap_or(0);
         Usage::of(read, wrote)
     });
-    Ok(Reply { id: answer.response_id, created: None, model: answer.model_version, choices, usage })
+    Ok(ChatReply { id: answer.response_id, created: None, model: answer.model_version, choices, usage })
 }
 
-fn choice(candidate: Candidate) -> Result<Choice, String> {
+fn said(text: &str, finish: Option<Finish>) -> ChatChoice {
+    ChatChoice { content: Some(Literal::of(text)), finish, ..ChatChoice::default() }
+}
+
+fn choice(candidate: Candidate) -> Result<ChatChoice, String> {
     let parts = candidate.content.map(|content| content.parts).unwrap_or_default();
     let text: String = parts.into_iter().filter(|part| !part.thought).filter_map(|part| part.text).collect();
     let finish = match candidate.finish_reason.as_deref() {
@@ -135,7 +152,7 @@ fn choice(candidate: Candidate) -> Result<Choice, String> {
         Some(_) if !text.is_empty() => Some(Finish::Stop),
         Some(reason) => return Err(format!("it ended a completion with {reason}")),
     };
-    Ok(Choice { text, finish })
+    Ok(said(&text, finish))
 }
 
 /// Reads an error of Google's APIs: <https://google.aip.dev/193>

@@ -1,35 +1,62 @@
-//! Mistral's fill-in-the-middle API: a prompt and a suffix as with text completions, one prompt at a time, and
-//! answers as in chat. It refuses members that it does not know.
+//! Mistral. Text completions go to its fill-in-the-middle API, one prompt at a time, with answers as in chat. It refuses members that
+//! it does not know.
 //!
-//! <https://docs.mistral.ai/api/endpoint/fim>
+//! - Fill in the middle: <https://docs.mistral.ai/api/endpoint/fim>
+//! - Chat: <https://docs.mistral.ai/api/endpoint/chat>
 
-use hermod_types::config::ProviderKind;
+use hermod_types::Operation;
 
-use super::{Ask, Chat, Outgoing, Unsendable, below, post};
-use crate::chat::{self, PromptCall, Reply};
+use super::{Ask, Dialect, Outgoing, Unsendable, below, post};
+use crate::chat::{ChatReply, ChatRequest, Differences, openai_reply};
+use crate::completion::Continue;
 use crate::error_form::ErrorForm;
+use crate::literal::Literal;
 use crate::request_body::RequestBody;
+
+/// Its names for members of chat.
+const CHAT: Differences = Differences {
+    renamed: &[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")],
+    values: &[("tool_choice", "\"required\"", "\"any\"")],
+    without: &["user"],
+};
 
 #[derive(Debug)]
 pub(super) struct Mistral;
 
 impl ErrorForm for Mistral {}
 
-impl Chat for Mistral {
-    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
-        let mut body = RequestBody::for_prompt();
+impl Dialect for Mistral {
+    fn differences(&self, operation: Operation, _: &str) -> Differences {
+        if operation == Operation::ChatCompletion { CHAT } else { Differences::NONE }
+    }
+
+    fn continues(&self) -> Option<&dyn Continue> {
+        Some(self)
+    }
+}
+
+impl Continue for Mistral {
+    fn request(
+        &self,
+        ask: &Ask<'_>,
+        prompt: &Literal<'_>,
+        chat: &ChatRequest<'_>,
+    ) -> Result<Outgoing, Unsendable> {
+        let mut body = RequestBody::new(&["n", "echo"]);
         body.model(ask.model);
-        body.own("prompt", call.prompt);
-        for (name, value) in call.members(ProviderKind::Mistral, &["user"]) {
-            match name {
-                "seed" => body.own("random_seed", value),
-                _ => body.client(name, value),
+        body.own("prompt", prompt.as_json());
+        for (name, value) in [("max_tokens", chat.max_tokens), ("stop", chat.stop)] {
+            if let Some(value) = value {
+                body.client(name, value);
             }
+        }
+        for (name, value) in chat.members.iter().filter_map(|(name, value)| CHAT.apply(name, value)) {
+            body.client(name, value);
         }
         post(ask, &below(ask.base, "v1/fim/completions"), body.finish())
     }
 
-    fn read(&self, answer: &str) -> Result<Reply, String> {
-        chat::openai_reply(answer)
+    fn read(&self, answer: &str) -> Result<ChatReply, String> {
+        openai_reply(answer)
     }
 }

@@ -1,9 +1,8 @@
-//! How each kind of provider is asked for a text completion, and how its answer is read.
+//! What each kind of provider is asked, and how its answers are read.
 //!
-//! A [`Native`] dialect says where the client's own members go; the answer passes through as it came. A
-//! [`Chat`] dialect writes the request for one prompt and reads one answer; taking a request apart and
-//! putting the answers together is [`crate::chat`]'s. What is peculiar to a provider is in its own file; its
-//! address is in the table of [`ProviderKind`].
+//! Calls in OpenAI's form need an address and a key only. A dialect of another form converts chat ([`Chat`]), and implements a small
+//! trait for each other endpoint that its provider has. What is peculiar to a provider is in its own file; its address is in the table of
+//! [`ProviderKind`], and which endpoints it has in that of [`ProviderKind::support`].
 
 mod anthropic;
 mod azure;
@@ -19,15 +18,19 @@ mod vertex;
 use std::future::ready;
 
 use futures_util::future::BoxFuture;
+use hermod_types::Operation;
 use hermod_types::config::{KeyAccess, ProviderKind};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::CallError;
-use crate::chat::{PromptCall, Reply};
+use crate::chat::{Chat, ChatReply, ChatRequest, Differences, openai_reply, openai_request};
+use crate::completion::Continue;
 use crate::error_form::ErrorForm;
+use crate::multipart::Multipart;
+use crate::payload::Payload;
 
 /// What a request is made for.
 #[derive(Clone, Copy, Debug)]
@@ -42,27 +45,40 @@ pub(crate) struct Ask<'a> {
     pub(crate) key: Option<&'a SecretString>,
     /// What belongs to the key.
     pub(crate) access: &'a KeyAccess,
-    /// What [`Chat::token`] gave.
+    /// What [`Dialect::token`] gave.
     pub(crate) token: Option<&'a SecretString>,
 }
 
-/// An HTTP POST of JSON to be made.
+/// An HTTP POST to be made.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) url: Url,
+    /// `Content-Type`, and the dialect's own.
     pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
+    pub(crate) body: Payload,
 }
 
 impl Outgoing {
-    pub(crate) fn new(url: &str, headers: HeaderMap, body: String) -> Result<Self, Unsendable> {
+    /// Of JSON.
+    pub(crate) fn new(url: &str, body: String) -> Result<Self, Unsendable> {
+        Self::with(url, HeaderValue::from_static("application/json"), Payload::Text(body))
+    }
+
+    /// Of a form.
+    pub(crate) fn multipart(url: &str, form: Multipart) -> Result<Self, Unsendable> {
+        let (content_type, segments) = form.finish();
+        let content_type = HeaderValue::from_str(&content_type).map_err(|_| Unsendable::Unreadable)?;
+        Self::with(url, content_type, Payload::Segments(segments))
+    }
+
+    pub(crate) fn with(url: &str, content_type: HeaderValue, body: Payload) -> Result<Self, Unsendable> {
         let url = Url::parse(url).map_err(|_| Unsendable::Address)?;
-        Ok(Self { url, headers, body })
+        Ok(Self { url, headers: HeaderMap::from_iter([(CONTENT_TYPE, content_type)]), body })
     }
 }
 
 /// Why a request cannot be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unsendable {
     /// The key is not a valid value of a header, or a part of it is missing.
     Key,
@@ -70,26 +86,43 @@ pub(crate) enum Unsendable {
     Model,
     /// The provider's address is not a URL.
     Address,
+    /// The client's body is not what a submit lets pass.
+    Unreadable,
+    /// The provider has no words for this member, by its path.
+    Member(String),
 }
 
-/// A provider that has text completions in OpenAI's form.
-pub(crate) trait Native: ErrorForm {
-    /// Where the request goes.
-    fn url(&self, ask: &Ask<'_>) -> Result<String, Unsendable>;
+/// What a kind of provider speaks.
+pub(crate) trait Dialect: ErrorForm {
+    /// Where a call in OpenAI's form goes.
+    fn url(&self, operation: Operation, ask: &Ask<'_>) -> Result<String, Unsendable> {
+        Ok(below(ask.base, &format!("v1/{}", operation.path())))
+    }
 
     /// Adds the headers that show who asks: `Authorization: Bearer` unless told otherwise.
     fn authorize(&self, ask: &Ask<'_>, headers: &mut HeaderMap) -> Result<(), Unsendable> {
         bearer_token(ask, headers)
     }
-}
 
-/// A provider that is asked prompt by prompt, in another form.
-pub(crate) trait Chat: ErrorForm {
-    /// The request for one prompt. It asks for several choices only where [`PromptCall::n`] says so.
-    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable>;
+    /// The last word on a request that is ready to be sent: a signature, where there are such.
+    fn sign(&self, _ask: &Ask<'_>, _outgoing: &mut Outgoing) -> Result<(), Unsendable> {
+        Ok(())
+    }
 
-    /// Reads an answer; what is wrong with it, if it is no answer.
-    fn read(&self, answer: &str) -> Result<Reply, String>;
+    /// What it calls otherwise in chat of OpenAI's form.
+    fn differences(&self, _operation: Operation, _model: &str) -> Differences {
+        Differences::NONE
+    }
+
+    /// Its chat, where that has a form of its own.
+    fn chat(&self) -> Option<&dyn Chat> {
+        None
+    }
+
+    /// What continues a prompt, where that is not chat.
+    fn continues(&self) -> Option<&dyn Continue> {
+        None
+    }
 
     /// What to show instead of the key, where that must be got first. Asked before the calls of each request.
     fn token<'a>(
@@ -104,51 +137,72 @@ pub(crate) trait Chat: ErrorForm {
     fn forget(&self, _ask: Ask<'_>) {}
 }
 
-/// The dialect of a provider.
-#[derive(Debug)]
-pub(crate) enum Dialect {
-    Native(Box<dyn Native>),
-    Chat(Box<dyn Chat>),
+/// The dialect of a kind.
+pub(crate) fn of(kind: ProviderKind) -> Box<dyn Dialect> {
+    match kind {
+        ProviderKind::OpenAi
+        | ProviderKind::Compatible
+        | ProviderKind::Vllm
+        | ProviderKind::Ollama
+        | ProviderKind::LlamaCpp
+        | ProviderKind::Sgl
+        | ProviderKind::Tgi
+        | ProviderKind::Together
+        | ProviderKind::Fireworks
+        | ProviderKind::OpenRouter
+        | ProviderKind::Nebius
+        | ProviderKind::Parasail
+        | ProviderKind::ElevenLabs
+        | ProviderKind::Voyage
+        | ProviderKind::Jina => Box::new(bearer::Bearer),
+        ProviderKind::Azure => Box::new(azure::Azure),
+        ProviderKind::DeepSeek => Box::new(deepseek::DeepSeek),
+        ProviderKind::Mistral => Box::new(mistral::Mistral),
+        ProviderKind::HuggingFace => Box::new(openai_chat::HUGGING_FACE),
+        ProviderKind::Groq => Box::new(openai_chat::GROQ),
+        ProviderKind::Xai => Box::new(openai_chat::XAI),
+        ProviderKind::Cerebras => Box::new(openai_chat::CEREBRAS),
+        ProviderKind::Perplexity => Box::new(openai_chat::PERPLEXITY),
+        ProviderKind::Anthropic => Box::new(anthropic::Anthropic),
+        ProviderKind::Cohere => Box::new(cohere::Cohere),
+        ProviderKind::Gemini => Box::new(gemini::Gemini),
+        ProviderKind::Bedrock => Box::new(bedrock::Bedrock),
+        ProviderKind::Vertex => Box::<vertex::Vertex>::default(),
+    }
 }
 
-impl Dialect {
-    /// What this kind speaks.
-    pub(crate) fn of(kind: ProviderKind) -> Self {
-        match kind {
-            ProviderKind::OpenAi
-            | ProviderKind::Vllm
-            | ProviderKind::Ollama
-            | ProviderKind::LlamaCpp
-            | ProviderKind::Sgl
-            | ProviderKind::Tgi
-            | ProviderKind::Together
-            | ProviderKind::Fireworks
-            | ProviderKind::OpenRouter
-            | ProviderKind::Nebius
-            | ProviderKind::Parasail => Self::Native(Box::new(bearer::Bearer)),
-            ProviderKind::Azure => Self::Native(Box::new(azure::Azure)),
-            ProviderKind::DeepSeek => Self::Native(Box::new(deepseek::DeepSeek)),
-            ProviderKind::Mistral => Self::Chat(Box::new(mistral::Mistral)),
-            ProviderKind::HuggingFace => Self::Chat(Box::new(openai_chat::HUGGING_FACE)),
-            ProviderKind::Groq => Self::Chat(Box::new(openai_chat::GROQ)),
-            ProviderKind::Xai => Self::Chat(Box::new(openai_chat::XAI)),
-            ProviderKind::Cerebras => Self::Chat(Box::new(openai_chat::CEREBRAS)),
-            ProviderKind::Perplexity => Self::Chat(Box::new(openai_chat::PERPLEXITY)),
-            ProviderKind::Anthropic => Self::Chat(Box::new(anthropic::Anthropic)),
-            ProviderKind::Cohere => Self::Chat(Box::new(cohere::Cohere)),
-            ProviderKind::Gemini => Self::Chat(Box::new(gemini::Gemini)),
-            ProviderKind::Bedrock => Self::Chat(Box::new(bedrock::Bedrock)),
-            ProviderKind::Vertex => Self::Chat(Box::<vertex::Vertex>::default()),
-        }
+/// Chat of OpenAI's form, for what is not the client's own chat request.
+pub(crate) struct OpenAiForm<'a> {
+    pub(crate) dialect: &'a dyn Dialect,
+    /// In place of the dialect's own.
+    pub(crate) path: Option<&'a str>,
+    pub(crate) has_n: bool,
+}
+
+impl Chat for OpenAiForm<'_> {
+    fn request(&self, ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing, Unsendable> {
+        let url = match self.path {
+            Some(path) => at_path(ask.base, path),
+            None => self.dialect.url(Operation::ChatCompletion, ask)?,
+        };
+        let differences = self.dialect.differences(Operation::ChatCompletion, ask.model);
+        let mut outgoing = Outgoing::new(&url, openai_request(ask.model, chat, differences))?;
+        self.dialect.authorize(ask, &mut outgoing.headers)?;
+        Ok(outgoing)
     }
 
-    /// How it writes its errors.
-    pub(crate) fn error_form(&self) -> &dyn ErrorForm {
-        match self {
-            Self::Native(native) => native.as_ref(),
-            Self::Chat(chat) => chat.as_ref(),
-        }
+    fn read(&self, answer: &str) -> Result<ChatReply, String> {
+        openai_reply(answer)
     }
+
+    fn has_n(&self) -> bool {
+        self.has_n
+    }
+}
+
+/// A path that is configured, below a base.
+pub(crate) fn at_path(base: &str, path: &str) -> String {
+    format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'))
 }
 
 /// `base`, which may end in a slash or already in its `/v1`, without either.
@@ -191,26 +245,28 @@ pub(crate) fn secret_header(
     Ok(())
 }
 
-/// A request with `Authorization: Bearer`.
+/// A request of JSON with `Authorization: Bearer`.
 pub(crate) fn post(ask: &Ask<'_>, url: &str, body: String) -> Result<Outgoing, Unsendable> {
-    let mut headers = HeaderMap::new();
-    bearer_token(ask, &mut headers)?;
-    Outgoing::new(url, headers, body)
+    let mut outgoing = Outgoing::new(url, body)?;
+    bearer_token(ask, &mut outgoing.headers)?;
+    Ok(outgoing)
+}
+
+#[cfg(test)]
+pub(crate) fn test_ask(model: &str) -> Ask<'_> {
+    Ask {
+        base: "http://localhost",
+        model,
+        is_alias: false,
+        key: None,
+        access: &KeyAccess::Plain,
+        token: None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use hermod_types::config::Form;
-
     use super::*;
-
-    #[test]
-    fn the_table_and_the_dialects_agree_on_the_form() {
-        for kind in ProviderKind::all() {
-            let is_native = matches!(Dialect::of(kind), Dialect::Native(_));
-            assert_eq!(is_native, kind.form() == Form::Native, "{kind}");
-        }
-    }
 
     #[test]
     fn a_base_url_may_end_as_it_likes() {

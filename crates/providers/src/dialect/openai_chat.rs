@@ -1,4 +1,4 @@
-//! Those that have OpenAI's chat API and differ in little: a row each.
+//! Those that have OpenAI's chat API and no text completions, and differ in little: a row each.
 //!
 //! - Hugging Face's router of inference providers: <https://huggingface.co/docs/inference-providers/tasks/chat-completion>
 //! - Groq: <https://console.groq.com/docs/api-reference#chat-create>
@@ -6,35 +6,30 @@
 //! - Cerebras: <https://inference-docs.cerebras.ai/api-reference/chat-completions>
 //! - Perplexity: <https://docs.perplexity.ai/api-reference/sonar-post>
 
-use hermod_types::ErrorDetail;
-use hermod_types::config::ProviderKind;
+use hermod_types::{ErrorDetail, Operation};
 
-use super::{Ask, Chat, Outgoing, Unsendable, below, post};
-use crate::chat::{self, PromptCall, Reply};
+use super::{Ask, Dialect, Unsendable, below};
+use crate::chat::Differences;
 use crate::error_form::ErrorForm;
 
 #[derive(Debug)]
 pub(super) struct OpenAiChat {
-    kind: ProviderKind,
-    path: &'static str,
-    /// Members of text completions that are not sent.
-    without: &'static [&'static str],
+    /// Below the address, before the operation's own path.
+    prefix: &'static str,
+    differences: Differences,
     /// How the message of a 400 begins that is about the key: it counts as 401.
     wrong_key: Option<&'static str>,
 }
 
-const USUAL: OpenAiChat =
-    OpenAiChat { kind: ProviderKind::OpenAi, path: "v1/chat/completions", without: &[], wrong_key: None };
+const USUAL: OpenAiChat = OpenAiChat { prefix: "v1/", differences: Differences::NONE, wrong_key: None };
 
-pub(super) const HUGGING_FACE: OpenAiChat = OpenAiChat { kind: ProviderKind::HuggingFace, ..USUAL };
-pub(super) const GROQ: OpenAiChat = OpenAiChat { kind: ProviderKind::Groq, ..USUAL };
-pub(super) const XAI: OpenAiChat =
-    OpenAiChat { kind: ProviderKind::Xai, wrong_key: Some("Incorrect API key"), ..USUAL };
-pub(super) const CEREBRAS: OpenAiChat = OpenAiChat { kind: ProviderKind::Cerebras, ..USUAL };
+pub(super) const HUGGING_FACE: OpenAiChat = USUAL;
+pub(super) const GROQ: OpenAiChat = USUAL;
+pub(super) const XAI: OpenAiChat = OpenAiChat { wrong_key: Some("Incorrect API key"), ..USUAL };
+pub(super) const CEREBRAS: OpenAiChat = USUAL;
 pub(super) const PERPLEXITY: OpenAiChat = OpenAiChat {
-    kind: ProviderKind::Perplexity,
-    path: "chat/completions",
-    without: &["seed", "user"],
+    prefix: "",
+    differences: Differences { without: &["seed", "user"], ..Differences::ONLY_MAX_TOKENS },
     ..USUAL
 };
 
@@ -45,13 +40,12 @@ impl ErrorForm for OpenAiChat {
     }
 }
 
-impl Chat for OpenAiChat {
-    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
-        let body = chat::openai_request(ask.model, call, self.kind, self.without);
-        post(ask, &below(ask.base, self.path), body)
+impl Dialect for OpenAiChat {
+    fn url(&self, operation: Operation, ask: &Ask<'_>) -> Result<String, Unsendable> {
+        Ok(below(ask.base, &format!("{}{}", self.prefix, operation.path())))
     }
 
-    fn read(&self, answer: &str) -> Result<Reply, String> {
-        chat::openai_reply(answer)
+    fn differences(&self, _: Operation, _: &str) -> Differences {
+        self.differences
     }
 }

@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hermod_types::ErrorDetail;
-use hermod_types::config::{KeyAccess, ProviderKind};
+use hermod_types::config::KeyAccess;
 use reqwest::Client;
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Ask, Chat, Outgoing, Unsendable, gemini, path_segment, root, secret_header};
+use super::{Ask, Dialect, Outgoing, Unsendable, gemini, path_segment, root, secret_header};
 use crate::CallError;
-use crate::chat::{PromptCall, Reply};
+use crate::chat::{Chat, ChatReply, ChatRequest};
 use crate::error_form::ErrorForm;
 use crate::tokens::Tokens;
 
@@ -43,20 +43,27 @@ impl ErrorForm for Vertex {
 }
 
 impl Chat for Vertex {
-    fn request(&self, ask: &Ask<'_>, call: &PromptCall<'_>) -> Result<Outgoing, Unsendable> {
-        let mut headers = HeaderMap::new();
+    fn request(&self, ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing, Unsendable> {
+        let mut outgoing = Outgoing::new(&url(ask)?, gemini::body(chat))?;
         match (ask.token, ask.key) {
             (Some(token), _) => {
-                secret_header(&mut headers, AUTHORIZATION, &format!("Bearer {}", token.expose_secret()))?;
+                let bearer = format!("Bearer {}", token.expose_secret());
+                secret_header(&mut outgoing.headers, AUTHORIZATION, &bearer)?;
             }
-            (None, Some(key)) => gemini::api_key(&mut headers, key)?,
+            (None, Some(key)) => gemini::api_key(&mut outgoing.headers, key)?,
             (None, None) => {}
         }
-        Outgoing::new(&url(ask)?, headers, gemini::body(call, ProviderKind::Vertex))
+        Ok(outgoing)
     }
 
-    fn read(&self, answer: &str) -> Result<Reply, String> {
+    fn read(&self, answer: &str) -> Result<ChatReply, String> {
         gemini::read(answer)
+    }
+}
+
+impl Dialect for Vertex {
+    fn chat(&self) -> Option<&dyn Chat> {
+        Some(self)
     }
 
     fn token<'a>(

@@ -110,7 +110,11 @@ mod tests {
             (r#""prompt":["x","y"],"n":129"#, "n"),
             (r#""prompt":"x","n":257"#, "n"),
         ] {
-            assert_eq!(fault(ProviderKind::Groq, &format!("{{{member}}}")).as_deref(), Some(param), "{member}");
+            assert_eq!(
+                fault(ProviderKind::Groq, &format!("{{{member}}}")).as_deref(),
+                Some(param),
+                "{member}"
+            );
         }
         assert_eq!(
             fault(ProviderKind::Mistral, r#"{"prompt":"x","suffix":"y"}"#),
@@ -159,7 +163,11 @@ mod tests {
             (ProviderKind::Cohere, r#""frequency_penalty":0.5"#, None),
             (ProviderKind::Xai, r#""temperature":2,"stop":["1","2","3","4","5","6","\n"]"#, None),
         ] {
-            assert_eq!(fault(kind, &format!(r#"{{"prompt":"x",{member}}}"#)).as_deref(), param, "{kind} {member}");
+            assert_eq!(
+                fault(kind, &format!(r#"{{"prompt":"x",{member}}}"#)).as_deref(),
+                param,
+                "{kind} {member}"
+            );
         }
     }
 

@@ -44,8 +44,7 @@ fn all_errors_are_named_at_once_each_with_its_path() {
         assert!(found.iter().any(|found| found == error), "{error} is not in {found:#?}");
     }
     // These two end with a list of all kinds.
-    let type_error =
-        "providers.mine.custom_provider_config.base_provider_type: expected one of openai, azure,";
+    let type_error = "providers.mine.custom_provider_config.base_provider_type: expected one of openai, openai-compatible, azure,";
     let name_error = "providers.gorq.network_config.base_url: expected an address, as the name is none of";
     for (error, hint) in [(type_error, "; did you mean `openai`?"), (name_error, "; did you mean `groq`?")] {
         assert!(found.iter().any(|found| found.starts_with(error) && found.ends_with(hint)), "{found:#?}");

@@ -188,7 +188,7 @@ fn an_unknown_provider_needs_an_address_and_a_known_one_has_its_own() {
     let custom = accepted("mine", custom);
     assert_eq!((custom.kind, custom.path.as_deref()), (ProviderKind::Groq, Some("/x")));
     // What Bifrost has and we have not must not keep its file from loading.
-    for name in ["elevenlabs", "runway", "replicate"] {
+    for name in ["deepgram", "runway", "replicate"] {
         let config =
             Config::from_json(&one(name, r#"{"keys":[{"value":"env.NOT_SET"}]}"#), &environment).unwrap();
         assert_eq!(config.unsupported, [name]);
