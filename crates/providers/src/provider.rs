@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hermod_types::config::{Models, ProviderConfig, ProviderKind};
-use hermod_types::{Backoff, ErrorCode, Target};
+use hermod_types::{Backoff, ErrorCode, Operation, Target};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Url};
 use secrecy::ExposeSecret;
@@ -106,7 +106,7 @@ impl Provider {
             kind: config.kind,
             dialect: Dialect::of(config.kind),
             base: config.base_url.clone(),
-            path: config.path.clone(),
+            path: config.paths.get(&Operation::TextCompletion).cloned(),
             headers,
             keys: KeyPool::new(&config.keys),
             secrets: Secrets::of(config),

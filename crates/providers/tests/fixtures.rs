@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hermod_providers::{CallError, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::{Form, Models, ProviderKind};
-use hermod_types::{CompletionExtra, Config, Journal, Target};
+use hermod_types::{Config, Journal, Operation, ResultExtra, Target};
 use serde_json::{Value, json};
 
 /// What a provider was sent.
@@ -149,9 +149,9 @@ async fn call(provider: &str, fixture: &Value, server: &str) -> Result<Value, Ca
         meter: None,
     };
     let completion = providers.call(call, permit).await?;
-    let mut done: Value =
-        serde_json::from_str(&completion.compose(&CompletionExtra::new(&target, 1, 0, &Journal::default())))
-            .unwrap();
+    let journal = Journal::default();
+    let extra = ResultExtra::new(Operation::TextCompletion, &target, target.model(), 1, 0, &journal);
+    let mut done: Value = serde_json::from_str(&completion.compose(&extra)).unwrap();
     done.as_object_mut().unwrap().remove("extra_fields").unwrap();
     Ok(done)
 }

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use hermod_types::{CompletionExtra, CompletionRequest, Journal, RawObject, Target, compose_completion};
+use hermod_types::{Journal, Operation, RawObject, Request, ResultExtra, Target, compose_result};
 
 const SIZES: [(&str, usize); 3] = [("1 KB", 1 << 10), ("64 KB", 64 << 10), ("1 MB", 1 << 20)];
 
@@ -22,7 +22,7 @@ fn parse(criterion: &mut Criterion) {
         );
         group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap_or_default()));
         group.bench_with_input(BenchmarkId::from_parameter(name), body.as_bytes(), |bencher, body| {
-            bencher.iter(|| CompletionRequest::parse(black_box(body)));
+            bencher.iter(|| Request::parse(Operation::TextCompletion, black_box(body), None));
         });
     }
     group.finish();
@@ -40,7 +40,10 @@ fn compose(criterion: &mut Criterion) {
         group.bench_with_input(BenchmarkId::from_parameter(name), answer.as_str(), |bencher, answer| {
             bencher.iter(|| {
                 let object: RawObject<'_> = serde_json::from_str(black_box(answer)).ok()?;
-                Some(compose_completion(&object, &CompletionExtra::new(&target, 412, 0, &Journal::default())))
+                let journal = Journal::default();
+                let extra =
+                    ResultExtra::new(Operation::TextCompletion, &target, target.model(), 412, 0, &journal);
+                Some(compose_result(&object, &extra))
             });
         });
     }

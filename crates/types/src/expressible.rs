@@ -18,7 +18,7 @@ pub struct Inexpressible {
 
 /// Why a provider of this kind cannot serve the request, if it cannot.
 ///
-/// `body` is that of a [`CompletionRequest`](crate::CompletionRequest). Members whose value changes nothing are no reason, and
+/// `body` is that of a [`Request`](crate::Request). Members whose value changes nothing are no reason, and
 /// neither are `seed` and `user`, which promise nothing. `max_calls` bounds prompts × `n` where the provider is asked
 /// prompt by prompt: one small request must not become thousands of calls that are paid for.
 pub fn inexpressible(kind: ProviderKind, body: &str, max_calls: u64) -> Option<Inexpressible> {

@@ -2,7 +2,7 @@ use serde_json::value::RawValue;
 
 use crate::raw::{is_deeper_than, reads_as};
 use crate::shape::{self, Prompt, Shape};
-use crate::{InvalidTarget, RawObject, Target};
+use crate::{Form, InvalidTarget, Operation, RawObject, Target};
 
 /// How many fallbacks one request may name. Bifrost sets no limit; no client is known to send more than a handful, and
 /// each is kept in the job's record.
@@ -37,17 +37,20 @@ const CHECKED: [(&str, Shape); 16] = [
     ("model", Shape::String),
 ];
 
-/// A validated text-completion request.
+/// A validated request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CompletionRequest {
+pub struct Request {
+    pub operation: Operation,
     /// `model`, then the fallbacks in order: the targets to try. Never empty.
     pub targets: Vec<Target>,
     /// A JSON object with the other members as the client wrote them: what the provider gets, less the
-    /// model's name.
+    /// model's name. Of a form, its JSON without the contents of its files.
     pub body: String,
+    /// Bytes of media that go with a form.
+    pub media_bytes: u64,
 }
 
-/// Why a body is not a [`CompletionRequest`]: a message for the client, and the member that it is about.
+/// Why a body is not a [`Request`]: a message for the client, and the member that it is about.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidRequest {
@@ -67,13 +70,18 @@ impl InvalidRequest {
     }
 }
 
-impl CompletionRequest {
+impl Request {
     /// Reads the body of a submit.
     ///
     /// # Errors
     /// What the contract's error table says, in its order: not JSON or a wrong type, then `model`, then
     /// `prompt`, then `stream`.
-    pub fn parse(body: &[u8]) -> Result<Self, InvalidRequest> {
+    pub fn parse(
+        operation: Operation,
+        body: &[u8],
+        default_provider: Option<&str>,
+    ) -> Result<Self, InvalidRequest> {
+        let _ = default_provider;
         let text = std::str::from_utf8(body).map_err(|error| {
             InvalidRequest::format(None, format_args!("not UTF-8 at byte {}", error.valid_up_to()))
         })?;
@@ -109,7 +117,16 @@ impl CompletionRequest {
         body.push('{');
         object.write_members(&mut body, |name| !NOT_FOR_PROVIDERS.iter().any(|ours| reads_as(name, ours)));
         body.push('}');
-        Ok(Self { targets, body })
+        Ok(Self { operation, targets, body, media_bytes: 0 })
+    }
+
+    /// Takes what is ours out of a form.
+    ///
+    /// # Errors
+    /// As [`Request::parse`].
+    pub fn from_form(operation: Operation, form: Form) -> Result<Self, InvalidRequest> {
+        let target = primary(None)?;
+        Ok(Self { operation, targets: vec![target], body: form.to_json(), media_bytes: form.media_bytes() })
     }
 }
 
@@ -190,8 +207,12 @@ mod tests {
 
     use super::*;
 
+    fn parse(body: &[u8]) -> Result<Request, InvalidRequest> {
+        Request::parse(Operation::TextCompletion, body, None)
+    }
+
     fn refused(body: &str) -> (String, Option<String>) {
-        let error = CompletionRequest::parse(body.as_bytes()).unwrap_err();
+        let error = parse(body.as_bytes()).unwrap_err();
         (error.message, error.param)
     }
 
@@ -199,7 +220,7 @@ mod tests {
     fn what_the_provider_gets_is_what_the_client_wrote() {
         let body = r#"{"model":"openai/a/b", "prompt" : "h\u00e9\u0000", "fallbacks":["x/y"], "stream":false,
             "temperature":0.70, "seed":123456789012345678901234567890, "mine":{"a":[1.0,1e400]}, "stop":null}"#;
-        let request = CompletionRequest::parse(body.as_bytes()).unwrap();
+        let request = parse(body.as_bytes()).unwrap();
         assert_eq!(
             request.body,
             r#"{"prompt":"h\u00e9\u0000","temperature":0.70,"seed":123456789012345678901234567890,"mine":{"a":[1.0,1e400]},"stop":null}"#
@@ -214,7 +235,7 @@ mod tests {
         for body in ["", "[]", "\"a\"", "null", "1"] {
             assert_eq!(refused(body).0, "invalid request format: the body must be a JSON object");
         }
-        let error = CompletionRequest::parse(b"{\"model\":\"\xff\"}").unwrap_err();
+        let error = parse(b"{\"model\":\"\xff\"}").unwrap_err();
         assert_eq!(error.message, "invalid request format: not UTF-8 at byte 10");
         let twice = refused(r#"{"model":"a/b","prompt":"x","prompt":"y"}"#);
         assert_eq!(twice, ("invalid request format: `prompt` is given twice".into(), Some("prompt".into())));
@@ -250,7 +271,7 @@ mod tests {
             let more: Vec<_> = (2..count).map(|number| format!(r#","x{number}":{number}"#)).collect();
             format!(r#"{{"model":"a/b","prompt":"x"{}}}"#, more.concat())
         };
-        assert!(CompletionRequest::parse(members(1024).as_bytes()).is_ok());
+        assert!(parse(members(1024).as_bytes()).is_ok());
         let (message, _) = refused(&members(1025));
         assert!(message.starts_with("invalid request format: more than 1024 members"), "{message}");
 
@@ -258,7 +279,7 @@ mod tests {
             let (open, close) = ("[".repeat(depth), "]".repeat(depth));
             format!(r#"{{"model":"a/b","prompt":"x","mine":{open}"[[["{close}}}"#)
         };
-        assert!(CompletionRequest::parse(nested(127).as_bytes()).is_ok(), "128 with the request's object");
+        assert!(parse(nested(127).as_bytes()).is_ok(), "128 with the request's object");
         let what = "invalid request format: `mine` is nested more than 128 deep".to_owned();
         assert_eq!(refused(&nested(128)), (what, Some("mine".to_owned())));
         assert_eq!(refused(&nested(100_000)).1.as_deref(), Some("mine"));
@@ -280,7 +301,7 @@ mod tests {
             let names = vec![r#""a/b""#; count].join(",");
             format!(r#"{{"model":"a/b","prompt":"x","fallbacks":[{names}]}}"#)
         };
-        assert_eq!(CompletionRequest::parse(body(128).as_bytes()).unwrap().targets.len(), 129);
+        assert_eq!(parse(body(128).as_bytes()).unwrap().targets.len(), 129);
         let what = "invalid request format: `fallbacks` has 100000 entries, the limit is 128";
         assert_eq!(refused(&body(100_000)), (what.to_owned(), Some("fallbacks".to_owned())));
     }
@@ -289,7 +310,7 @@ mod tests {
     fn no_spelling_of_what_is_ours_reaches_a_provider() {
         let body = "{\"Model\":\"a/no\",\"model\":\"a/b\",\"MODEL\":1,\"prompt\":\"x\",\"Stream\":true,\"STREAM\":1,
             \"\u{17f}tream\":true,\"Fallbacks\":[],\"fallbac\u{212a}s\":[],\"models\":[\"no\"],\"Models\":[],\"modelx\":1}";
-        let request = CompletionRequest::parse(body.as_bytes()).unwrap();
+        let request = parse(body.as_bytes()).unwrap();
         assert_eq!(request.body, r#"{"prompt":"x","modelx":1}"#);
         assert_eq!(request.targets, ["a/b".parse().unwrap()]);
         // Only the name in lower case says something to us.
@@ -299,7 +320,7 @@ mod tests {
     #[test]
     fn an_unknown_member_given_twice_is_the_providers_matter() {
         let body = r#"{"model":"a/b","prompt":"x","mine":1,"mine":2}"#;
-        let request = CompletionRequest::parse(body.as_bytes()).unwrap();
+        let request = parse(body.as_bytes()).unwrap();
         assert_eq!(request.body, r#"{"prompt":"x","mine":1,"mine":2}"#);
     }
 
@@ -325,14 +346,14 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            drop(CompletionRequest::parse(&body));
+            drop(parse(&body));
         }
 
         #[test]
         fn any_text_passes_through(prompt in ".*", name in "[a-z_]{1,8}x") {
             let prompt = crate::raw::json_string(&prompt);
             let body = format!(r#"{{"model":"a/b","prompt":{prompt},"{name}":{prompt}}}"#);
-            let request = CompletionRequest::parse(body.as_bytes()).unwrap();
+            let request = parse(body.as_bytes()).unwrap();
             prop_assert_eq!(request.body, format!(r#"{{"prompt":{prompt},"{name}":{prompt}}}"#));
         }
     }

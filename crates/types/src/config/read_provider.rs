@@ -52,7 +52,9 @@ pub(super) fn read_provider(name: &str, mut file: Section<'_>, report: &Report<'
     if let Some(mut custom) = custom {
         needs_keys = !custom.boolean("is_key_less").unwrap_or_default();
         if let Some(mut paths) = custom.section("request_path_overrides") {
-            provider.path = paths.text("text_completion");
+            if let Some(path) = paths.text("text_completion") {
+                provider.paths.insert(crate::Operation::TextCompletion, path);
+            }
             paths.finish();
         }
         custom.finish();

@@ -135,7 +135,8 @@ fn an_api_process_needs_no_providers_secret_and_has_none() {
             "bedrock": {"keys": [{"bedrock_key_config": {"access_key": "env.NOPE_6", "secret_key": "env.NOPE_7"}}]}},
         "governance": {"virtual_keys": [{"name": "a", "value": "env.OPENAI_API_KEY"}]}}"#;
     let config = ApiConfig::names_from_json(text, &environment).unwrap();
-    let kinds: Vec<_> = config.providers.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
+    let kinds: Vec<_> =
+        config.providers.iter().map(|(name, provider)| (name.as_str(), provider.kind)).collect();
     let expected = [
         ("azure", ProviderKind::Azure),
         ("bedrock", ProviderKind::Bedrock),

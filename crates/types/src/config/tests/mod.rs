@@ -186,7 +186,7 @@ fn an_unknown_provider_needs_an_address_and_a_known_one_has_its_own() {
     let custom = r#"{"custom_provider_config":{"base_provider_type":"groq","request_path_overrides":{"text_completion":"/x"}},
         "keys":[{"value":"k"}]}"#;
     let custom = accepted("mine", custom);
-    assert_eq!((custom.kind, custom.path.as_deref()), (ProviderKind::Groq, Some("/x")));
+    assert_eq!((custom.kind, custom.paths[&Operation::TextCompletion].as_str()), (ProviderKind::Groq, "/x"));
     // What Bifrost has and we have not must not keep its file from loading.
     for name in ["elevenlabs", "runway", "replicate"] {
         let config =
