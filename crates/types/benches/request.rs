@@ -14,15 +14,29 @@ fn text(bytes: usize) -> String {
 }
 
 fn parse(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("parse a request");
+    for (group, operation, prompt) in [
+        ("parse a request", Operation::TextCompletion, r#""prompt":TEXT"#),
+        ("parse a chat", Operation::ChatCompletion, r#""messages":[{"role":"user","content":TEXT}]"#),
+        (
+            "parse a chat with an image",
+            Operation::ChatCompletion,
+            r#""messages":[{"role":"user","content":[{"type":"text","text":"What is this?"},{"type":"image_url","image_url":{"url":TEXT}}]}]"#,
+        ),
+    ] {
+        parse_sizes(criterion, group, operation, prompt);
+    }
+}
+
+fn parse_sizes(criterion: &mut Criterion, group: &str, operation: Operation, prompt: &str) {
+    let mut group = criterion.benchmark_group(group);
     for (name, bytes) in SIZES {
-        let text = serde_json::Value::from(text(bytes));
+        let prompt = prompt.replace("TEXT", &serde_json::Value::from(text(bytes)).to_string());
         let body = format!(
-            r#"{{"model":"openai/gpt-3.5-turbo-instruct","prompt":{text},"max_tokens":256,"temperature":0.7}}"#
+            r#"{{"model":"openai/gpt-3.5-turbo-instruct",{prompt},"max_tokens":256,"temperature":0.7}}"#
         );
         group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap_or_default()));
         group.bench_with_input(BenchmarkId::from_parameter(name), body.as_bytes(), |bencher, body| {
-            bencher.iter(|| Request::parse(Operation::TextCompletion, black_box(body), None));
+            bencher.iter(|| Request::parse(operation, black_box(body), None));
         });
     }
     group.finish();

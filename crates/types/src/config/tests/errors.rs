@@ -103,7 +103,7 @@ fn what_else_bifrost_has_is_ignored() {
             "bedrock": {"keys": [{"value": "k", "bedrock_key_config": {"role_arn": "x", "external_id": "x",
                 "role_session_name": "x", "batch_s3_config": {}}}]},
             "mine": {"network_config": {"base_url": "http://mine"}, "custom_provider_config": {"base_provider_type": "openai",
-                "is_key_less": true, "allowed_requests": {}, "request_path_overrides": {"chat_completion": "/x"}}},
+                "is_key_less": true, "allowed_requests": {"list_models": true, "batch_create": true, "container_file_content": true, "video_remix": false, "image_edit_stream": true, "count_tokens": true, "file_list": true}, "request_path_overrides": {"responses_stream": "/x"}}},
             "deepgram": {"keys": [{"value": "env.NOT_SET"}]}, "sarvam": {}},
         "governance": {"budgets": [], "rate_limits": [], "customers": [], "teams": [], "business_units": [], "routing_rules": [],
             "model_configs": [], "providers": [], "pricing_overrides": [], "auth_config": {},
