@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, ResponseError};
 use hermod_queue::QueueError;
 use hermod_service::error_response;
 use hermod_types::config::Blocked;
-use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Target};
+use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Operation, Target};
 
 /// Every error that the API itself answers.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +84,7 @@ impl ApiError {
     }
 
     fn body(&self) -> ErrorBody {
-        let mut body = ErrorBody::new(self.code(), self.to_string());
+        let mut body = ErrorBody::new(self.code(), self.to_string()).of(Operation::TextCompletion);
         if let Self::Invalid(invalid) = self {
             body.error.param.clone_from(&invalid.param);
         }

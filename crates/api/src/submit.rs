@@ -2,7 +2,7 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hermod_queue::{JobRequest, Queue, QueueError, Submission};
 use hermod_types::config::VirtualKey;
-use hermod_types::{ApiConfig, CompletionRequest, InvalidRequest, JobView, Target, Ttl, inexpressible};
+use hermod_types::{ApiConfig, InvalidRequest, JobView, Operation, Request, Target, Ttl, inexpressible};
 
 use crate::body;
 use crate::caller;
@@ -24,7 +24,7 @@ pub(crate) async fn submit(
 ) -> Result<HttpResponse, ApiError> {
     let key = caller::authenticate(request.headers(), &config)?;
     let (bytes, _room) = body::read(request.headers(), payload, limit.0, &memory).await?;
-    let CompletionRequest { targets, body } = CompletionRequest::parse(&bytes)?;
+    let Request { targets, body, .. } = Request::parse(Operation::TextCompletion, &bytes, None)?;
     drop(bytes);
     check_targets(&targets, &config, key)?;
     check_expressible(&targets, &body, &config)?;
@@ -73,7 +73,7 @@ fn check_targets(targets: &[Target], config: &ApiConfig, key: Option<&VirtualKey
 fn check_expressible(targets: &[Target], body: &str, config: &ApiConfig) -> Result<(), InvalidRequest> {
     let mut refusal: Option<InvalidRequest> = None;
     for target in targets {
-        let kind = config.providers.get(target.provider()).copied();
+        let kind = config.providers.get(target.provider()).map(|provider| provider.kind);
         let Some(reason) = kind.and_then(|kind| inexpressible(kind, body, config.max_calls)) else {
             return Ok(());
         };

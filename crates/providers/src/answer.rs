@@ -1,8 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use hermod_types::{
-    CompletionExtra, ErrorCode, ErrorDetail, RawObject, compose_completion, extend_completion,
-};
+use hermod_types::{ErrorCode, ErrorDetail, RawObject, ResultExtra, compose_result, extend_result};
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
@@ -37,13 +35,13 @@ impl CallResult {
     }
 
     /// With our `extra_fields`: the result of a job.
-    pub fn compose(self, extra: &CompletionExtra<'_>) -> String {
+    pub fn compose(self, extra: &ResultExtra<'_>) -> String {
         if !self.has_extra {
-            return extend_completion(self.text, extra);
+            return extend_result(self.text, extra);
         }
         // It was an object when it came in.
         serde_json::from_str(&self.text)
-            .map_or_else(|_| String::new(), |object| compose_completion(&object, extra))
+            .map_or_else(|_| String::new(), |object| compose_result(&object, extra))
     }
 }
 

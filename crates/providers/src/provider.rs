@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +79,9 @@ pub(crate) struct Provider {
     /// Where it is, if that is configured.
     base: Option<String>,
     /// In place of the dialect's own.
-    path: Option<String>,
+    paths: BTreeMap<Operation, String>,
+    /// What may be asked of it; all where it is not said.
+    allowed: Option<BTreeSet<Operation>>,
     headers: HeaderMap,
     keys: KeyPool,
     secrets: Secrets,
@@ -114,7 +117,8 @@ impl Provider {
             kind: config.kind,
             dialect: dialect::of(config.kind),
             base: config.base_url.clone(),
-            path: config.path.clone(),
+            paths: config.paths.clone(),
+            allowed: config.allowed.clone(),
             headers,
             keys: KeyPool::new(&config.keys),
             secrets: Secrets::of(config),
@@ -203,7 +207,7 @@ impl Provider {
 
     /// The path that is configured in place of the dialect's own.
     fn path_of(&self, operation: Operation) -> Option<&str> {
-        self.path.as_deref().filter(|_| operation == Operation::TextCompletion)
+        self.paths.get(&operation).map(String::as_str)
     }
 
     /// A request that is not the provider's own.

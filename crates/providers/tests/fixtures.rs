@@ -24,7 +24,7 @@ use futures_util::future::BoxFuture;
 use hermod_providers::{CallError, MediaSource, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::{Form as CompletionForm, Models, ProviderKind, Support};
 use hermod_types::{
-    BodyForm, CompletionExtra, Config, Form, FormPart, Journal, Operation, PartContent, Target,
+    BodyForm, Config, Form, FormPart, Journal, Operation, PartContent, ResultExtra, Target,
 };
 use serde_json::{Value, json};
 
@@ -243,9 +243,9 @@ async fn call(provider: &str, fixture: &Value, server: &str) -> Result<Value, Ca
         meter: None,
     };
     let completion = providers.call(call, permit).await?;
-    let mut done: Value =
-        serde_json::from_str(&completion.compose(&CompletionExtra::new(&target, 1, 0, &Journal::default())))
-            .unwrap();
+    let journal = Journal::default();
+    let extra = ResultExtra::new(Operation::TextCompletion, &target, target.model(), 1, 0, &journal);
+    let mut done: Value = serde_json::from_str(&completion.compose(&extra)).unwrap();
     done.as_object_mut().unwrap().remove("extra_fields").unwrap();
     Ok(done)
 }

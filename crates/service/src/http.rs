@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ALLOW;
 use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, guard, web};
 use anyhow::Context;
-use hermod_types::{ErrorBody, ErrorCode};
+use hermod_types::{ErrorBody, ErrorCode, Operation};
 
 /// Binds `address`, which `setting` gave.
 ///
@@ -38,7 +38,8 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
 /// 405, with the methods that the path takes.
 pub fn method_not_allowed(allow: &'static str) -> HttpResponse {
     let message = format!("this path takes {allow} only");
-    let mut response = error_response(&ErrorBody::new(ErrorCode::MethodNotAllowed, message));
+    let mut response =
+        error_response(&ErrorBody::new(ErrorCode::MethodNotAllowed, message).of(Operation::TextCompletion));
     response.headers_mut().insert(ALLOW, actix_web::http::header::HeaderValue::from_static(allow));
     response
 }

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use hermod_types::{CompletionExtra, CompletionRequest, Journal, RawObject, Target, compose_completion};
+use hermod_types::{Journal, Operation, RawObject, Request, ResultExtra, Target, compose_result};
 
 const SIZES: [(&str, usize); 3] = [("1 KB", 1 << 10), ("64 KB", 64 << 10), ("1 MB", 1 << 20)];
 
@@ -14,15 +14,29 @@ fn text(bytes: usize) -> String {
 }
 
 fn parse(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("parse a request");
+    for (group, operation, prompt) in [
+        ("parse a request", Operation::TextCompletion, r#""prompt":TEXT"#),
+        ("parse a chat", Operation::ChatCompletion, r#""messages":[{"role":"user","content":TEXT}]"#),
+        (
+            "parse a chat with an image",
+            Operation::ChatCompletion,
+            r#""messages":[{"role":"user","content":[{"type":"text","text":"What is this?"},{"type":"image_url","image_url":{"url":TEXT}}]}]"#,
+        ),
+    ] {
+        parse_sizes(criterion, group, operation, prompt);
+    }
+}
+
+fn parse_sizes(criterion: &mut Criterion, group: &str, operation: Operation, prompt: &str) {
+    let mut group = criterion.benchmark_group(group);
     for (name, bytes) in SIZES {
-        let text = serde_json::Value::from(text(bytes));
+        let prompt = prompt.replace("TEXT", &serde_json::Value::from(text(bytes)).to_string());
         let body = format!(
-            r#"{{"model":"openai/gpt-3.5-turbo-instruct","prompt":{text},"max_tokens":256,"temperature":0.7}}"#
+            r#"{{"model":"openai/gpt-3.5-turbo-instruct",{prompt},"max_tokens":256,"temperature":0.7}}"#
         );
         group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap_or_default()));
         group.bench_with_input(BenchmarkId::from_parameter(name), body.as_bytes(), |bencher, body| {
-            bencher.iter(|| CompletionRequest::parse(black_box(body)));
+            bencher.iter(|| Request::parse(operation, black_box(body), None));
         });
     }
     group.finish();
@@ -40,7 +54,10 @@ fn compose(criterion: &mut Criterion) {
         group.bench_with_input(BenchmarkId::from_parameter(name), answer.as_str(), |bencher, answer| {
             bencher.iter(|| {
                 let object: RawObject<'_> = serde_json::from_str(black_box(answer)).ok()?;
-                Some(compose_completion(&object, &CompletionExtra::new(&target, 412, 0, &Journal::default())))
+                let journal = Journal::default();
+                let extra =
+                    ResultExtra::new(Operation::TextCompletion, &target, target.model(), 412, 0, &journal);
+                Some(compose_result(&object, &extra))
             });
         });
     }

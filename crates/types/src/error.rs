@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Journal, REQUEST_TYPE, Target};
+use crate::{Journal, Operation, Target};
 
 /// Everything that we ourselves can call wrong, in one table: its `code` on the wire, its HTTP status, and
 /// whether it is this service's fault. What a provider calls wrong keeps the provider's own words.
@@ -20,6 +20,12 @@ pub enum ErrorCode {
     TargetNotAllowed,
     /// No job that this caller may see has this id.
     JobNotFound,
+    /// The job has no result yet.
+    JobNotCompleted,
+    /// The job's result has no bytes to serve.
+    NoContent,
+    /// The bytes that are asked for lie beyond the end.
+    RangeNotSatisfiable,
     /// No such path.
     PathNotFound,
     /// The path does not take this method.
@@ -65,6 +71,9 @@ impl ErrorCode {
             Self::VirtualKeyRequired => ("virtual_key_required", 401, false),
             Self::TargetNotAllowed => ("target_not_allowed", 403, false),
             Self::JobNotFound => ("job_not_found", 404, false),
+            Self::JobNotCompleted => ("job_not_completed", 409, false),
+            Self::NoContent => ("no_content", 422, false),
+            Self::RangeNotSatisfiable => ("range_not_satisfiable", 416, false),
             Self::PathNotFound => ("path_not_found", 404, false),
             Self::MethodNotAllowed => ("method_not_allowed", 405, false),
             Self::RequestTimeout => ("request_timeout", 408, false),
@@ -82,11 +91,6 @@ impl ErrorCode {
             Self::UpstreamError => ("upstream_error", 502, false),
             Self::UpstreamCredentialsExhausted => ("upstream_credentials_exhausted", 502, false),
         }
-    }
-
-    /// What `extra_fields.request_type` says: a path that we do not have is no request of any type.
-    const fn request_type(self) -> Option<&'static str> {
-        if matches!(self, Self::PathNotFound) { None } else { Some(REQUEST_TYPE) }
     }
 
     /// The `error.code` on the wire.
@@ -154,7 +158,7 @@ pub struct ErrorExtra {
     /// The model that the client named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_requested: Option<String>,
-    /// [`REQUEST_TYPE`]; none for a path that we do not have.
+    /// The [`Operation`]; none where it is not known, as for a path that we do not have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_type: Option<String>,
     /// What was tried, for a job that was run.
@@ -179,10 +183,17 @@ impl ErrorBody {
             extra_fields: ErrorExtra {
                 provider: None,
                 model_requested: None,
-                request_type: code.request_type().map(str::to_owned),
+                request_type: None,
                 attempts: Journal::default(),
             },
         }
+    }
+
+    /// The same, in answer to a request of this kind. A path that we do not have is no request of any kind.
+    #[must_use]
+    pub fn of(mut self, operation: Operation) -> Self {
+        self.extra_fields.request_type = Some(operation.request_type().to_owned());
+        self
     }
 
     /// The same, about `target`.
@@ -215,10 +226,12 @@ mod tests {
 
     #[test]
     fn members_without_a_value_are_absent() {
-        let body = ErrorBody::new(ErrorCode::QueueFull, "full").about(&"openai/gpt".parse().unwrap());
+        let body = ErrorBody::new(ErrorCode::QueueFull, "full")
+            .of(Operation::Embedding)
+            .about(&"openai/gpt".parse().unwrap());
         assert_eq!(
             body.to_json(),
-            r#"{"is_bifrost_error":false,"status_code":429,"error":{"message":"full","type":"rate_limit_error","code":"queue_full"},"extra_fields":{"provider":"openai","model_requested":"gpt","request_type":"text_completion"}}"#
+            r#"{"is_bifrost_error":false,"status_code":429,"error":{"message":"full","type":"rate_limit_error","code":"queue_full"},"extra_fields":{"provider":"openai","model_requested":"gpt","request_type":"embedding"}}"#
         );
         assert_eq!(serde_json::from_str::<ErrorBody>(&body.to_json()).unwrap(), body);
     }
@@ -239,8 +252,6 @@ mod tests {
         let text = ErrorBody::new(ErrorCode::PathNotFound, "no such path").to_json();
         assert!(text.ends_with(r#""extra_fields":{}}"#), "{text}");
         assert!(serde_json::from_str::<ErrorBody>(&text).is_ok());
-        let text = ErrorBody::new(ErrorCode::MethodNotAllowed, "").to_json();
-        assert!(text.contains(r#""request_type":"text_completion""#), "{text}");
     }
 
     #[test]
@@ -256,5 +267,14 @@ mod tests {
         assert!(ErrorBody::new(ErrorCode::QueueUnavailable, "").is_bifrost_error);
         assert!(!ErrorBody::new(ErrorCode::UpstreamTimeout, "").is_bifrost_error);
         assert_eq!(ErrorCode::UpstreamTimeout.kind(), "upstream_error");
+        for (code, status) in [
+            (ErrorCode::JobNotCompleted, 409),
+            (ErrorCode::NoContent, 422),
+            (ErrorCode::RangeNotSatisfiable, 416),
+        ] {
+            let body = ErrorBody::new(code, "");
+            assert_eq!((body.status_code, body.is_bifrost_error), (status, false), "{}", code.as_str());
+            assert_eq!(code.kind(), "invalid_request_error");
+        }
     }
 }

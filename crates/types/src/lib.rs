@@ -1,4 +1,4 @@
-//! The words that Hermod's crates share: what a client sends ([`CompletionRequest`]), what it gets back
+//! The words that Hermod's crates share: what a client sends ([`Request`]), what it gets back
 //! ([`JobView`], [`ErrorBody`]), and the operator's `config.json` ([`Config`]).
 //!
 //! Nothing here does I/O, and a value that exists is valid: a [`Target`] has a provider and a model, a
@@ -6,16 +6,17 @@
 
 mod attempt;
 mod backoff;
-mod completion;
 pub mod config;
 mod error;
 mod expressible;
 mod form;
 mod id;
 mod job;
+mod media;
 mod operation;
 mod raw;
 mod request;
+mod result;
 mod shape;
 mod target;
 mod timestamp;
@@ -23,19 +24,17 @@ mod ttl;
 
 pub use attempt::{Attempt, Journal};
 pub use backoff::Backoff;
-pub use completion::{CompletionExtra, compose_completion, extend_completion};
 pub use config::{ApiConfig, Config};
 pub use error::{ErrorBody, ErrorCode, ErrorDetail, ErrorExtra};
 pub use expressible::{Inexpressible, inexpressible};
 pub use form::{Form, FormPart, PartContent};
 pub use id::{JobId, Shard, ShardCount};
 pub use job::{JobStatus, JobView};
+pub use media::{MediaEncoding, MediaPart, media_of};
 pub use operation::{BodyForm, Operation};
 pub use raw::{RawObject, reads_as};
-pub use request::{CompletionRequest, InvalidRequest, MAX_FALLBACKS};
+pub use request::{InvalidRequest, MAX_FALLBACKS, Request};
+pub use result::{ResultExtra, compose_result, extend_result};
 pub use target::{InvalidTarget, Target};
 pub use timestamp::Timestamp;
 pub use ttl::Ttl;
-
-/// What `extra_fields.request_type` says of every job here.
-pub const REQUEST_TYPE: &str = "text_completion";

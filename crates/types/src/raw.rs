@@ -11,6 +11,10 @@ use serde_json::value::RawValue;
 pub struct RawObject<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> RawObject<'a> {
+    pub(crate) const fn new(members: Vec<(Cow<'a, str>, &'a RawValue)>) -> Self {
+        Self(members)
+    }
+
     /// Its members, in the order in which they were written.
     pub fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value))

@@ -1,6 +1,6 @@
 use hermod_providers::{Replies, Verdict};
 use hermod_queue::{Held, WorkerQueue};
-use hermod_types::{ErrorBody, ErrorCode, Target};
+use hermod_types::{ErrorBody, ErrorCode, Operation, Target};
 use tokio::time::{Instant, sleep};
 
 use crate::progress::Progress;
@@ -89,7 +89,10 @@ impl Chain<'_> {
                 return ChainEnd::Lost;
             }
         }
-        let nothing = || ErrorBody::new(ErrorCode::Internal, "the job's record names no target to try");
+        let nothing = || {
+            ErrorBody::new(ErrorCode::Internal, "the job's record names no target to try")
+                .of(Operation::TextCompletion)
+        };
         let mut error = progress.primary_error.unwrap_or_else(nothing);
         error.extra_fields.attempts = progress.attempts;
         ChainEnd::Ended(Err(Box::new(error)))

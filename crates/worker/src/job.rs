@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use hermod_queue::{Ended, JobRequest, QueueError, Started};
-use hermod_types::{Backoff, ErrorBody, ErrorCode, Ttl};
+use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation, Ttl};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -72,7 +72,8 @@ async fn first_of<F: Future>(
 
 /// A fault of ours must not cost the same again and again: the job ends, and is kept for whoever mends it.
 fn after_panic(started: &Started) -> Ended {
-    let error = ErrorBody::new(ErrorCode::Internal, "the worker failed while it ran the job");
+    let error = ErrorBody::new(ErrorCode::Internal, "the worker failed while it ran the job")
+        .of(Operation::TextCompletion);
     let ttl = started.request.as_ref().map_or(Ttl::MAX, |request| request.ttl);
     end(started, ttl, Err(Box::new(error)), Some(ErrorCode::Internal.as_str()))
 }
@@ -93,7 +94,8 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
         Ok(None) => return Some(unreadable(started, request.ttl)),
         Err(_) => {
             let code = ErrorCode::JobDeadlineExceeded;
-            let error = ErrorBody::new(code, "the job's request could not be read in its time");
+            let error = ErrorBody::new(code, "the job's request could not be read in its time")
+                .of(Operation::TextCompletion);
             return Some(end(started, request.ttl, Err(Box::new(error)), Some(code.as_str())));
         }
     };
@@ -126,7 +128,7 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
             let message =
                 format!("the job ran longer than {limit} s; its model said: {}", error.error.message);
             let code = ErrorCode::JobRunDeadlineExceeded;
-            let mut late = ErrorBody::new(code, message);
+            let mut late = ErrorBody::new(code, message).of(Operation::TextCompletion);
             late.extra_fields = error.extra_fields;
             Some(end(started, request.ttl, Err(Box::new(late)), Some(code.as_str())))
         }
@@ -135,7 +137,8 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
 }
 
 fn unreadable(started: &Started, ttl: Ttl) -> Ended {
-    let error = ErrorBody::new(ErrorCode::Internal, "the job's record holds no readable request");
+    let error = ErrorBody::new(ErrorCode::Internal, "the job's record holds no readable request")
+        .of(Operation::TextCompletion);
     end(started, ttl, Err(Box::new(error)), Some("unreadable"))
 }
 
@@ -166,7 +169,7 @@ async fn body<'a>(context: &Context, started: &Started, request: &'a JobRequest)
 fn give_up(context: &Context, started: &Started, request: &JobRequest) -> Option<(ErrorBody, &'static str)> {
     let primary = request.targets.first()?;
     let refuse = |code: ErrorCode, message: String| {
-        Some((ErrorBody::new(code, message).about(primary), code.as_str()))
+        Some((ErrorBody::new(code, message).of(Operation::TextCompletion).about(primary), code.as_str()))
     };
     if started.attempt > context.limits.attempts {
         let history: Vec<_> = started.history.lines().collect();

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_queue::{Ended, QueueError, Settled};
-use hermod_types::{Backoff, ErrorBody, ErrorCode};
+use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation};
 use tokio::time::sleep;
 
 use crate::context::Context;
@@ -53,7 +53,7 @@ pub(crate) async fn settle(context: &Context, ended: Ended) {
 
 fn without_outcome(ended: &Ended) -> (Ended, Option<String>) {
     let message = format!("the outcome of {} bytes could not be stored", ended.outcome.len());
-    let error = ErrorBody::new(ErrorCode::Internal, message).identified();
+    let error = ErrorBody::new(ErrorCode::Internal, message).of(Operation::TextCompletion).identified();
     let failed = Ended {
         held: ended.held.clone(),
         code: error.status_code,

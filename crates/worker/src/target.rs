@@ -5,7 +5,7 @@ use hermod_providers::{
 };
 use hermod_queue::JobRequest;
 use hermod_types::config::{Models, VirtualKey};
-use hermod_types::{Attempt, CompletionExtra, ErrorCode, Target, Timestamp};
+use hermod_types::{Attempt, ErrorCode, Operation, ResultExtra, Target, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use crate::cooldown::{Cooldowns, Gate};
@@ -214,7 +214,15 @@ impl TargetRun<'_> {
             Ok(completion) => {
                 self.context.cooldowns.succeeded(target, key);
                 let attempts = &self.progress.attempts;
-                Ok(completion.compose(&CompletionExtra::new(target, duration_ms, self.index, attempts)))
+                let extra = ResultExtra::new(
+                    Operation::TextCompletion,
+                    target,
+                    target.model(),
+                    duration_ms,
+                    self.index,
+                    attempts,
+                );
+                Ok(completion.compose(&extra))
             }
             Err(error) => {
                 self.context.cooldowns.failed(target, key, &error);

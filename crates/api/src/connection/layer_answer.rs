@@ -37,9 +37,7 @@ pub(super) fn instead_of(bytes: &[u8]) -> Option<Bytes> {
 
 fn answer(status: StatusCode, code: ErrorCode, message: String) -> Bytes {
     observe::count("(none)", "other", status);
-    let mut body = ErrorBody { status_code: status.as_u16(), ..ErrorBody::new(code, message) };
-    // Nobody knows what it was to be.
-    body.extra_fields.request_type = None;
+    let body = ErrorBody { status_code: status.as_u16(), ..ErrorBody::new(code, message) };
     let (body, id) = (body.to_json(), uuid::Uuid::now_v7());
     let (date, length) = (httpdate::fmt_http_date(SystemTime::now()), body.len());
     Bytes::from(format!(

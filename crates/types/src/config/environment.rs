@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::suggest::did_you_mean;
 use super::{
-    ApiConfig, Config, ConfigError, ConfigErrors, Environment, KeyAccess, Models, ProviderConfig,
-    ProviderKey, ProviderKind,
+    ApiConfig, ApiProvider, Config, ConfigError, ConfigErrors, Environment, KeyAccess, Models,
+    ProviderConfig, ProviderKey, ProviderKind,
 };
 
 /// Besides its key, what Azure needs to be used without a file.
@@ -51,7 +51,10 @@ impl ApiConfig {
     /// Each name that is none.
     pub fn of_names(names: &[String]) -> Result<Self, ConfigErrors> {
         let (kinds, errors) = kinds(names);
-        let providers = kinds.into_iter().map(|kind| (kind.name().to_owned(), kind)).collect();
+        let providers = kinds
+            .into_iter()
+            .map(|kind| (kind.name().to_owned(), ApiProvider { kind, allowed: None }))
+            .collect();
         ConfigErrors::none_of(errors, Self { providers, ..Self::default() })
     }
 }

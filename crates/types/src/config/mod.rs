@@ -5,7 +5,7 @@
 //! here, through the look-up that the caller passes.
 //!
 //! A worker has a [`Config`] with all of it. An API process has an [`ApiConfig`], which knows each provider by its
-//! [`ProviderKind`] alone: it is the process that strangers reach, and has no use for their keys.
+//! [`ApiProvider`] alone: it is the process that strangers reach, and has no use for their keys.
 //!
 //! | module | |
 //! |---|---|
@@ -29,12 +29,12 @@ mod suggest;
 mod tests;
 mod virtual_key;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::Ttl;
+use crate::{Operation, Ttl};
 pub use access::KeyAccess;
 pub use endpoints::Support;
 pub use error::{ConfigError, ConfigErrors};
@@ -76,7 +76,16 @@ pub struct Config<P = ProviderConfig> {
 }
 
 /// What an API process knows.
-pub type ApiConfig = Config<ProviderKind>;
+pub type ApiConfig = Config<ApiProvider>;
+
+/// What an API process knows of a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiProvider {
+    /// The API that it speaks.
+    pub kind: ProviderKind,
+    /// What it may be asked for; none means all that its kind can do.
+    pub allowed: Option<BTreeSet<Operation>>,
+}
 
 /// One provider.
 #[derive(Clone, Debug)]
@@ -85,8 +94,10 @@ pub struct ProviderConfig {
     pub kind: ProviderKind,
     /// Where it is; none means the kind's own default.
     pub base_url: Option<String>,
-    /// The path of text completions below that, in place of the kind's own, where it has them natively.
-    pub path: Option<String>,
+    /// Paths below that, in place of the kind's own, where it has the operation natively.
+    pub paths: BTreeMap<Operation, String>,
+    /// What it may be asked for; none means all that its kind can do.
+    pub allowed: Option<BTreeSet<Operation>>,
     /// Its keys; empty for one that needs none.
     pub keys: Vec<ProviderKey>,
     /// How long one call may take.
@@ -148,7 +159,13 @@ impl Config {
         Config {
             default_ttl: self.default_ttl,
             require_virtual_key: self.require_virtual_key,
-            providers: self.providers.into_iter().map(|(name, provider)| (name, provider.kind)).collect(),
+            providers: self
+                .providers
+                .into_iter()
+                .map(|(name, provider)| {
+                    (name, ApiProvider { kind: provider.kind, allowed: provider.allowed })
+                })
+                .collect(),
             virtual_keys: self.virtual_keys,
             max_calls: self.max_calls,
             ignored: self.ignored,
@@ -196,13 +213,30 @@ impl<P> Default for Config<P> {
     }
 }
 
+impl ApiProvider {
+    /// Whether it may be asked for this.
+    pub fn allows(&self, operation: Operation) -> bool {
+        allows(self.allowed.as_ref(), operation)
+    }
+}
+
+fn allows(allowed: Option<&BTreeSet<Operation>>, operation: Operation) -> bool {
+    allowed.is_none_or(|allowed| allowed.contains(&operation))
+}
+
 impl ProviderConfig {
+    /// Whether it may be asked for this.
+    pub fn allows(&self, operation: Operation) -> bool {
+        allows(self.allowed.as_ref(), operation)
+    }
+
     /// A provider of this kind with nothing configured.
     pub fn new(kind: ProviderKind) -> Self {
         Self {
             kind,
             base_url: None,
-            path: None,
+            paths: BTreeMap::new(),
+            allowed: None,
             keys: Vec::new(),
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
             max_retries: 0,

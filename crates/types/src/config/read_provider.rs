@@ -1,5 +1,6 @@
 //! How a provider of the file becomes a [`ProviderConfig`].
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::node::Node;
@@ -7,6 +8,7 @@ use super::read_key::read_key;
 use super::section::{Report, Section};
 use super::suggest::did_you_mean;
 use super::{ProviderConfig, ProviderKind};
+use crate::Operation;
 
 /// Part of the address of Hugging Face's router, which has chat only; its other addresses are servers of
 /// text-generation-inference.
@@ -51,8 +53,10 @@ pub(super) fn read_provider(name: &str, mut file: Section<'_>, report: &Report<'
     let mut needs_keys = true;
     if let Some(mut custom) = custom {
         needs_keys = !custom.boolean("is_key_less").unwrap_or_default();
+        provider.allowed = custom.section("allowed_requests").map(read_allowed);
         if let Some(mut paths) = custom.section("request_path_overrides") {
-            provider.path = paths.text("text_completion");
+            let path = |operation: Operation| Some((operation, paths.text(operation.request_type())?));
+            provider.paths = Operation::all().filter_map(path).collect();
             paths.finish();
         }
         custom.finish();
@@ -104,6 +108,14 @@ fn api_of(name: &str, file: &Section<'_>, custom: Option<&mut Section<'_>>, url:
         }
         Some(_) | None => kind,
     })
+}
+
+/// What is not `true` is not allowed: <https://docs.getbifrost.ai/providers/custom-providers>.
+fn read_allowed(mut file: Section<'_>) -> BTreeSet<Operation> {
+    let mut is_allowed = |operation: &Operation| file.boolean(operation.request_type()).unwrap_or_default();
+    let allowed = Operation::all().filter(|operation| is_allowed(operation)).collect();
+    file.finish();
+    allowed
 }
 
 fn read_network(mut file: Section<'_>, written_url: Option<String>, provider: &mut ProviderConfig) {

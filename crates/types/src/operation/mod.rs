@@ -3,7 +3,22 @@
 //! The API's routes, its checks and its polls, the worker's calls and the command line all read this table. A new endpoint is a row,
 //! a file beside this one with its rules, and a column in the table of providers.
 
+mod chat;
+mod embedding;
+mod images;
+mod ocr;
+mod rerank;
+mod responses;
+mod rules;
+mod speech;
+#[cfg(test)]
+mod tests;
+mod text_completion;
+mod transcription;
+
 use std::fmt;
+
+pub(crate) use rules::{FormRules, JsonRules, Rules};
 
 /// A kind of LLM call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,7 +54,7 @@ struct Row {
     path: &'static str,
     /// What `extra_fields.request_type` says, and a job's record.
     request_type: &'static str,
-    form: BodyForm,
+    rules: Rules,
     /// Whether bodies carry media: they may be larger.
     media: bool,
     /// How the refusal of `stream` calls it.
@@ -50,29 +65,29 @@ const fn row(
     operation: Operation,
     path: &'static str,
     request_type: &'static str,
-    (form, media): (BodyForm, bool),
+    rules: Rules,
+    media: bool,
     plural: &'static str,
 ) -> Row {
-    Row { operation, path, request_type, form, media, plural }
+    Row { operation, path, request_type, rules, media, plural }
 }
 
-const TEXT: (BodyForm, bool) = (BodyForm::Json, false);
-const JSON_WITH_MEDIA: (BodyForm, bool) = (BodyForm::Json, true);
-const FILES: (BodyForm, bool) = (BodyForm::Multipart, true);
+const TEXT: bool = false;
+const MEDIA: bool = true;
 
 #[rustfmt::skip]
-const ROWS: [Row; 11] = [
-    row(Operation::TextCompletion, "completions", "text_completion", TEXT, "text completions"),
-    row(Operation::ChatCompletion, "chat/completions", "chat_completion", JSON_WITH_MEDIA, "chat completions"),
-    row(Operation::Responses, "responses", "responses", JSON_WITH_MEDIA, "responses"),
-    row(Operation::Embedding, "embeddings", "embedding", TEXT, "embeddings"),
-    row(Operation::Speech, "audio/speech", "speech", TEXT, "speech"),
-    row(Operation::Transcription, "audio/transcriptions", "transcription", FILES, "transcriptions"),
-    row(Operation::ImageGeneration, "images/generations", "image_generation", JSON_WITH_MEDIA, "image generations"),
-    row(Operation::ImageEdit, "images/edits", "image_edit", FILES, "image edits"),
-    row(Operation::ImageVariation, "images/variations", "image_variation", FILES, "image variations"),
-    row(Operation::Rerank, "rerank", "rerank", TEXT, "rerank"),
-    row(Operation::Ocr, "ocr", "ocr", JSON_WITH_MEDIA, "ocr"),
+static ROWS: [Row; 11] = [
+    row(Operation::TextCompletion, "completions", "text_completion", text_completion::RULES, TEXT, "text completions"),
+    row(Operation::ChatCompletion, "chat/completions", "chat_completion", chat::RULES, MEDIA, "chat completions"),
+    row(Operation::Responses, "responses", "responses", responses::RULES, MEDIA, "responses"),
+    row(Operation::Embedding, "embeddings", "embedding", embedding::RULES, TEXT, "embeddings"),
+    row(Operation::Speech, "audio/speech", "speech", speech::RULES, TEXT, "speech"),
+    row(Operation::Transcription, "audio/transcriptions", "transcription", transcription::RULES, MEDIA, "transcriptions"),
+    row(Operation::ImageGeneration, "images/generations", "image_generation", images::GENERATION, MEDIA, "image generations"),
+    row(Operation::ImageEdit, "images/edits", "image_edit", images::EDIT, MEDIA, "image edits"),
+    row(Operation::ImageVariation, "images/variations", "image_variation", images::VARIATION, MEDIA, "image variations"),
+    row(Operation::Rerank, "rerank", "rerank", rerank::RULES, TEXT, "rerank"),
+    row(Operation::Ocr, "ocr", "ocr", ocr::RULES, MEDIA, "ocr"),
 ];
 
 // Each operation's row is found by its place in the enum.
@@ -116,7 +131,10 @@ impl Operation {
 
     /// How its requests are written.
     pub const fn form(self) -> BodyForm {
-        self.row().form
+        match self.row().rules {
+            Rules::Json(_) => BodyForm::Json,
+            Rules::Form(_) => BodyForm::Multipart,
+        }
     }
 
     /// Whether its bodies carry media, and may be as large as an upload.
@@ -127,6 +145,10 @@ impl Operation {
     /// How the refusal of `stream` calls it: `chat completions`.
     pub(crate) const fn plural(self) -> &'static str {
         self.row().plural
+    }
+
+    pub(crate) const fn rules(self) -> &'static Rules {
+        &self.row().rules
     }
 
     const fn row(self) -> &'static Row {

@@ -102,7 +102,7 @@ fn what_else_bifrost_has_is_ignored() {
             "bedrock": {"keys": [{"value": "k", "bedrock_key_config": {"role_arn": "x", "external_id": "x",
                 "role_session_name": "x", "batch_s3_config": {}}}]},
             "mine": {"network_config": {"base_url": "http://mine"}, "custom_provider_config": {"base_provider_type": "openai",
-                "is_key_less": true, "allowed_requests": {}, "request_path_overrides": {"chat_completion": "/x"}}},
+                "is_key_less": true, "allowed_requests": {"list_models": true, "batch_create": true, "container_file_content": true, "video_remix": false, "image_edit_stream": true, "count_tokens": true, "file_list": true}, "request_path_overrides": {"responses_stream": "/x"}}},
             "deepgram": {"keys": [{"value": "env.NOT_SET"}]}, "sarvam": {}},
         "governance": {"budgets": [], "rate_limits": [], "customers": [], "teams": [], "business_units": [], "routing_rules": [],
             "model_configs": [], "providers": [], "pricing_overrides": [], "auth_config": {},
@@ -134,7 +134,8 @@ fn an_api_process_needs_no_providers_secret_and_has_none() {
             "bedrock": {"keys": [{"bedrock_key_config": {"access_key": "env.NOPE_6", "secret_key": "env.NOPE_7"}}]}},
         "governance": {"virtual_keys": [{"name": "a", "value": "env.OPENAI_API_KEY"}]}}"#;
     let config = ApiConfig::names_from_json(text, &environment).unwrap();
-    let kinds: Vec<_> = config.providers.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
+    let kinds: Vec<_> =
+        config.providers.iter().map(|(name, provider)| (name.as_str(), provider.kind)).collect();
     let expected = [
         ("azure", ProviderKind::Azure),
         ("bedrock", ProviderKind::Bedrock),

@@ -1,5 +1,6 @@
 //! What a file is read as, and what is refused.
 
+mod custom;
 mod errors;
 
 use std::time::Duration;
@@ -183,10 +184,13 @@ fn an_unknown_provider_needs_an_address_and_a_known_one_has_its_own() {
         message
             .starts_with("providers.mine.custom_provider_config.base_provider_type: expected one of openai")
     );
-    let custom = r#"{"custom_provider_config":{"base_provider_type":"groq","request_path_overrides":{"text_completion":"/x"}},
+    let custom = r#"{"custom_provider_config":{"base_provider_type":"groq",
+            "request_path_overrides":{"text_completion":"/x","chat_completion":"/y","rerank":"","list_models":"/z"}},
         "keys":[{"value":"k"}]}"#;
     let custom = accepted("mine", custom);
-    assert_eq!((custom.kind, custom.path.as_deref()), (ProviderKind::Groq, Some("/x")));
+    let paths: Vec<_> = custom.paths.iter().map(|(operation, path)| (*operation, path.as_str())).collect();
+    assert_eq!(custom.kind, ProviderKind::Groq);
+    assert_eq!(paths, [(Operation::TextCompletion, "/x"), (Operation::ChatCompletion, "/y")]);
     // What Bifrost has and we have not must not keep its file from loading.
     for name in ["deepgram", "runway", "replicate"] {
         let config =
