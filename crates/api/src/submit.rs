@@ -2,7 +2,9 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hermod_queue::{JobRequest, Queue, QueueError, Submission};
 use hermod_types::config::VirtualKey;
-use hermod_types::{ApiConfig, CompletionRequest, InvalidRequest, JobView, Target, Ttl, inexpressible};
+use hermod_types::{
+    ApiConfig, CompletionRequest, InvalidRequest, JobView, Operation, Target, Ttl, inexpressible,
+};
 
 use crate::body;
 use crate::caller;
@@ -30,8 +32,10 @@ pub(crate) async fn submit(
     check_expressible(&targets, &body, &config)?;
 
     let job = JobRequest {
+        operation: Operation::TextCompletion,
         targets,
         body,
+        media_bytes: 0,
         ttl: ttl(&request).unwrap_or(config.default_ttl).min(max_ttl.0),
         owner: key.map(|key| key.id.clone()),
     };

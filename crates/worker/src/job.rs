@@ -199,7 +199,7 @@ fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static 
             (error.status_code, error.to_json())
         }
     };
-    Ended { held: started.held.clone(), code, outcome, ttl, given_up }
+    Ended { held: started.held.clone(), code, outcome, media: None, ttl, given_up }
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ fn without_outcome(ended: &Ended) -> (Ended, Option<String>) {
         held: ended.held.clone(),
         code: error.status_code,
         outcome: error.to_json(),
+        media: None,
         ttl: ended.ttl,
         given_up: Some(ErrorCode::Internal.as_str()),
     };
