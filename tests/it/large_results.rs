@@ -17,7 +17,7 @@ const FAST_REDIS: &[&str] = &["--appendfsync", "no"];
 /// Reads of pieces that Redis has answered.
 fn pieces_read(redis: &mut Connection) -> u64 {
     let stats: String = redis::cmd("INFO").arg("commandstats").query(redis).unwrap();
-    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_getrange:calls="));
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_hget:calls="));
     calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
 }
 

@@ -3,13 +3,13 @@ use std::io;
 use actix_web::body::SizedStream;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use hermod_queue::{OutcomeReader, QueueError, StoredOutcome};
+use hermod_queue::{OutcomeReader, PIECE_BYTES, QueueError, StoredOutcome};
 
 use crate::error::ApiError;
 use crate::memory::{MemoryBudget, Room};
 
-/// What is in memory of one answer. A client on a slow line keeps this much, and not the whole result.
-const PIECE_BYTES: u64 = 256 << 10;
+/// What is in memory of one answer: a piece, as it is stored. A client on a slow line keeps this much, and not the whole result.
+const IN_MEMORY: u64 = PIECE_BYTES as u64;
 
 /// A large outcome between the parts of the answer around it, read from Redis as the client takes it.
 pub(crate) struct ResultParts {
@@ -54,7 +54,7 @@ impl ResultParts {
         let bytes = self.bytes();
         let Self { head, outcome, tail } = self;
         let mut room = memory.room(outcome.bytes);
-        let position = outcome.bytes.min(PIECE_BYTES);
+        let position = outcome.bytes.min(IN_MEMORY);
         room.grow_to(position)?;
         let first = reader.read(&outcome, 0, position).await.map_err(ApiError::from_find)?;
         let first = first.ok_or(ApiError::JobNotFound)?;
@@ -81,7 +81,7 @@ impl Reading {
             Some(first) => first,
             None if self.position == self.outcome.bytes => return Ok(None),
             None => {
-                let length = PIECE_BYTES.min(self.outcome.bytes - self.position);
+                let length = IN_MEMORY.min(self.outcome.bytes - self.position);
                 let piece = self.reader.read(&self.outcome, self.position, length).await;
                 self.position += length;
                 match piece {

@@ -2,7 +2,7 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hermod_queue::{JobRequest, Queue, QueueError, Submission};
 use hermod_types::config::VirtualKey;
-use hermod_types::{ApiConfig, InvalidRequest, JobView, Operation, Request, Target, Ttl, inexpressible};
+use hermod_types::{ApiConfig, InvalidRequest, JobView, Operation, Request, Target, Ttl, cannot_serve};
 
 use crate::body;
 use crate::caller;
@@ -27,11 +27,13 @@ pub(crate) async fn submit(
     let Request { targets, body, .. } = Request::parse(Operation::TextCompletion, &bytes, None)?;
     drop(bytes);
     check_targets(&targets, &config, key)?;
-    check_expressible(&targets, &body, &config)?;
+    check_expressible(Operation::TextCompletion, &targets, &body, &config)?;
 
     let job = JobRequest {
+        operation: Operation::TextCompletion,
         targets,
         body,
+        media_bytes: 0,
         ttl: ttl(&request).unwrap_or(config.default_ttl).min(max_ttl.0),
         owner: key.map(|key| key.id.clone()),
     };
@@ -70,17 +72,23 @@ fn check_targets(targets: &[Target], config: &ApiConfig, key: Option<&VirtualKey
 }
 
 /// Refuses what cannot be said to any of the targets. As long as one can serve it, the others are passed over.
-fn check_expressible(targets: &[Target], body: &str, config: &ApiConfig) -> Result<(), InvalidRequest> {
+fn check_expressible(
+    operation: Operation,
+    targets: &[Target],
+    body: &str,
+    config: &ApiConfig,
+) -> Result<(), InvalidRequest> {
     let mut refusal: Option<InvalidRequest> = None;
     for target in targets {
-        let kind = config.providers.get(target.provider()).map(|provider| provider.kind);
-        let Some(reason) = kind.and_then(|kind| inexpressible(kind, body, config.max_calls)) else {
+        let provider = config.providers.get(target.provider());
+        let reason = provider.and_then(|provider| cannot_serve(provider, operation, body, config.max_calls));
+        let Some(reason) = reason else {
             return Ok(());
         };
         // The client is told about the primary.
         refusal.get_or_insert_with(|| InvalidRequest {
             message: format!("no target can serve this request; {target}: {}", reason.message),
-            param: Some(reason.param.to_owned()),
+            param: reason.param,
         });
     }
     refusal.map_or(Ok(()), Err)

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
 use hermod_queue::{JobRequest, Queue, QueueSettings, Submission};
-use hermod_types::{JobId, Target as Model, Ttl};
+use hermod_types::{JobId, Operation, Target as Model, Ttl};
 use hyper::StatusCode;
 use tokio_util::task::TaskTracker;
 
@@ -132,7 +132,8 @@ async fn fill(run: &Run<'_>, jobs: u64) -> anyhow::Result<()> {
     let (first, done) = (run.take_numbers(jobs), Cell::new(0_u64));
     let submit = async |number| {
         let body = run.requests.members(number);
-        let job = JobRequest { targets: targets.clone(), body, ttl, owner: None };
+        let operation = Operation::TextCompletion;
+        let job = JobRequest { operation, targets: targets.clone(), body, media_bytes: 0, ttl, owner: None };
         let submission = queue.submit(job).await?;
         ensure!(matches!(submission, Submission::Accepted(_)), "Redis did not take a job: {submission:?}");
         done.set(done.get() + 1);

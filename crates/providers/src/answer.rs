@@ -1,6 +1,8 @@
 use std::time::{Duration, SystemTime};
 
-use hermod_types::{ErrorCode, ErrorDetail, RawObject, ResultExtra, compose_result, extend_result};
+use hermod_types::{
+    ErrorCode, ErrorDetail, Operation, RawObject, ResultExtra, compose_result, extend_result,
+};
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
@@ -19,19 +21,21 @@ pub struct CallResult {
     has_extra: bool,
     /// The model that was asked for, by the provider's name.
     pub model: String,
+    /// What the provider was asked for.
+    pub sent_as: Operation,
 }
 
 impl CallResult {
     /// One that the provider has written.
-    pub(crate) fn native(text: String, model: &str) -> Self {
+    pub(crate) fn native(text: String, model: &str, sent_as: Operation) -> Self {
         let object: Option<RawObject<'_>> = serde_json::from_str(&text).ok();
         let has_extra = object.is_some_and(|object| object.get("extra_fields").is_some());
-        Self { text, has_extra, model: model.to_owned() }
+        Self { text, has_extra, model: model.to_owned(), sent_as }
     }
 
     /// One that we have put together ourselves.
-    pub(crate) fn composed(text: String, model: &str) -> Self {
-        Self { text, has_extra: false, model: model.to_owned() }
+    pub(crate) fn composed(text: String, model: &str, sent_as: Operation) -> Self {
+        Self { text, has_extra: false, model: model.to_owned(), sent_as }
     }
 
     /// With our `extra_fields`: the result of a job.

@@ -104,7 +104,7 @@ impl CallError {
 
     /// The `error` of a job that failed with it.
     pub fn to_body(&self, target: &Target) -> ErrorBody {
-        let mut body = ErrorBody::new(self.code, "").of(Operation::TextCompletion).about(target);
+        let mut body = ErrorBody::new(self.code, "").about(target);
         body.status_code = self.status;
         body.error = ErrorDetail::clone(&self.detail);
         body

@@ -46,7 +46,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hermod_types::config::Models;
-use hermod_types::{Config, ErrorCode, Inexpressible, Operation, Target, inexpressible};
+use hermod_types::{Config, ErrorCode, Inexpressible, Operation, Target, cannot_serve};
 
 pub use answer::CallResult;
 pub use error::{CallError, InvalidProvider};
@@ -86,7 +86,7 @@ impl Providers {
 
     /// Why the target cannot serve this request, if its provider's API has no words for it.
     pub fn cannot_serve(&self, operation: Operation, target: &Target, body: &str) -> Option<Inexpressible> {
-        inexpressible(self.by_name.get(target.provider())?.kind(), operation, body, self.max_calls)
+        cannot_serve(self.by_name.get(target.provider())?.api(), operation, body, self.max_calls)
     }
 
     /// The keys that may be used for `target`, of those in `allowed`; never empty.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 
+use hermod_types::Operation;
+
 use crate::Replies;
 use crate::answer::Answer;
 use crate::dialect::{Ask, Outgoing, Unsendable};
@@ -16,6 +18,9 @@ pub(crate) const MOST_AT_ONCE: usize = 8;
 pub(crate) trait Plan: Send + Sync {
     /// What one call gives.
     type Reply: Send + 'static;
+
+    /// What the provider is asked for.
+    fn sent_as(&self) -> Operation;
 
     /// How many calls there are.
     fn calls(&self) -> usize;
@@ -84,6 +89,10 @@ mod tests {
 
     impl Plan for Numbers {
         type Reply = usize;
+
+        fn sent_as(&self) -> Operation {
+            Operation::Rerank
+        }
 
         fn calls(&self) -> usize {
             self.0

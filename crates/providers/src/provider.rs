@@ -1,9 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use hermod_types::config::{Form, Models, ProviderConfig, ProviderKind, Support};
+use hermod_types::config::{ApiProvider, Form, Models, ProviderConfig, ProviderKind, Support};
 use hermod_types::{Backoff, ErrorCode, Inexpressible, Operation, Target};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Url};
@@ -74,14 +74,12 @@ impl RetryPolicy {
 #[derive(Debug)]
 pub(crate) struct Provider {
     client: Client,
-    kind: ProviderKind,
+    api: ApiProvider,
     dialect: Box<dyn Dialect>,
     /// Where it is, if that is configured.
     base: Option<String>,
     /// In place of the dialect's own.
     paths: BTreeMap<Operation, String>,
-    /// What may be asked of it; all where it is not said.
-    allowed: Option<BTreeSet<Operation>>,
     headers: HeaderMap,
     keys: KeyPool,
     secrets: Secrets,
@@ -114,11 +112,10 @@ impl Provider {
         }
         Ok(Self {
             client: transport::client_of(name, config, client)?,
-            kind: config.kind,
+            api: ApiProvider { kind: config.kind, allowed: config.allowed.clone() },
             dialect: dialect::of(config.kind),
             base: config.base_url.clone(),
             paths: config.paths.clone(),
-            allowed: config.allowed.clone(),
             headers,
             keys: KeyPool::new(&config.keys),
             secrets: Secrets::of(config),
@@ -133,8 +130,8 @@ impl Provider {
         })
     }
 
-    pub(crate) const fn kind(&self) -> ProviderKind {
-        self.kind
+    pub(crate) const fn api(&self) -> &ApiProvider {
+        &self.api
     }
 
     pub(crate) fn retry_policy(&self) -> &RetryPolicy {
@@ -169,16 +166,16 @@ impl Provider {
         let regional = access.regional_url();
         let base = access.base_url().or(self.base.as_deref()).or(regional.as_deref());
         let ask = Ask {
-            base: base.or(self.kind.base_url()).ok_or_else(no_address)?,
+            base: base.or(self.api.kind.base_url()).ok_or_else(no_address)?,
             model: call.key.model(call.target.model()),
             is_alias: call.key.model(call.target.model()) != call.target.model(),
             key: call.key.value(),
             access,
             token: None,
         };
-        match self.kind.support(call.operation) {
+        match self.api.kind.support(call.operation) {
             Support::Absent => {
-                Err(CallError::inexpressible(Inexpressible::endpoint(self.kind, call.operation)))
+                Err(CallError::inexpressible(Inexpressible::endpoint(self.api.kind, call.operation)))
             }
             Support::Native => self.native(&ask, call).await,
             // Boxed: it is large, and most calls are not of this kind.
@@ -191,7 +188,7 @@ impl Provider {
         let received = Received::new(0, call.meter);
         let answer = within(call.timeout, self.send(ask, outgoing, call, &received)).await?;
         let result = native::result(call.operation, call.body, answer).map_err(|what| unusable(&what))?;
-        Ok(CallResult::native(result, ask.model))
+        Ok(CallResult::native(result, ask.model, call.operation))
     }
 
     fn native_request(&self, ask: &Ask<'_>, call: &ProviderCall<'_>) -> Result<Outgoing, Unsendable> {
@@ -215,13 +212,13 @@ impl Provider {
         let form = OpenAiForm {
             dialect: self.dialect.as_ref(),
             path: self.path_of(Operation::ChatCompletion),
-            has_n: has_n(self.kind),
+            has_n: has_n(self.api.kind),
         };
         let chat = self.dialect.chat().unwrap_or(&form);
         match call.operation {
             Operation::TextCompletion => {
                 let writer = self.dialect.continues().map_or(Writer::Chat(chat), Writer::Continue);
-                self.run(ask, call, CompletionPlan::new(call.body, self.kind, writer)).await
+                self.run(ask, call, CompletionPlan::new(call.body, self.api.kind, writer)).await
             }
             Operation::ChatCompletion => self.run(ask, call, ChatPlan::new(call.body, chat)).await,
             Operation::Responses
@@ -233,7 +230,7 @@ impl Provider {
             | Operation::ImageVariation
             | Operation::Rerank
             | Operation::Ocr => {
-                Err(CallError::inexpressible(Inexpressible::endpoint(self.kind, call.operation)))
+                Err(CallError::inexpressible(Inexpressible::endpoint(self.api.kind, call.operation)))
             }
         }
     }
@@ -275,7 +272,7 @@ impl Provider {
         done.map_err(masked)?;
         let composed = plan.compose(&ask, call.replies.take(), MAX_ANSWER_BYTES);
         let composed = composed.ok_or_else(|| CallError::too_large("the result would be"))?;
-        Ok(CallResult::composed(composed, ask.model))
+        Ok(CallResult::composed(composed, ask.model, plan.sent_as()))
     }
 
     fn one<'a, P: Plan>(

@@ -23,9 +23,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hermod_providers::{CallError, MediaSource, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::{Form as CompletionForm, Models, ProviderKind, Support};
-use hermod_types::{
-    BodyForm, Config, Form, FormPart, Journal, Operation, PartContent, ResultExtra, Target,
-};
+use hermod_types::{BodyForm, Config, Form, FormPart, Journal, Operation, PartContent, ResultExtra, Target};
 use serde_json::{Value, json};
 
 /// What a provider was sent.

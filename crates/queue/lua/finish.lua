@@ -2,11 +2,12 @@
 -- KEYS  1 queue
 -- args  worker, now (ms)
 --       dead: what is kept of dead letters: letters, age_ms, bytes
---       jobs: id, entry, fence, code, ttl_ms, outcome, or token where the outcome is under a key of its own;
---       reason: why it was given up on, absent if it was not; staged: whether its body is under a key of its own;
---       bytes: what it counted as while it waited, 0 for nothing
--- ->    for each job 'done', 'already_done' (by this fence), 'lost', 'gone' (no such record), or 'expired' (the key of its
---       outcome is gone; nothing is written)
+--       jobs: id, entry, fence, code, ttl_ms, outcome, or token, size (bytes) and pieces of one that is staged;
+--       media_index: where media is in the outcome, absent if nowhere;
+--       reason: why it was given up on, absent if it was not; body_apart: bytes of its body where that has a key of its own;
+--       media: bytes of its media, absent for none; bytes: what it counted as while it waited, 0 for nothing
+-- ->    for each job 'done', 'already_done' (by this fence), 'lost', 'gone' (no such record), or 'expired' (not all pieces of
+--       its outcome are there any more; nothing is written)
 local now = args.now
 
 -- Forgets the oldest dead letters until what is left is within bounds.
@@ -20,25 +21,37 @@ local function trim_letters(dead, sizes)
     if not is_old and bytes <= args.dead.bytes and redis.call('ZCARD', dead) <= args.dead.letters then return end
     bytes = bytes - (redis.call('HGET', sizes, id) or 0)
     redis.call('HDEL', sizes, id)
-    redis.call('UNLINK', letter_key(id), body_key(id))
+    redis.call('UNLINK', letter_key(id), body_key(id), media_key(id))
     redis.call('ZREM', dead, id)
   end
 end
 
--- Keeps what it takes to queue the job again, after its record has expired, too. A body under a key of its own stays there.
+local function remove_pieces(job)
+  if job.body_apart then redis.call('UNLINK', body_key(job.id)) end
+  if job.media then redis.call('UNLINK', media_key(job.id)) end
+end
+
+-- Keeps pieces as long as the letter. What are none are of no use.
+local function keep_for_letter(pieces)
+  if tonumber(redis.pcall('HLEN', pieces)) then
+    redis.call('PEXPIRE', pieces, args.dead.age_ms)
+  else
+    redis.call('UNLINK', pieces)
+  end
+end
+
+-- Keeps what it takes to queue the job again, after its record has expired, too. A body under a key of its own stays there, as
+-- does media.
 local function keep_letter(job, request, owner, history)
   local letter, dead, sizes = letter_key(job.id), key('dead'), key('dead_bytes')
-  local body = job.staged and redis.pcall('STRLEN', body_key(job.id)) or 0
-  local bytes = #request + (tonumber(body) or 0)
+  local bytes = #request + (job.body_apart or 0) + (job.media or 0)
+  -- It would push all others out, and then itself.
+  if bytes > args.dead.bytes then return remove_pieces(job) end
   redis.call('HSET', letter, 'reason', job.reason, 'request', request, 'history', history or '', 'fence', job.fence)
   if owner then redis.call('HSET', letter, 'owner', owner) end
   redis.call('PEXPIRE', letter, args.dead.age_ms)
-  if not tonumber(body) then
-    -- It is no text: nobody can use it.
-    redis.call('UNLINK', body_key(job.id))
-  elseif job.staged then
-    redis.call('PEXPIRE', body_key(job.id), args.dead.age_ms)
-  end
+  if job.body_apart then keep_for_letter(body_key(job.id)) end
+  if job.media then keep_for_letter(media_key(job.id)) end
   redis.call('ZADD', dead, now, job.id)
   redis.call('HSET', sizes, job.id, bytes)
   trim_letters(dead, sizes)
@@ -47,6 +60,7 @@ end
 local results, entries, freed = {}, {}, 0
 for i, job in ipairs(args.jobs) do
   local record = job_key(job.id)
+  local staged = job.token and staged_key(job.id, job.token)
   local is = redis.pcall('HMGET', record, 'holder', 'code', 'owner', 'released', 'progress', 'history', 'queued')
   if is.err or not (is[1] or is[2]) then
     results[i] = 'gone'
@@ -54,13 +68,23 @@ for i, job in ipairs(args.jobs) do
     results[i] = read_holder(is[1]).fence == job.fence and 'already_done' or 'lost'
   elseif not is_held(is[1], job.fence, args.worker) then
     results[i] = 'lost'
-  elseif job.token and redis.call('PEXPIRE', outcome_key(job.id, job.token), job.ttl_ms) == 0 then
+  elseif staged and not has_pieces(staged, job.pieces) then
     results[i] = 'expired'
   else
-    if job.reason then keep_letter(job, redis.call('HGET', record, 'request') or '', is[3], is[6])
-    elseif job.staged then redis.call('UNLINK', body_key(job.id)) end
+    if job.reason then
+      keep_letter(job, redis.call('HGET', record, 'request') or '', is[3], is[6])
+    else
+      remove_pieces(job)
+    end
+    if staged then
+      local kept = outcome_key(job.id, job.token)
+      keep_pieces(staged, kept)
+      redis.call('PEXPIRE', kept, job.ttl_ms)
+    end
     redis.call('HSET', record, 'request', '', 'holder', job.fence, 'code', job.code,
-      job.token and 'apart' or 'outcome', job.token or job.outcome, 'completed', now, 'expires', now + job.ttl_ms)
+      staged and 'apart' or 'outcome', staged and string.format('%s %d', job.token, job.size) or job.outcome,
+      'completed', now, 'expires', now + job.ttl_ms)
+    if job.media_index then redis.call('HSET', record, 'media', job.media_index) end
     if is[4] or is[5] or is[6] or is[7] then
       redis.call('HDEL', record, 'released', 'progress', 'history', 'queued')
     end
@@ -69,6 +93,8 @@ for i, job in ipairs(args.jobs) do
     freed = freed + job.bytes
     results[i] = 'done'
   end
+  -- What nobody will read must not fill Redis until it expires.
+  if staged and results[i] ~= 'done' then redis.call('UNLINK', staged) end
 end
 remove_entries(entries)
 -- Below zero it is only where Redis has lost a part of its data.

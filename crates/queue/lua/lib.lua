@@ -11,8 +11,21 @@ local reply = cmsgpack.pack
 local function key(name) return PREFIX .. name end
 local function job_key(id) return PREFIX .. 'job:' .. id end
 local function body_key(id) return PREFIX .. 'body:' .. id end
+local function media_key(id) return PREFIX .. 'media:' .. id end
 local function outcome_key(id, token) return PREFIX .. 'outcome:' .. id .. ':' .. token end
 local function letter_key(id) return PREFIX .. 'letter:' .. id end
+
+-- Where the pieces of a 'body', of 'media', or of the outcome with this token stand until a script keeps them.
+local function staged_key(id, what) return PREFIX .. 'staged:' .. id .. ':' .. what end
+
+-- Whether all pieces are there. Some may have expired, or may be lost with Redis's last second.
+local function has_pieces(staged, count) return redis.pcall('HLEN', staged) == count end
+
+-- Keeps pieces under the key where they are looked for.
+local function keep_pieces(staged, kept)
+  redis.call('RENAME', staged, kept)
+  redis.call('PERSIST', kept)
+end
 
 local function now_ms()
   local time = redis.call('TIME')

@@ -1,7 +1,7 @@
 -- requeue: queues a dead letter's job again under its old id, with all its attempts before it.
 -- KEYS  1 queue
 -- args  id
--- ->    'queued', 'unknown' (no such letter, or its body is gone) or 'alive' (the job waits or runs already)
+-- ->    'queued', 'unknown' (no such letter, or its body or media is gone) or 'alive' (the job waits or runs already)
 local id, letter = args.id, letter_key(args.id)
 local is = redis.call('HMGET', letter, 'request', 'owner', 'fence')
 local request = is[1]
@@ -9,18 +9,25 @@ if not request then return reply('unknown') end
 local record = job_key(id)
 local was = redis.call('HMGET', record, 'holder', 'code')
 if was[1] and not was[2] then return reply('alive') end
-local staged = string.sub(request, -1) == '\n'
-if staged and redis.call('PERSIST', body_key(id)) == 0 then return reply('unknown') end
+local is_header, header = pcall(cjson.decode, string.match(request, '^[^\n]*'))
+if not is_header or type(header) ~= 'table' then header = {} end
+local apart = {}
+if header.body then apart[#apart + 1] = body_key(id) end
+if header.media then apart[#apart + 1] = media_key(id) end
+for _, pieces in ipairs(apart) do
+  if redis.call('EXISTS', pieces) == 0 then return reply('unknown') end
+end
+for _, pieces in ipairs(apart) do redis.call('PERSIST', pieces) end
 -- The fence goes on from where it was, so that nobody who held the job before can write to it.
 local fence = math.max(read_holder(was[1]).fence, tonumber(is[3]) or 0)
 redis.call('DEL', record)
 redis.call('HSET', record, 'request', request, 'holder', fence, 'released', fence, 'queued', now_ms())
 if is[2] then redis.call('HSET', record, 'owner', is[2]) end
+if type(header.type) == 'string' then redis.call('HSET', record, 'type', header.type) end
 enqueue(id)
 wake('queue')
 -- What the job counts as while it waits, if it was counted.
-local is_header, header = pcall(cjson.decode, string.match(request, '^[^\n]*'))
-local counted = is_header and type(header) == 'table' and tonumber(header.bytes)
+local counted = tonumber(header.bytes)
 if counted then redis.call('INCRBY', key('bytes'), counted) end
 redis.call('HDEL', key('dead_bytes'), id)
 redis.call('ZREM', key('dead'), id)

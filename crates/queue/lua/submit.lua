@@ -2,8 +2,8 @@
 -- Safe to send again: a job whose record exists is taken once.
 -- KEYS  1 queue
 -- args  limit, limit_bytes: of what waits, 0 for none     counted: whether to compare with them
---       jobs: id, request, owner (absent for none), bytes, latest (ms: its client has given up then), staged (its body
---       is under a key of its own)
+--       jobs: id, request, owner and type (absent for none), bytes, latest (ms: its client has given up then),
+--       body_pieces, media_pieces (how many are staged; absent for none)
 -- ->    now (ms), room and room_bytes (what may still come; absent if not counted), results: for each job
 --       'accepted', 'full' or 'late'
 local now, room, room_bytes = now_ms(), math.huge, math.huge
@@ -24,28 +24,31 @@ end
 local results, accepted, added = {}, 0, 0
 for i, job in ipairs(args.jobs) do
   local record = job_key(job.id)
+  local body = job.body_pieces and staged_key(job.id, 'body')
+  local media = job.media_pieces and staged_key(job.id, 'media')
   local result = 'accepted'
   if now > job.latest then
     -- It may have been taken by an earlier try, whose answer was lost.
     result = redis.call('EXISTS', record) == 1 and 'accepted' or 'late'
   elseif room <= 0 or room_bytes < job.bytes then
     result = redis.call('EXISTS', record) == 1 and 'accepted' or 'full'
-  elseif job.staged and redis.call('EXISTS', body_key(job.id)) == 0 then
-    -- It was written before this call, and has expired since; or the job was taken by an earlier try, and has ended.
+  elseif (body and not has_pieces(body, job.body_pieces)) or (media and not has_pieces(media, job.media_pieces)) then
+    -- They were written before this call, and have expired since; or the job was taken by an earlier try.
     result = redis.call('EXISTS', record) == 1 and 'accepted' or 'late'
   elseif redis.call('HSETNX', record, 'holder', 0) == 1 then
-    if job.owner then
-      redis.call('HSET', record, 'request', job.request, 'owner', job.owner)
-    else
-      redis.call('HSET', record, 'request', job.request)
-    end
-    if job.staged then redis.call('PERSIST', body_key(job.id)) end
+    local fields = {'request', job.request}
+    if job.owner then fields[3], fields[4] = 'owner', job.owner end
+    if job.type then fields[#fields + 1], fields[#fields + 2] = 'type', job.type end
+    redis.call('HSET', record, unpack(fields))
+    if body then keep_pieces(body, body_key(job.id)) end
+    if media then keep_pieces(media, media_key(job.id)) end
     enqueue(job.id)
     room, room_bytes = room - 1, room_bytes - job.bytes
     accepted, added = accepted + 1, added + job.bytes
   end
-  -- What was refused must not fill Redis until it expires.
-  if job.staged and result ~= 'accepted' then redis.call('UNLINK', body_key(job.id)) end
+  -- What was refused, or written once more by a repetition, must not fill Redis until it expires.
+  if body then redis.call('UNLINK', body) end
+  if media then redis.call('UNLINK', media) end
   results[i] = result
 end
 if accepted > 0 then wake('queue') end

@@ -10,7 +10,7 @@ use crate::connection::Call;
 use crate::keys::{self, CHECKED, PAUSED, SHARDS};
 use crate::script::{self, SCRIPTS};
 use crate::stats::NoArgs;
-use crate::{Control, QueueError, Stats, Store};
+use crate::{Control, JobRequest, QueueError, Stats, Store};
 
 /// How long after a comparison a new leader makes none, in seconds.
 const CHECKED_SECONDS: u64 = 60;
@@ -237,7 +237,10 @@ impl Admin {
         let args = LettersArgs { count: 1, id: Some(id.to_string()) };
         let Some(mut letter) = self.letters(id.shard(), args).await?.pop() else { return Ok(None) };
         if letter.request.ends_with('\n') {
-            let body = self.store.fetch_body(id, 0).await?.unwrap_or_default();
+            let request = JobRequest::from_stored(&letter.request, None);
+            let bytes = request.and_then(|request| request.body_apart).unwrap_or_default();
+            let body = self.store.pieces().read(id.shard(), &keys::body(id), 0, bytes).await?;
+            let body = body.unwrap_or_default();
             letter.request.push_str(&String::from_utf8_lossy(&body));
         }
         Ok(Some(letter))

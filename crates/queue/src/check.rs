@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::connection::Call;
-use crate::keys::{self, BODIES, JOBS};
+use crate::keys::{self, BODIES, JOBS, MEDIA};
 use crate::scan::{PAGE, Queued, Scan, by_shard, ids};
 use crate::script::{self, SCRIPTS};
 use crate::worker_queue::LeaveArgs;
@@ -28,8 +28,6 @@ const REST: u32 = 9;
 /// A page is up to a thousand commands: no more than twice that a second.
 const SHORTEST_REST: Duration = Duration::from_millis(500);
 const LONGEST_REST: Duration = Duration::from_secs(5);
-/// How long a body without a record is kept, in seconds: its record may be on its way.
-const ORPHAN_SECONDS: u64 = 600;
 
 /// What a check has found, and mended if it was told to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +42,7 @@ pub struct Findings {
     pub entries_without_job: usize,
     /// Entries that were given out and that no worker holds: none would get them again.
     pub entries_without_holder: usize,
-    /// Bodies without a job, and without an end.
+    /// Bodies and media without a job, and without an end.
     pub bodies_without_job: usize,
     /// Names of workers that are gone and hold nothing; one in each shard.
     pub idle_consumers: usize,
@@ -123,7 +121,8 @@ impl Check<'_> {
         for shard in shards.shards() {
             self.look_at_consumers(shard).await?;
         }
-        self.look_for_lost_bodies().await
+        self.look_for_lost_pieces(BODIES, keys::body).await?;
+        self.look_for_lost_pieces(MEDIA, keys::media).await
     }
 
     /// Counts records, and finds how many shards there must be for all that live, and about how many entries.
@@ -271,15 +270,19 @@ impl Check<'_> {
         Ok(row.unwrap_or_else(|| "0-0".to_owned()))
     }
 
-    /// Looks for bodies that are kept for ever and have no record.
-    async fn look_for_lost_bodies(&mut self) -> Result<(), QueueError> {
+    /// Looks for bodies or media, whose keys match `pattern`, that are kept for ever and have no record.
+    async fn look_for_lost_pieces(
+        &mut self,
+        pattern: &'static str,
+        key: fn(JobId) -> String,
+    ) -> Result<(), QueueError> {
         for server in self.admin.store().connections_to_all().await? {
-            let mut scan = Scan::new(&server, BODIES);
+            let mut scan = Scan::new(&server, pattern);
             while let Some(page) = scan.page().await? {
                 for (_, ids) in by_shard(ids(&page)) {
                     let mut pipeline = Pipeline::with_capacity(2 * ids.len());
                     for id in &ids {
-                        pipeline.cmd("PTTL").arg(keys::body(*id)).cmd("EXISTS").arg(keys::job(*id));
+                        pipeline.cmd("PTTL").arg(key(*id)).cmd("EXISTS").arg(keys::job(*id));
                     }
                     let states: Vec<i64> = self.pipeline(&pipeline).await?;
                     // -1: no end.
@@ -287,9 +290,8 @@ impl Check<'_> {
                     for (id, _) in orphans {
                         self.findings.bodies_without_job += 1;
                         if self.repair {
-                            let mut command = redis::cmd("EXPIRE");
-                            command.arg(keys::body(*id)).arg(ORPHAN_SECONDS);
-                            self.read::<()>(Call::Command(&command)).await?;
+                            // Its record may be on its way.
+                            self.admin.store().pieces().expire(id.shard(), &key(*id)).await?;
                         }
                     }
                 }

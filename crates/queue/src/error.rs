@@ -41,7 +41,7 @@ pub enum QueueError {
     #[error("the consumer group is missing")]
     NoGroup,
     /// All connections of a pool are in use.
-    #[error("all connections for large texts are in use")]
+    #[error("all connections for pieces are in use")]
     NoConnection,
     /// Anything else.
     #[error("unexpected answer of Redis: {0}")]
@@ -92,9 +92,9 @@ impl From<RedisError> for QueueError {
         let finds_nobody =
             matches!(kind, ErrorKind::ClusterConnectionNotFound | ErrorKind::MasterNameNotFoundBySentinel);
         let code = match error.code() {
-            Some(code) => code.to_owned(),
+            Some(code) if code != "EXECABORT" => code.to_owned(),
             // A pipeline's: its commands fail for one reason.
-            None => {
+            _ => {
                 let first = error
                     .into_server_errors()
                     .and_then(|errors| errors.first().map(|(_, error)| error.clone()));

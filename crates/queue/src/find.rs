@@ -1,8 +1,8 @@
-//! What a poll reads: the record, and of a large outcome first its size, then one piece after another.
+//! What a poll reads: the record, and of a large outcome one piece after another.
 
 use std::sync::Arc;
 
-use hermod_types::{JobId, JobStatus, JobView, Shard, Timestamp};
+use hermod_types::{JobId, JobStatus, JobView, Operation, Shard, Timestamp};
 use redis::{FromRedisValue, ParsingError, Pipeline, RedisResult, Value};
 use tokio_util::task::TaskTracker;
 
@@ -41,12 +41,7 @@ impl Finder {
 async fn find_one(connection: &Connection, id: JobId) -> Result<Option<JobRecord>, QueueError> {
     let mut command = redis::cmd("HMGET");
     command.arg(keys::job(id)).arg(&FIELDS);
-    let row: Row = connection.run(Call::Command(&command)).await?;
-    let bytes = match row.outcome_key(id) {
-        Some(key) => connection.run(Call::Command(redis::cmd("STRLEN").arg(key))).await?,
-        None => 0,
-    };
-    row.record(id, bytes)
+    connection.run::<Row>(Call::Command(&command)).await?.record(id)
 }
 
 pub(crate) struct Finds {
@@ -58,7 +53,7 @@ impl Batch for Finds {
     type Reply = Result<Option<JobRecord>, QueueError>;
 
     fn bytes(_: &JobId) -> usize {
-        // Of the question. An answer is a record, whose outcome is less than `large::LARGE`.
+        // Of the question. An answer is a record, whose outcome is less than `pieces::LARGE`.
         64
     }
 
@@ -70,71 +65,54 @@ impl Batch for Finds {
             records.cmd("HMGET").arg(keys::job(*id)).arg(&FIELDS);
         }
         let rows: Vec<RedisResult<Row>> = self.connection.run(Call::Pipeline(&records)).await?;
-
-        let mut sizes = Pipeline::new();
-        sizes.ignore_errors();
-        for (id, row) in ids.iter().zip(&rows) {
-            if let Some(key) = row.as_ref().ok().and_then(|row| row.outcome_key(*id)) {
-                sizes.cmd("STRLEN").arg(key);
-            }
-        }
-        let mut sizes = if sizes.is_empty() {
-            Vec::new()
-        } else {
-            self.connection.run::<Vec<RedisResult<u64>>>(Call::Pipeline(&sizes)).await?
-        }
-        .into_iter();
-        let reply = |(id, row): (&JobId, RedisResult<Row>)| {
-            let row = row?;
-            let bytes = if row.token.is_some() { sizes.next().unwrap_or(Ok(0))? } else { 0 };
-            row.record(*id, bytes)
-        };
-        Ok(ids.iter().zip(rows).map(reply).collect())
+        Ok(ids.iter().zip(rows).map(|(id, row)| row?.record(*id)).collect())
     }
 }
 
-const FIELDS: [&str; 7] = ["holder", "owner", "code", "outcome", "completed", "expires", "apart"];
+const FIELDS: [&str; 9] =
+    ["holder", "owner", "type", "code", "outcome", "completed", "expires", "apart", "media"];
 
 /// What `HMGET` gives of [`FIELDS`].
 struct Row {
     holder: Option<String>,
     owner: Option<String>,
+    operation: Option<String>,
     code: Option<u16>,
     outcome: Option<String>,
     completed: Option<u64>,
     expires: Option<u64>,
-    /// Of the key of an outcome that has one.
-    token: Option<String>,
+    /// Of an outcome that has a key: the token in that, and bytes.
+    apart: Option<String>,
+    media: Option<String>,
 }
 
 impl FromRedisValue for Row {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let (holder, owner, code, outcome, completed, expires, token) = redis::from_redis_value(value)?;
-        Ok(Self { holder, owner, code, outcome, completed, expires, token })
+        let (holder, owner, operation, code, outcome, completed, expires, apart, media) =
+            redis::from_redis_value(value)?;
+        Ok(Self { holder, owner, operation, code, outcome, completed, expires, apart, media })
     }
 }
 
 impl Row {
-    fn outcome_key(&self, id: JobId) -> Option<String> {
-        self.token.as_deref().map(|token| keys::outcome(id, token))
-    }
-
-    /// The record; none where there is none, or where its outcome, which has `bytes` under a key of its own, has expired
-    /// a moment before it.
-    fn record(self, id: JobId, bytes: u64) -> Result<Option<JobRecord>, QueueError> {
+    /// The record; none where there is none.
+    fn record(self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
         let unreadable = |field| QueueError::Unexpected(format!("job {id}: unreadable {field}"));
-        let outcome = match (self.outcome_key(id), self.outcome) {
-            (Some(_), _) if bytes == 0 => return Ok(None),
-            (Some(key), _) => Some(Outcome::Stored(StoredOutcome { shard: id.shard(), key, bytes })),
+        let outcome = match (self.apart, self.outcome) {
+            (Some(apart), _) => StoredOutcome::of(id, &apart).map(Outcome::Stored),
             // A worker has composed it as JSON; it is not parsed again.
             (None, Some(json)) if json.starts_with('{') && json.ends_with('}') => Some(Outcome::Inline(json)),
             (None, _) => None,
         };
         let Some(holder) = self.holder else { return Ok(None) };
+        let operation =
+            self.operation.map_or(Some(Operation::default()), |name| Operation::from_request_type(&name));
+        let (operation, owner, media) =
+            (operation.ok_or_else(|| unreadable("type"))?, self.owner, self.media);
         let Some(code) = self.code else {
             // The fence alone, or also who runs it.
             let status = if holder.contains(' ') { JobStatus::Processing } else { JobStatus::Pending };
-            return Ok(Some(JobRecord { id, status, owner: self.owner, ended: None }));
+            return Ok(Some(JobRecord { id, operation, status, owner, media, ended: None }));
         };
         let status = if code == 200 { JobStatus::Completed } else { JobStatus::Failed };
         let ended = Some(EndedRecord {
@@ -143,7 +121,7 @@ impl Row {
             completed: Timestamp::from_millis(self.completed.ok_or_else(|| unreadable("completed"))?),
             expires: Timestamp::from_millis(self.expires.ok_or_else(|| unreadable("expires"))?),
         });
-        Ok(Some(JobRecord { id, status, owner: self.owner, ended }))
+        Ok(Some(JobRecord { id, operation, status, owner, media, ended }))
     }
 }
 
@@ -152,10 +130,14 @@ impl Row {
 pub struct JobRecord {
     /// The job's id.
     pub id: JobId,
+    /// What it calls: a poll elsewhere must not learn that the job exists.
+    pub operation: Operation,
     /// Where it is in its life.
     pub status: JobStatus,
     /// Id of the virtual key that it was submitted with. Whoever shows another one must not learn that the job exists.
     pub owner: Option<String>,
+    /// Where media is in the result, in its worker's words; none where it has none.
+    pub media: Option<String>,
     ended: Option<EndedRecord>,
 }
 
@@ -178,8 +160,25 @@ enum Outcome {
 pub struct StoredOutcome {
     shard: Shard,
     key: String,
-    /// Its size when the record was read. It is never written again.
+    /// Its size. It is never written again.
     pub bytes: u64,
+}
+
+impl StoredOutcome {
+    /// Reads a record's `apart`: the token in its key, and bytes.
+    fn of(id: JobId, apart: &str) -> Option<Self> {
+        let (token, bytes) = apart.split_once(' ')?;
+        Some(Self { shard: id.shard(), key: keys::outcome(id, token), bytes: bytes.parse().ok()? })
+    }
+}
+
+/// The result or the error of a job that has ended.
+#[derive(Clone, Copy, Debug)]
+pub enum OutcomeRef<'a> {
+    /// JSON.
+    Inline(&'a str),
+    /// JSON that is to be read.
+    Stored(&'a StoredOutcome),
 }
 
 /// What a client sees of a job.
@@ -199,6 +198,14 @@ pub enum JobJson {
 }
 
 impl JobRecord {
+    /// Its result or its error; none while it waits or runs.
+    pub fn outcome(&self) -> Option<OutcomeRef<'_>> {
+        Some(match &self.ended.as_ref()?.outcome {
+            Outcome::Inline(json) => OutcomeRef::Inline(json),
+            Outcome::Stored(stored) => OutcomeRef::Stored(stored),
+        })
+    }
+
     /// What its client sees, as JSON.
     pub fn into_json(self) -> JobJson {
         let mut view = JobView::accepted(self.id);
@@ -218,7 +225,7 @@ impl JobRecord {
     }
 }
 
-/// Reads large outcomes piece by piece, over the connections for large texts. Cheap to clone.
+/// Reads large outcomes piece by piece. Cheap to clone.
 #[derive(Clone)]
 pub struct OutcomeReader {
     store: Store,
@@ -230,7 +237,8 @@ impl OutcomeReader {
         Self { store: store.clone() }
     }
 
-    /// The `length` bytes from `start` on; none if the outcome has expired.
+    /// The `length` bytes from `start` on; none if the outcome has expired. Each call reads whole pieces of
+    /// [`crate::PIECE_BYTES`].
     ///
     /// # Errors
     /// If Redis does not answer.
@@ -240,8 +248,8 @@ impl OutcomeReader {
         start: u64,
         length: u64,
     ) -> Result<Option<Vec<u8>>, QueueError> {
-        let piece = self.store.fetch_piece(outcome.shard, &outcome.key, start, length).await?;
-        Ok((u64::try_from(piece.len()) == Ok(length)).then_some(piece))
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        self.store.pieces().read(outcome.shard, &outcome.key, start, length).await
     }
 }
 
@@ -253,20 +261,28 @@ mod tests {
         Row {
             holder: Some("1".to_owned()),
             owner: Some("vk-1".to_owned()),
+            operation: None,
             code: Some(200),
             outcome: None,
             completed: Some(1_000),
             expires: Some(2_000),
-            token: None,
+            apart: None,
+            media: None,
         }
+    }
+
+    fn new_id() -> JobId {
+        JobId::new(Shard::default())
     }
 
     #[test]
     fn a_large_outcome_fits_between_head_and_tail() {
-        let id = JobId::new(Shard::default());
-        let inline = Row { outcome: Some(r#"{"n":1}"#.to_owned()), ..row() }.record(id, 0).unwrap().unwrap();
-        let stored = Row { token: Some("t".to_owned()), ..row() }.record(id, 7).unwrap().unwrap();
+        let id = new_id();
+        let inline = Row { outcome: Some(r#"{"n":1}"#.to_owned()), ..row() }.record(id).unwrap().unwrap();
+        let stored = Row { apart: Some("t 7".to_owned()), ..row() }.record(id).unwrap().unwrap();
         assert_eq!(stored.owner.as_deref(), Some("vk-1"));
+        assert!(matches!(inline.outcome(), Some(OutcomeRef::Inline(r#"{"n":1}"#))));
+        assert!(matches!(stored.outcome(), Some(OutcomeRef::Stored(outcome)) if outcome.bytes == 7));
         let (JobJson::Whole(whole), JobJson::Around { head, outcome, tail }) =
             (inline.into_json(), stored.into_json())
         else {
@@ -277,9 +293,21 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_that_is_gone_is_no_record() {
-        let id = JobId::new(Shard::default());
-        assert!(Row { token: Some("t".to_owned()), ..row() }.record(id, 0).unwrap().is_none());
-        assert!(row().record(id, 0).is_err(), "an ended job without an outcome is damaged");
+    fn an_ended_job_without_a_readable_outcome_is_damaged() {
+        for apart in [None, Some("t"), Some("t x")] {
+            let row = Row { apart: apart.map(str::to_owned), ..row() };
+            assert!(row.record(new_id()).is_err(), "{apart:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_says_what_it_calls() {
+        let of = |name: Option<&str>| {
+            let row = Row { code: None, operation: name.map(str::to_owned), ..row() };
+            row.record(new_id()).ok().flatten().map(|record| record.operation)
+        };
+        assert_eq!(of(None), Some(Operation::TextCompletion));
+        assert_eq!(of(Some("ocr")), Some(Operation::Ocr));
+        assert_eq!(of(Some("unheard")), None);
     }
 }

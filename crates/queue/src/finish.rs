@@ -8,15 +8,18 @@ use serde::Serialize;
 use crate::batch::Batch;
 use crate::clock::millis;
 use crate::connection::Connection;
+use crate::pieces::pieces_of;
 use crate::script::{self, SCRIPTS};
 use crate::{Ended, QueueError, Settled, WorkerName};
 
-/// Dead letters that each shard keeps: so many, this long, and so many bytes of requests. The oldest go first.
+/// Dead letters that each shard keeps: so many, this long, and so many bytes of requests, with their media. The oldest
+/// go first; a larger one is not kept.
 const DEAD_LETTERS: u64 = 1000;
 const DEAD_LETTER_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
-const DEAD_LETTER_BYTES: u64 = 64 << 20;
+const DEAD_LETTER_BYTES: u64 = 256 << 20;
 
-/// The batches of ends of one shard. With each end comes the token of its outcome's key, where that is kept apart.
+/// The batches of ends of one shard. With each end comes the token of its outcome, where the pieces
+/// of that are staged.
 pub(crate) struct Finishes {
     connection: Connection,
     queue: String,
@@ -50,8 +53,17 @@ struct JobArgs<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pieces: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_index: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
-    staged: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_apart: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<u64>,
     bytes: u64,
 }
 
@@ -79,7 +91,8 @@ impl Batch for Finishes {
 }
 
 fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>) -> JobArgs<'a> {
-    let Ended { held, code, outcome, ttl, given_up } = ended;
+    let Ended { held, code, outcome, media, ttl, given_up } = ended;
+    let size = token.map(|_| outcome.len());
     JobArgs {
         id: held.id.to_string(),
         entry: &held.entry,
@@ -88,8 +101,12 @@ fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>) -> JobArgs<'a> {
         ttl_ms: millis(ttl.as_duration()),
         outcome: if token.is_none() { Some(outcome) } else { None },
         token,
+        size,
+        pieces: size.map(pieces_of),
+        media_index: media.as_deref(),
         reason: *given_up,
-        staged: held.body_apart.is_some(),
+        body_apart: held.body_apart,
+        media: (held.media_bytes > 0).then_some(held.media_bytes),
         bytes: held.counted_bytes,
     }
 }

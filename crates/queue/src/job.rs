@@ -4,7 +4,7 @@ use hermod_types::{JobId, Ttl};
 use serde_bytes::ByteBuf;
 
 use crate::JobRequest;
-use crate::large::LARGE;
+use crate::pieces::LARGE;
 
 /// A job that this worker holds: what every later write of it must show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Held {
     pub fence: u64,
     /// Bytes of its request's body, where that is kept apart from its record.
     pub(crate) body_apart: Option<usize>,
+    /// Bytes of its request's media; 0 for none.
+    pub(crate) media_bytes: u64,
     /// What it counts as while it waits and runs.
     pub(crate) counted_bytes: u64,
 }
@@ -24,6 +26,11 @@ impl Held {
     /// Whether the body of its request is kept apart from its record.
     pub const fn has_body_apart(&self) -> bool {
         self.body_apart.is_some()
+    }
+
+    /// Bytes of the media of its request, see [`crate::WorkerQueue::media`]; 0 for none.
+    pub const fn media_bytes(&self) -> u64 {
+        self.media_bytes
     }
 }
 
@@ -62,6 +69,8 @@ pub struct Ended {
     pub code: u16,
     /// The result or the error, as JSON.
     pub outcome: String,
+    /// Where media is in a result, as JSON that whoever reads it understands; kept in the record.
+    pub media: Option<String>,
     /// How long the record is kept.
     pub ttl: Ttl,
     /// Why it was given up on: it then goes to the dead letters too.
@@ -135,6 +144,7 @@ impl Row {
             id,
             fence: self.fence,
             body_apart: stored.as_ref().and_then(|stored| stored.body_apart),
+            media_bytes: stored.as_ref().map_or(0, |stored| stored.request.media_bytes),
             counted_bytes: stored.as_ref().map_or(0, |stored| stored.counted_bytes),
             entry: self.entry,
         };
@@ -185,7 +195,14 @@ mod tests {
         ];
         let id = new_id();
         let started = claimed(&[row(id, &more)]).pop().unwrap();
-        let held = Held { id, entry: "4000-7".to_owned(), fence: 3, body_apart: None, counted_bytes: 0 };
+        let held = Held {
+            id,
+            entry: "4000-7".to_owned(),
+            fence: 3,
+            body_apart: None,
+            media_bytes: 0,
+            counted_bytes: 0,
+        };
         assert_eq!((started.held, started.attempt), (held, 2));
         assert_eq!((started.history.as_str(), started.progress.as_str()), ("w1 1\n", "{}"));
         assert_eq!(started.waited, Duration::from_secs(1));

@@ -15,9 +15,10 @@ pub(crate) const COOLDOWNS_VERSION: &str = "{hermod:0}:cooldowns_version";
 pub(crate) const LEADER: &str = "{hermod:0}:leader";
 /// Exists for a while after records and entries have been compared.
 pub(crate) const CHECKED: &str = "{hermod:0}:checked";
-/// What the keys of all records match, and of all bodies that are kept apart.
+/// What the keys of all records match, of all bodies that are kept apart, and of all media.
 pub(crate) const JOBS: &str = "{hermod:*}:job:*";
 pub(crate) const BODIES: &str = "{hermod:*}:body:*";
+pub(crate) const MEDIA: &str = "{hermod:*}:media:*";
 
 /// The stream of a shard's waiting and running jobs: first key of every script.
 pub(crate) fn queue(shard: Shard) -> String {
@@ -41,6 +42,16 @@ pub(crate) fn job(id: JobId) -> String {
 /// The body of a job's request, where it is kept apart from the record.
 pub(crate) fn body(id: JobId) -> String {
     of_shard(id.shard(), &format!("body:{id}"))
+}
+
+/// The media of a job's request.
+pub(crate) fn media(id: JobId) -> String {
+    of_shard(id.shard(), &format!("media:{id}"))
+}
+
+/// Where pieces stand until a script keeps them: those of a `body`, of `media`, or of the outcome with this token.
+pub(crate) fn staged(id: JobId, what: &str) -> String {
+    of_shard(id.shard(), &format!("staged:{id}:{what}"))
 }
 
 /// A job's outcome, where it is kept apart from the record. `token` is its holder's, so that no late holder overwrites it.

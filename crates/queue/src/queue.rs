@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::find::Finder;
 use crate::submit::Submitter;
-use crate::{JobRecord, JobRequest, QueueError, Store, Submission};
+use crate::{JobRecord, JobRequest, QueueError, Store, Submission, Upload};
 
 /// The API's side of the queue: jobs go in, and their records are read. Cheap to clone.
 ///
@@ -82,6 +82,10 @@ impl KnownShards {
     }
 }
 
+fn no_shards() -> QueueError {
+    QueueError::Unexpected("there are no shards".to_owned())
+}
+
 /// A shard whose node is away is tried with one submit in so many.
 const TRY_IN: u32 = 16;
 
@@ -98,20 +102,39 @@ impl Queue {
         }
     }
 
-    /// Writes a job's record and its entry.
+    /// Writes a job's record and its entry. It has no media, whatever `request` says.
     ///
     /// # Errors
     /// If Redis cannot take it. Where the connection broke before the answer, it may have been taken.
     pub async fn submit(&self, request: JobRequest) -> Result<Submission, QueueError> {
-        let submitter = self.submitter();
-        let submitter = submitter.ok_or_else(|| QueueError::Unexpected("there are no shards".to_owned()))?;
-        submitter.submit(request).await
+        self.submitter()?.submit(JobRequest { media_bytes: 0, ..request }).await
     }
 
-    /// That of the next shard in turn whose node is not away, if there is one.
-    fn submitter(&self) -> Option<&Submitter> {
+    /// Begins to take media for a job, of about as many bytes as are `announced`; none where the queue is full. The job's id,
+    /// and so its `created_at`, is from now.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn upload(&self, announced: Option<u64>) -> Result<Option<Upload>, QueueError> {
+        self.submitter()?.upload(announced.unwrap_or_default()).await
+    }
+
+    /// Writes the rest of an upload, and the record and the entry of its job. The job's media are those of the upload.
+    ///
+    /// # Errors
+    /// As [`Queue::submit`].
+    pub async fn submit_upload(&self, upload: Upload, request: JobRequest) -> Result<Submission, QueueError> {
+        let (id, media_bytes) = (upload.id(), upload.bytes());
+        let submitter = self.submitters.iter().find(|submitter| submitter.shard == id.shard());
+        let submitter = submitter.ok_or_else(no_shards)?;
+        upload.stage().await?;
+        submitter.submit_as(id, JobRequest { media_bytes, ..request }).await
+    }
+
+    /// That of the next shard in turn whose node is not away.
+    fn submitter(&self) -> Result<&Submitter, QueueError> {
         if let [only] = &*self.submitters {
-            return Some(only);
+            return Ok(only);
         }
         let first = self.next.fetch_add(1, Ordering::Relaxed) % self.submitters.len();
         let (before, after) = self.submitters.split_at(first);
@@ -119,7 +142,8 @@ impl Queue {
             let fault = self.store.health().fault_of(self.store.part(submitter.shard));
             fault.is_none() || fastrand::u32(..TRY_IN) == 0
         };
-        after.iter().chain(before).find(is_open).or(self.submitters.get(first))
+        let open = after.iter().chain(before).find(is_open);
+        open.or(self.submitters.get(first)).ok_or_else(no_shards)
     }
 
     /// Reads a job's record; none for an unknown or expired one.

@@ -1,15 +1,18 @@
-use hermod_types::{Target, Ttl};
+use hermod_types::{Operation, Target, Ttl};
 use serde::{Deserialize, Serialize};
 
-use crate::large::LARGE;
+use crate::pieces::LARGE;
 
 /// What a client asks for.
 #[derive(Clone, Debug)]
 pub struct JobRequest {
+    pub operation: Operation,
     /// The targets to try, in order; never empty.
     pub targets: Vec<Target>,
-    /// What the provider gets, less the model's name: a JSON object.
+    /// What the provider gets, less the model's name: a JSON object. Of a form, its [`hermod_types::Form`].
     pub body: String,
+    /// Bytes of the files of a form, which are read apart from it; 0 for none.
+    pub media_bytes: u64,
     /// How long the result is kept.
     pub ttl: Ttl,
     /// Id of the virtual key that it was submitted with.
@@ -21,9 +24,15 @@ pub struct JobRequest {
 struct Header<T> {
     targets: T,
     ttl: Ttl,
+    /// Absent for a text completion.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    operation: Option<Operation>,
     /// Bytes of the body that is kept apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<usize>,
+    /// Bytes of the media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    media: Option<u64>,
     /// What the job counts as while it waits and runs, in bytes; absent where the operator sets no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
@@ -47,7 +56,12 @@ impl JobRequest {
 
     /// What the job counts as while it waits and runs.
     pub(crate) fn bytes(&self) -> u64 {
-        u64::try_from(self.body.len()).unwrap_or(u64::MAX)
+        u64::try_from(self.body.len()).unwrap_or(u64::MAX).saturating_add(self.media_bytes)
+    }
+
+    /// The `type` of its record: none for a text completion.
+    pub(crate) fn type_field(&self) -> Option<Operation> {
+        (self.operation != Operation::default()).then_some(self.operation)
     }
 
     /// The `request` of its record.
@@ -55,6 +69,8 @@ impl JobRequest {
         let header = Header {
             targets: &self.targets[..],
             ttl: self.ttl,
+            operation: self.type_field(),
+            media: (self.media_bytes > 0).then_some(self.media_bytes),
             body: self.is_large().then_some(self.body.len()),
             bytes: is_counted.then(|| self.bytes()),
         };
@@ -75,7 +91,14 @@ impl JobRequest {
             return None;
         }
         Some(StoredRequest {
-            request: Self { targets: header.targets, body: body.to_owned(), ttl: header.ttl, owner },
+            request: Self {
+                operation: header.operation.unwrap_or_default(),
+                targets: header.targets,
+                body: body.to_owned(),
+                media_bytes: header.media.unwrap_or_default(),
+                ttl: header.ttl,
+                owner,
+            },
             body_apart: header.body,
             counted_bytes: header.bytes.unwrap_or_default(),
         })
@@ -86,9 +109,37 @@ impl JobRequest {
 mod tests {
     use super::*;
 
+    fn text_completion(body: String) -> JobRequest {
+        JobRequest {
+            operation: Operation::TextCompletion,
+            targets: vec!["a/b".parse().unwrap()],
+            body,
+            media_bytes: 0,
+            ttl: Ttl::from_seconds(60).unwrap(),
+            owner: None,
+        }
+    }
+
+    #[test]
+    fn a_text_completion_is_stored_as_before_there_were_other_calls() {
+        let stored = text_completion("{}".to_owned()).to_stored(false);
+        assert_eq!(stored, "{\"targets\":[\"a/b\"],\"ttl\":60}\n{}");
+        let back = JobRequest::from_stored(&stored, None).unwrap().request;
+        assert_eq!((back.operation, back.media_bytes), (Operation::TextCompletion, 0));
+    }
+
+    #[test]
+    fn media_count_as_the_body_does() {
+        let request = JobRequest { media_bytes: 1000, ..text_completion("{}".to_owned()) };
+        let back = JobRequest::from_stored(&request.to_stored(true), None).unwrap();
+        assert_eq!((request.bytes(), back.counted_bytes), (1002, 1002));
+    }
+
     #[test]
     fn a_request_comes_back_as_it_went_in() {
         let request = JobRequest {
+            operation: Operation::ImageEdit,
+            media_bytes: 3 << 20,
             targets: vec!["a/b\\\"c".parse().unwrap(), "d/e/f".parse().unwrap()],
             body: "{\"prompt\":\"x\",\n \"n\":1.50}".to_owned(),
             ttl: Ttl::from_seconds(60).unwrap(),
@@ -98,19 +149,14 @@ mod tests {
         assert_eq!((back.body_apart, back.counted_bytes), (None, request.bytes()));
         let (back, was) = (back.request, request);
         assert_eq!(
-            (back.targets, back.body, back.ttl, back.owner),
-            (was.targets, was.body, was.ttl, was.owner)
+            (back.operation, back.targets, back.body, back.media_bytes, back.ttl, back.owner),
+            (was.operation, was.targets, was.body, was.media_bytes, was.ttl, was.owner)
         );
     }
 
     #[test]
     fn a_large_body_stays_apart() {
-        let request = JobRequest {
-            targets: vec!["a/b".parse().unwrap()],
-            body: "x".repeat(LARGE),
-            ttl: Ttl::from_seconds(60).unwrap(),
-            owner: None,
-        };
+        let request = text_completion("x".repeat(LARGE));
         let stored = request.to_stored(false);
         assert!(stored.ends_with("}\n") && stored.len() < 100, "{stored}");
         let back = JobRequest::from_stored(&stored, None).unwrap();
@@ -119,9 +165,14 @@ mod tests {
 
     #[test]
     fn a_request_that_is_none_is_told() {
-        for stored in
-            ["", "{}", "{}\n{}", "{\"targets\":[],\"ttl\":1}\n{}", "{\"targets\":[\"a/b\"],\"ttl\":0}\n{}"]
-        {
+        for stored in [
+            "",
+            "{}",
+            "{}\n{}",
+            "{\"targets\":[],\"ttl\":1}\n{}",
+            "{\"targets\":[\"a/b\"],\"ttl\":0}\n{}",
+            "{\"targets\":[\"a/b\"],\"ttl\":1,\"type\":\"unheard\"}\n{}",
+        ] {
             assert!(JobRequest::from_stored(stored, None).is_none(), "{stored}");
         }
     }

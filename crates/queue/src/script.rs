@@ -2,12 +2,13 @@
 
 use std::sync::LazyLock;
 
+use hermod_types::Shard;
 use redis::{Script, ScriptInvocation};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::QueueError;
 use crate::connection::{Call, Connection};
+use crate::{QueueError, keys};
 
 macro_rules! scripts {
     ($($name:ident),* $(,)?) => {
@@ -32,6 +33,7 @@ scripts!(
     promote,
     release,
     finish,
+    put_piece,
     leave,
     cool,
     cooldowns,
@@ -79,6 +81,27 @@ pub(crate) async fn run_once<T: DeserializeOwned>(
     let invocation = prepare(script, queue, args)?;
     let reply: Vec<u8> = connection.run_once(Call::Script(&invocation)).await?;
     decode(&reply)
+}
+
+/// The call that writes a piece into a full Redis. `key` is one of the shard's.
+pub(crate) fn put_piece(
+    shard: Shard,
+    key: &str,
+    number: usize,
+    piece: &[u8],
+    seconds: u64,
+) -> Result<ScriptInvocation<'static>, QueueError> {
+    let args = PieceArgs { key, number, seconds };
+    let mut invocation = prepare(&SCRIPTS.put_piece, &keys::queue(shard), &args)?;
+    invocation.arg(piece);
+    Ok(invocation)
+}
+
+#[derive(Serialize)]
+struct PieceArgs<'a> {
+    key: &'a str,
+    number: usize,
+    seconds: u64,
 }
 
 fn prepare<'a>(

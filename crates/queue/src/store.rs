@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hermod_types::{JobId, Shard, ShardCount};
+use hermod_types::{Shard, ShardCount};
 use redis::aio::MultiplexedConnection;
 use tokio::time::timeout;
 
@@ -10,7 +10,8 @@ use crate::clock::RedisClock;
 use crate::connection::{Call, Connection, Route};
 use crate::health::{Health, Part};
 use crate::keys;
-use crate::large::LargeTexts;
+use crate::pieces::Pieces;
+use crate::pools::Pools;
 use crate::topology::Topology;
 use crate::{QueueError, RedisUrl};
 
@@ -21,7 +22,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     topology: Topology,
     health: Health,
-    large: LargeTexts,
+    pools: Pools,
     clocks: Mutex<BTreeMap<Part, Arc<RedisClock>>>,
     shared: std::sync::OnceLock<Connection>,
 }
@@ -49,7 +50,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             topology: Topology::new(url)?,
             health: Health::default(),
-            large: LargeTexts::default(),
+            pools: Pools::default(),
             clocks: Mutex::default(),
             shared: std::sync::OnceLock::new(),
         })))
@@ -154,28 +155,8 @@ impl Store {
             .collect())
     }
 
-    /// Writes the body of a job, or its outcome, under a key of its own, for a script to keep.
-    pub(crate) async fn stage(&self, shard: Shard, key: &str, text: &str) -> Result<(), QueueError> {
-        // Boxed, as these futures are large, and rare.
-        Box::pin(self.0.large.stage(&self.0.topology, shard, key, text)).await
-    }
-
-    /// Reads a job's body that is kept apart; none where it is gone. `bytes` is about its size.
-    pub(crate) async fn fetch_body(&self, id: JobId, bytes: usize) -> Result<Option<Vec<u8>>, QueueError> {
-        Box::pin(self.0.large.fetch(&self.0.topology, id.shard(), &keys::body(id), bytes)).await
-    }
-
-    /// Reads `length` bytes of an outcome that is kept apart, from `start` on; fewer where it is gone.
-    pub(crate) async fn fetch_piece(
-        &self,
-        shard: Shard,
-        key: &str,
-        start: u64,
-        length: u64,
-    ) -> Result<Vec<u8>, QueueError> {
-        let mut command = redis::cmd("GETRANGE");
-        command.arg(key).arg(start).arg((start + length).saturating_sub(1));
-        let bytes = usize::try_from(length).unwrap_or(usize::MAX);
-        Box::pin(self.0.large.send(&self.0.topology, shard, &command, bytes)).await
+    /// Where large texts and media are.
+    pub(crate) fn pieces(&self) -> Pieces<'_> {
+        Pieces { pools: &self.0.pools, topology: &self.0.topology }
     }
 }

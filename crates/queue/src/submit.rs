@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hermod_types::{JobId, Shard};
+use hermod_types::{JobId, Operation, Shard};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -11,9 +11,10 @@ use tokio_util::task::TaskTracker;
 use crate::batch::{Batch, Batcher, DEADLINE};
 use crate::clock::{millis, our_ms};
 use crate::connection::Connection;
+use crate::pieces::pieces_of;
 use crate::script::{self, SCRIPTS};
 use crate::topology::RESPONSE_TIMEOUT;
-use crate::{JobRequest, QueueError, QueueSettings, Store, keys};
+use crate::{JobRequest, QueueError, QueueSettings, Store, Upload, keys};
 
 /// A job must be taken so much before its client gives up, so that the answer still reaches it.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
@@ -41,6 +42,7 @@ pub(crate) struct Submitter {
     store: Store,
     connection: Connection,
     settings: QueueSettings,
+    tasks: TaskTracker,
     batches: Batcher<Submits>,
     /// When a submit was last refused for want of room.
     full_at: Mutex<Option<Instant>>,
@@ -67,31 +69,51 @@ impl Submitter {
             store: store.clone(),
             connection,
             settings: settings.clone(),
+            tasks: tasks.clone(),
             batches: Batcher::spawn(submits, tasks),
             full_at: Mutex::default(),
         }
     }
 
     pub(crate) async fn submit(&self, request: JobRequest) -> Result<Submission, QueueError> {
-        // By Redis's clock: a job must not end before it began.
-        let now = self.connection.clock().now_ms().unwrap_or_else(our_ms);
-        let id = JobId::at(now, self.shard);
+        if request.is_large() && self.seems_full(request.bytes()).await? {
+            return Ok(Submission::Full);
+        }
+        self.submit_as(self.new_id(), request).await
+    }
+
+    /// Begins an upload of about so many bytes; none where there is no room for them.
+    pub(crate) async fn upload(&self, announced: u64) -> Result<Option<Upload>, QueueError> {
+        let seems_full = self.seems_full(announced).await?;
+        Ok((!seems_full).then(|| Upload::new(&self.store, self.new_id(), &self.tasks)))
+    }
+
+    /// Submits a job whose media, if it has any, are staged.
+    pub(crate) async fn submit_as(&self, id: JobId, request: JobRequest) -> Result<Submission, QueueError> {
         if request.is_large() {
-            // A body that finds no room would still pass through the append-only file and the replicas.
-            if self.was_full()
-                && !Box::pin(self.has_room(request.bytes())).await.map_err(QueueError::before_sending)?
-            {
-                return Ok(Submission::Full);
-            }
+            let (pieces, key) = (self.store.pieces(), keys::staged(id, "body"));
             // Without the script, a body is no job.
-            let staged = self.store.stage(self.shard, &keys::body(id), &request.body).await;
-            staged.map_err(QueueError::before_sending)?;
+            pieces.write(self.shard, &key, &request.body).await.map_err(QueueError::before_sending)?;
         }
         let outcome = self.batches.ask(New { id, request, asked: Instant::now() }).await?;
         if outcome == Submission::Full {
             *self.full_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         Ok(outcome)
+    }
+
+    /// By Redis's clock: a job must not end before it began.
+    fn new_id(&self) -> JobId {
+        JobId::at(self.connection.clock().now_ms().unwrap_or_else(our_ms), self.shard)
+    }
+
+    /// Whether there is no room for what is large: it would still pass through the append-only file and the replicas. Redis is
+    /// asked only where there was none a moment ago.
+    async fn seems_full(&self, bytes: u64) -> Result<bool, QueueError> {
+        if !self.was_full() {
+            return Ok(false);
+        }
+        Ok(!Box::pin(self.has_room(bytes)).await.map_err(QueueError::before_sending)?)
     }
 
     fn was_full(&self) -> bool {
@@ -157,7 +179,12 @@ struct JobArgs<'a> {
     owner: Option<&'a str>,
     bytes: u64,
     latest: u64,
-    staged: bool,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    operation: Option<Operation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_pieces: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_pieces: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -219,7 +246,10 @@ impl Batch for Submits {
                 owner: request.owner.as_deref(),
                 bytes: if is_counted { request.bytes() } else { 0 },
                 latest: now + millis(patience),
-                staged: request.is_large(),
+                operation: request.type_field(),
+                body_pieces: request.is_large().then(|| pieces_of(request.body.len())),
+                media_pieces: (request.media_bytes > 0)
+                    .then(|| pieces_of(usize::try_from(request.media_bytes).unwrap_or(usize::MAX))),
             });
         }
         let bytes = args.iter().map(|job| job.bytes).sum();

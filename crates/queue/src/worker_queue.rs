@@ -12,7 +12,7 @@ use crate::clock::millis;
 use crate::connection::Connection;
 use crate::finish::Finishes;
 use crate::script::{self, SCRIPTS};
-use crate::{Claimer, Ended, Held, QueueError, Settled, Store, keys};
+use crate::{Claimer, Ended, Held, MediaReader, QueueError, Settled, Store, keys};
 
 /// Jobs of one call: few enough not to hold up Redis for long.
 pub(crate) const HELD_PER_CALL: usize = 500;
@@ -122,7 +122,13 @@ impl WorkerQueue {
     /// # Errors
     /// If Redis does not answer.
     pub async fn body(&self, held: &Held) -> Result<Option<Vec<u8>>, QueueError> {
-        self.0.store.fetch_body(held.id, held.body_apart.unwrap_or_default()).await
+        let bytes = held.body_apart.unwrap_or_default();
+        self.0.store.pieces().read(held.id.shard(), &keys::body(held.id), 0, bytes).await
+    }
+
+    /// What reads the media of a job's request; none where it has none.
+    pub fn media(&self, held: &Held) -> Option<MediaReader> {
+        (held.media_bytes > 0).then(|| MediaReader::new(&self.0.store, held.id, held.media_bytes))
     }
 
     /// Notes how far a job has come, for who may have to go on with it. False if it is another's by now.
@@ -143,25 +149,22 @@ impl WorkerQueue {
     pub async fn finish(&self, ended: Arc<Ended>) -> Result<Settled, QueueError> {
         let shard = self.shard(ended.held.id.shard())?;
         let token = if ended.is_large() { Some(self.stage_outcome(&ended).await?) } else { None };
-        let settled = shard.finishes.ask((Arc::clone(&ended), token.flatten())).await?;
+        let settled = shard.finishes.ask((Arc::clone(&ended), token)).await?;
         if settled == Settled::Expired {
             return Err(QueueError::Unexpected("an outcome has expired before it was kept".to_owned()));
         }
         Ok(settled)
     }
 
-    /// Writes a large outcome under a key of its own. The token in the key is the holder's, so all its tries write one key.
-    /// None where a full Redis lets only scripts write.
-    async fn stage_outcome(&self, ended: &Ended) -> Result<Option<String>, QueueError> {
+    /// Writes the pieces of a large outcome. The token in their key is the holder's, so all its tries write one key.
+    async fn stage_outcome(&self, ended: &Ended) -> Result<String, QueueError> {
         let Inner { store, worker, .. } = &*self.0;
         let held = &ended.held;
         let unique = worker.as_str().rsplit('-').next().unwrap_or_default();
         let token = format!("{}-{unique}", held.fence);
-        match store.stage(held.id.shard(), &keys::outcome(held.id, &token), &ended.outcome).await {
-            Ok(()) => Ok(Some(token)),
-            Err(QueueError::OutOfMemory) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let staged = keys::staged(held.id, &token);
+        store.pieces().write_in_any_case(held.id.shard(), &staged, &ended.outcome).await?;
+        Ok(token)
     }
 
     /// Whether nothing is known to be wrong with the server that has this job.

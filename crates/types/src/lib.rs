@@ -26,7 +26,7 @@ pub use attempt::{Attempt, Journal};
 pub use backoff::Backoff;
 pub use config::{ApiConfig, Config};
 pub use error::{ErrorBody, ErrorCode, ErrorDetail, ErrorExtra};
-pub use expressible::{Inexpressible, inexpressible};
+pub use expressible::{Inexpressible, cannot_serve};
 pub use form::{Form, FormPart, PartContent};
 pub use id::{JobId, Shard, ShardCount};
 pub use job::{JobStatus, JobView};

@@ -89,10 +89,7 @@ impl Chain<'_> {
                 return ChainEnd::Lost;
             }
         }
-        let nothing = || {
-            ErrorBody::new(ErrorCode::Internal, "the job's record names no target to try")
-                .of(Operation::TextCompletion)
-        };
+        let nothing = || ErrorBody::new(ErrorCode::Internal, "the job's record names no target to try");
         let mut error = progress.primary_error.unwrap_or_else(nothing);
         error.extra_fields.attempts = progress.attempts;
         ChainEnd::Ended(Err(Box::new(error)))

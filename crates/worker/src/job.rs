@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use hermod_providers::MediaSource;
 use hermod_queue::{Ended, JobRequest, QueueError, Started};
-use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation, Ttl};
+use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation, Ttl, media_of};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::{Chain, ChainEnd};
 use crate::context::Context;
 use crate::held::HeldGuard;
+use crate::media::JobMedia;
 use crate::memory::JobMemory;
 use crate::progress::Progress;
 use crate::settle::settle;
@@ -41,7 +43,7 @@ pub(crate) async fn run(
     let Some(ended) = ended else { return };
     let code = ended.code;
     job.settling();
-    settle(&context, ended).await;
+    settle(&context, ended, operation_of(&started)).await;
     let elapsed = begun.elapsed();
     tracing::debug!(job = %job.held().id, code, duration_ms = elapsed.as_millis(), "job ended");
     context.counters.seconds.record(elapsed);
@@ -72,8 +74,7 @@ async fn first_of<F: Future>(
 
 /// A fault of ours must not cost the same again and again: the job ends, and is kept for whoever mends it.
 fn after_panic(started: &Started) -> Ended {
-    let error = ErrorBody::new(ErrorCode::Internal, "the worker failed while it ran the job")
-        .of(Operation::TextCompletion);
+    let error = ErrorBody::new(ErrorCode::Internal, "the worker failed while it ran the job");
     let ttl = started.request.as_ref().map_or(Ttl::MAX, |request| request.ttl);
     end(started, ttl, Err(Box::new(error)), Some(ErrorCode::Internal.as_str()))
 }
@@ -94,11 +95,12 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
         Ok(None) => return Some(unreadable(started, request.ttl)),
         Err(_) => {
             let code = ErrorCode::JobDeadlineExceeded;
-            let error = ErrorBody::new(code, "the job's request could not be read in its time")
-                .of(Operation::TextCompletion);
+            let error = ErrorBody::new(code, "the job's request could not be read in its time");
             return Some(end(started, request.ttl, Err(Box::new(error)), Some(code.as_str())));
         }
     };
+    let media = context.queue.media(&started.held);
+    let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
     let chain = Chain {
         context: TargetContext {
             providers: &context.providers,
@@ -107,6 +109,7 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
             virtual_keys: &context.virtual_keys,
             request,
             body: &body,
+            media: media.as_ref(),
             memory,
         },
         queue: &context.queue,
@@ -128,7 +131,7 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
             let message =
                 format!("the job ran longer than {limit} s; its model said: {}", error.error.message);
             let code = ErrorCode::JobRunDeadlineExceeded;
-            let mut late = ErrorBody::new(code, message).of(Operation::TextCompletion);
+            let mut late = ErrorBody::new(code, message);
             late.extra_fields = error.extra_fields;
             Some(end(started, request.ttl, Err(Box::new(late)), Some(code.as_str())))
         }
@@ -137,8 +140,7 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
 }
 
 fn unreadable(started: &Started, ttl: Ttl) -> Ended {
-    let error = ErrorBody::new(ErrorCode::Internal, "the job's record holds no readable request")
-        .of(Operation::TextCompletion);
+    let error = ErrorBody::new(ErrorCode::Internal, "the job's record holds no readable request");
     end(started, ttl, Err(Box::new(error)), Some("unreadable"))
 }
 
@@ -169,7 +171,7 @@ async fn body<'a>(context: &Context, started: &Started, request: &'a JobRequest)
 fn give_up(context: &Context, started: &Started, request: &JobRequest) -> Option<(ErrorBody, &'static str)> {
     let primary = request.targets.first()?;
     let refuse = |code: ErrorCode, message: String| {
-        Some((ErrorBody::new(code, message).of(Operation::TextCompletion).about(primary), code.as_str()))
+        Some((ErrorBody::new(code, message).about(primary), code.as_str()))
     };
     if started.attempt > context.limits.attempts {
         let history: Vec<_> = started.history.lines().collect();
@@ -192,17 +194,35 @@ fn give_up(context: &Context, started: &Started, request: &JobRequest) -> Option
 }
 
 fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static str>) -> Ended {
-    let (code, outcome) = match outcome {
-        Ok(result) => (200, result),
+    let operation = operation_of(started);
+    let (code, outcome, media) = match outcome {
+        Ok(result) => {
+            let media = operation.map(|operation| media_of(operation, &result)).unwrap_or_default();
+            let media = (!media.is_empty()).then(|| serde_json::to_string(&media).unwrap_or_default());
+            (200, result, media)
+        }
         Err(error) => {
-            let error = error.identified();
+            let error = of(*error, operation).identified();
             if let Some(event_id) = &error.event_id {
                 tracing::info!(job = %started.held.id, event_id, status = error.status_code, error = error.error.code, "the job fails");
             }
-            (error.status_code, error.to_json())
+            (error.status_code, error.to_json(), None)
         }
     };
-    Ended { held: started.held.clone(), code, outcome, ttl, given_up }
+    Ended { held: started.held.clone(), code, outcome, media, ttl, given_up }
+}
+
+/// The error, about this kind of call.
+pub(crate) fn of(error: ErrorBody, operation: Option<Operation>) -> ErrorBody {
+    match operation {
+        Some(operation) => error.of(operation),
+        None => error,
+    }
+}
+
+/// What the job is; none where its request is unreadable.
+fn operation_of(started: &Started) -> Option<Operation> {
+    started.request.as_ref().map(|request| request.operation)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod counters;
 mod fetch;
 mod held;
 mod job;
+mod media;
 mod memory;
 mod probe;
 mod progress;

@@ -6,6 +6,7 @@ use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation};
 use tokio::time::sleep;
 
 use crate::context::Context;
+use crate::job::of;
 
 /// The wait between tries to write an end.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
@@ -15,7 +16,7 @@ const REFUSALS: u32 = 10;
 /// Writes how a job ended, and does not give up while the process lives: the call is paid for. If the lease
 /// has passed to another meanwhile, the fence refuses the write. Only an outcome that Redis itself refuses again and again is
 /// replaced, by an error that says so: an accepted job ends.
-pub(crate) async fn settle(context: &Context, ended: Ended) {
+pub(crate) async fn settle(context: &Context, ended: Ended, operation: Option<Operation>) {
     let mut ended = Arc::new(ended);
     let (mut failures, mut refusals) = (0, 0);
     let settled = loop {
@@ -28,7 +29,7 @@ pub(crate) async fn settle(context: &Context, ended: Ended) {
                     matches!(error, QueueError::Unexpected(_)) || context.queue.is_well(&ended.held);
                 refusals += u32::from(is_refusal);
                 if is_refusal && refusals == REFUSALS {
-                    let (failed, event_id) = without_outcome(&ended);
+                    let (failed, event_id) = without_outcome(&ended, operation);
                     tracing::error!(job = %ended.held.id, event_id, bytes = ended.outcome.len(), %error, "Redis refuses the outcome; the job fails");
                     ended = Arc::new(failed);
                 }
@@ -51,13 +52,14 @@ pub(crate) async fn settle(context: &Context, ended: Ended) {
     }
 }
 
-fn without_outcome(ended: &Ended) -> (Ended, Option<String>) {
+fn without_outcome(ended: &Ended, operation: Option<Operation>) -> (Ended, Option<String>) {
     let message = format!("the outcome of {} bytes could not be stored", ended.outcome.len());
-    let error = ErrorBody::new(ErrorCode::Internal, message).of(Operation::TextCompletion).identified();
+    let error = of(ErrorBody::new(ErrorCode::Internal, message), operation).identified();
     let failed = Ended {
         held: ended.held.clone(),
         code: error.status_code,
         outcome: error.to_json(),
+        media: None,
         ttl: ended.ttl,
         given_up: Some(ErrorCode::Internal.as_str()),
     };

@@ -1,11 +1,12 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_providers::{
-    CallError, Key, Meter, ProviderCall, Providers, Replies, RetryPolicy, Verdict, choose,
+    CallError, Key, MediaSource, Meter, ProviderCall, Providers, Replies, RetryPolicy, Verdict, choose,
 };
 use hermod_queue::JobRequest;
 use hermod_types::config::{Models, VirtualKey};
-use hermod_types::{Attempt, ErrorCode, Operation, ResultExtra, Target, Timestamp};
+use hermod_types::{Attempt, ErrorCode, ResultExtra, Target, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use crate::cooldown::{Cooldowns, Gate};
@@ -29,6 +30,8 @@ pub(crate) struct TargetContext<'a> {
     pub(crate) request: &'a JobRequest,
     /// What the provider gets, less the model.
     pub(crate) body: &'a str,
+    /// The contents of the files of a form.
+    pub(crate) media: Option<&'a Arc<dyn MediaSource>>,
     pub(crate) memory: &'a JobMemory,
 }
 
@@ -75,7 +78,9 @@ impl TargetRun<'_> {
     /// Calls the target until it answers, or its keys, its retries or its share of the time are used up.
     pub(crate) async fn run(mut self) -> TargetEnd {
         let (target, providers) = (self.target, self.context.providers);
-        if let Some(reason) = providers.cannot_serve(target, self.context.body) {
+        if let Some(reason) =
+            providers.cannot_serve(self.context.request.operation, target, self.context.body)
+        {
             self.skip(None, &reason.message);
             return TargetEnd::Failed(CallError::inexpressible(reason));
         }
@@ -195,7 +200,9 @@ impl TargetRun<'_> {
         let (limit, body, replies) = (left(), self.context.body, &self.replies);
         let timeout = policy.request_timeout.min(limit);
         let meter: Option<&dyn Meter> = Some(self.context.memory);
-        let call = ProviderCall { target, body, key, timeout, limit, replies, meter };
+        let operation = self.context.request.operation;
+        let media = self.context.media.cloned();
+        let call = ProviderCall { operation, target, body, media, key, timeout, limit, replies, meter };
         let outcome = providers.call(call, permit).await;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let error = outcome.as_ref().err();
@@ -211,18 +218,12 @@ impl TargetRun<'_> {
             may_be_billed: error.is_some_and(|error| error.may_be_billed),
         });
         match outcome {
-            Ok(completion) => {
+            Ok(result) => {
                 self.context.cooldowns.succeeded(target, key);
+                let (model, sent_as) = (result.model.clone(), result.sent_as);
                 let attempts = &self.progress.attempts;
-                let extra = ResultExtra::new(
-                    Operation::TextCompletion,
-                    target,
-                    target.model(),
-                    duration_ms,
-                    self.index,
-                    attempts,
-                );
-                Ok(completion.compose(&extra))
+                let extra = ResultExtra::new(operation, target, &model, duration_ms, self.index, attempts);
+                Ok(result.compose(&extra.sent_as(sent_as)))
             }
             Err(error) => {
                 self.context.cooldowns.failed(target, key, &error);

@@ -6,6 +6,8 @@ mod reply;
 mod request;
 mod wire;
 
+use hermod_types::Operation;
+
 use crate::answer::Answer;
 use crate::dialect::{Ask, Outgoing, Unsendable};
 use crate::plan::Plan;
@@ -54,6 +56,10 @@ impl<'a> ChatPlan<'a> {
 
 impl Plan for ChatPlan<'_> {
     type Reply = ChatReply;
+
+    fn sent_as(&self) -> Operation {
+        Operation::ChatCompletion
+    }
 
     fn calls(&self) -> usize {
         self.calls

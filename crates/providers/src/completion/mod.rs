@@ -1,14 +1,14 @@
 //! Text completions over chat, prompt by prompt: a request is one call for each prompt (and, where the provider has no `n`, for each
 //! choice), and the answers are put together as OpenAI's `text_completion` has them.
 //!
-//! What such a request cannot say has been refused before, by [`hermod_types::inexpressible`].
+//! What such a request cannot say has been refused before, by [`hermod_types::cannot_serve`].
 
 mod compose;
 
 use std::borrow::Cow;
 
-use hermod_types::RawObject;
 use hermod_types::config::{Form, LARGEST_MAX_CALLS, ProviderKind};
+use hermod_types::{Operation, RawObject};
 use serde_json::value::RawValue;
 
 use crate::answer::Answer;
@@ -96,6 +96,13 @@ impl<'a> CompletionPlan<'a> {
 
 impl Plan for CompletionPlan<'_> {
     type Reply = ChatReply;
+
+    fn sent_as(&self) -> Operation {
+        match self.writer {
+            Writer::Chat(_) => Operation::ChatCompletion,
+            Writer::Continue(_) => Operation::TextCompletion,
+        }
+    }
 
     fn calls(&self) -> usize {
         self.prompts.len().saturating_mul(self.each())

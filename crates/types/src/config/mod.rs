@@ -67,7 +67,7 @@ pub struct Config<P = ProviderConfig> {
     pub providers: BTreeMap<String, P>,
     /// The virtual keys.
     pub virtual_keys: Vec<VirtualKey>,
-    /// See [`inexpressible`](crate::inexpressible). It is no part of the file, but a setting of the process.
+    /// See [`cannot_serve`](crate::cannot_serve). It is no part of the file, but a setting of the process.
     pub max_calls: u64,
     /// Paths of what the file holds and we do not read.
     pub ignored: Vec<String>,

@@ -5,7 +5,7 @@
 mod text;
 
 use crate::Operation;
-use crate::config::{ProviderKind, Support};
+use crate::config::{ApiProvider, ProviderKind, Support};
 
 /// Why a kind of provider cannot serve a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,16 +28,21 @@ impl Inexpressible {
     }
 }
 
-/// Why a provider of this kind cannot serve the request, if it cannot.
+/// Why a provider cannot serve the request, if it cannot.
 ///
 /// `body` is that of a [`Request`](crate::Request). `max_calls` bounds the calls that one request may become where the provider is
 /// asked one by one: one small request must not become thousands of calls that are paid for.
-pub fn inexpressible(
-    kind: ProviderKind,
+pub fn cannot_serve(
+    provider: &ApiProvider,
     operation: Operation,
     body: &str,
     max_calls: u64,
 ) -> Option<Inexpressible> {
+    let kind = provider.kind;
+    if !provider.allows(operation) {
+        let message = format!("its `allowed_requests` do not have {operation}");
+        return Some(Inexpressible { param: None, message });
+    }
     match kind.support(operation) {
         Support::Absent => return Some(Inexpressible::endpoint(kind, operation)),
         Support::Native => return None,
