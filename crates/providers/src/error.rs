@@ -1,4 +1,4 @@
-use hermod_types::{ErrorBody, ErrorCode, ErrorDetail, Inexpressible, Operation, Target};
+use hermod_types::{ErrorBody, ErrorCode, ErrorDetail, Inexpressible, Target};
 
 use crate::Verdict;
 use crate::secrets::Secrets;

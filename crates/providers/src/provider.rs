@@ -179,7 +179,10 @@ impl Provider {
             }
             Support::Native => self.native(&ask, call).await,
             // Boxed: it is large, and most calls are not of this kind.
-            Support::Converted => within(call.limit, Box::pin(self.converted(&ask, call))).await,
+            Support::Converted => {
+                let converted: BoxFuture<'_, _> = Box::pin(self.converted(&ask, call));
+                within(call.limit, converted).await
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 use hermod_providers::{Replies, Verdict};
 use hermod_queue::{Held, WorkerQueue};
-use hermod_types::{ErrorBody, ErrorCode, Operation, Target};
+use hermod_types::{ErrorBody, ErrorCode, Target};
 use tokio::time::{Instant, sleep};
 
 use crate::progress::Progress;
