@@ -173,12 +173,15 @@ impl Provider {
             access,
             token: None,
         };
+        // Boxed without their types, which are too deep for the compiler where a job is spawned.
         match self.api.kind.support(call.operation) {
             Support::Absent => {
                 Err(CallError::inexpressible(Inexpressible::endpoint(self.api.kind, call.operation)))
             }
-            Support::Native => self.native(&ask, call).await,
-            // Boxed: it is large, and most calls are not of this kind.
+            Support::Native => {
+                let native: BoxFuture<'_, _> = Box::pin(self.native(&ask, call));
+                native.await
+            }
             Support::Converted => {
                 let converted: BoxFuture<'_, _> = Box::pin(self.converted(&ask, call));
                 within(call.limit, converted).await

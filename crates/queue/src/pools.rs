@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_redis::{Manager, Pool, Runtime};
+use futures_util::future::BoxFuture;
 use hermod_types::Shard;
 use redis::{AsyncConnectionConfig, FromRedisValue};
 use tokio::time::timeout;
@@ -69,7 +70,9 @@ impl Pools {
         if let Some(pool) = home {
             return Ok(pool);
         }
-        let server = topology.primary_of(shard).await?;
+        // Boxed without its type, which is too deep for the compiler where a job is spawned.
+        let found: BoxFuture<'_, _> = Box::pin(topology.primary_of(shard));
+        let server = found.await?;
         let info = server.get_connection_info().clone();
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let pool = match pools.get(&info.addr().to_string()) {
