@@ -73,6 +73,8 @@ async fn config_check_says_what_is_used_ignored_and_refused() {
         "providers": {
             "openai": {"keys": [{"name": "primary", "value": "sk-secret-1"}]},
             "mine": {"network_config": {"base_url": "http://user:sk-secret-2@mine:8000/v1"}},
+            "part": {"network_config": {"base_url": "http://part"}, "custom_provider_config": {"base_provider_type": "openai",
+                "is_key_less": true, "allowed_requests": {"embedding": true, "chat_completion": true, "speech": false}}},
             "deepgram": {"keys": [{"value": "env.HERMOD_TEST_UNSET"}]},
         },
         "governance": {"virtual_keys": [{"id": "vk-1", "name": "team", "value": "sk-bf-secret",
@@ -85,6 +87,7 @@ async fn config_check_says_what_is_used_ignored_and_refused() {
     for line in [
         "  openai  openai at https://api.openai.com, key primary; 120 s a call, 0 retries",
         "  mine    openai at http://mine:8000/v1, without a key; 120 s a call, 0 retries",
+        "  part    openai at http://part, without a key; 120 s a call, 0 retries; allows chat_completion, embedding",
         "  vk-1  openai: gpt",
         "  results are kept for 60 s; a submit needs no virtual key",
         "  client.drop_excess_requests",

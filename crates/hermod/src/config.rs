@@ -138,6 +138,11 @@ fn describe_provider(provider: &ProviderConfig) -> String {
     }
     let retries = provider.max_retries;
     write!(text, "; {} s a call, {retries} retries", provider.request_timeout.as_secs()).unwrap_or_default();
+    if let Some(allowed) = &provider.allowed {
+        let names: Vec<_> = allowed.iter().map(|operation| operation.request_type()).collect();
+        let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        write!(text, "; allows {names}").unwrap_or_default();
+    }
     text
 }
 

@@ -20,7 +20,7 @@ fn parse(criterion: &mut Criterion) {
         (
             "parse a chat with an image",
             Operation::ChatCompletion,
-            r#""messages":[{"role":"user","content":[{"type":"text","text":"What is this?"},{"type":"image_url","image_url":{"url":TEXT}}]}]"#,
+            r#""messages":[{"role":"user","content":[{"type":"text","text":"What is this?"},{"type":"image_url","image_url":{"url":"data:image/png;base64,BASE64"}}]}]"#,
         ),
     ] {
         parse_sizes(criterion, group, operation, prompt);
@@ -31,6 +31,7 @@ fn parse_sizes(criterion: &mut Criterion, group: &str, operation: Operation, pro
     let mut group = criterion.benchmark_group(group);
     for (name, bytes) in SIZES {
         let prompt = prompt.replace("TEXT", &serde_json::Value::from(text(bytes)).to_string());
+        let prompt = prompt.replace("BASE64", &"iVBORw0K".repeat(bytes / 8));
         let body = format!(
             r#"{{"model":"openai/gpt-3.5-turbo-instruct",{prompt},"max_tokens":256,"temperature":0.7}}"#
         );

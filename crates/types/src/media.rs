@@ -35,8 +35,10 @@ pub enum MediaEncoding {
 /// How many images of one result can be asked for: OpenAI makes at most 10.
 const MOST_PARTS: usize = 128;
 
-/// The media of the `result` of a job of this kind, in order. None stands for what has no bytes in the result, or none that can be
-/// served without the whole being read: an image that is a `url`, base64 with escapes or cut off.
+/// The media of the `result` of a job of this kind, in order.
+///
+/// None stands for what has no bytes in the result, or none that can be served without the whole being read: an image that is a `url`,
+/// base64 with escapes, or base64 that is cut off.
 pub fn media_of(operation: Operation, result: &str) -> Vec<Option<MediaPart>> {
     let Ok(object) = serde_json::from_str::<RawObject<'_>>(result) else { return Vec::new() };
     let text_of = |name| string_of(object.get(name)).map(Cow::into_owned);
