@@ -80,10 +80,14 @@ async fn damaged_records_among_many_cost_the_others_nothing() {
 async fn an_outcome_that_redis_refuses_ends_its_job_as_failed() {
     let cluster = Cluster::builder().set("HERMOD_CONCURRENCY", 1).start().await;
     let mut redis = cluster.connect();
-    // The least that Redis allows: no text may be larger than 1 MiB.
-    redis::cmd("CONFIG").arg("SET").arg("proto-max-bulk-len").arg(MIB).exec(&mut redis).unwrap();
     let prompt = "x".repeat(300_000);
-    let id = cluster.api.submit(json!({"model": "demo/echo", "prompt": prompt, "n": 8})).await;
+    let id = cluster.api.submit(json!({"model": "demo/slow-2s", "prompt": prompt})).await;
+    cluster.called("slow-2s", 1).await;
+    // Where its pieces are to go there is something else.
+    let holder: String = redis.hget(format!("{{hermod:0}}:job:{id}"), "holder").unwrap();
+    let worker = holder.split(' ').nth(1).unwrap();
+    let staged = format!("{{hermod:0}}:staged:{id}:1-{}", worker.rsplit('-').next().unwrap());
+    let _: () = redis.set_ex(staged, "x", 600).unwrap();
     let job = cluster.api.ended(&id, 2 * PATIENCE).await;
     assert_eq!(job["status"], "failed", "{}", job["status"]);
     assert_eq!((&job["status_code"], &job["error"]["is_bifrost_error"]), (&json!(500), &json!(true)));

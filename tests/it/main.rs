@@ -17,6 +17,7 @@ mod leases;
 mod lifecycle;
 mod operator;
 mod ops_listener;
+mod pieces;
 mod providers;
 mod python_sdk;
 mod redis_cluster;
