@@ -180,6 +180,7 @@ async fn what_cannot_be_submitted_is_said_before_anything_is_sent() {
         (vec!["audio/speech", "-m", "a/b", "Hello"], "speech needs --voice, such as alloy at OpenAI"),
         (vec!["chta", "-m", "a/b", "Hello"], "no endpoint is called chta; did you mean chat?"),
         (vec!["chat", "-m", "a/b"], "chat needs a text: hermod submit chat --model MODEL TEXT"),
+        (vec!["chat", "-m", "a/b", "-w", "-o", "x", "Hello"], "--output: chat answers with nothing to save"),
         (vec!["Hello"], "--model is missing: provider/model"),
     ] {
         let args: Vec<_> = ["submit"].into_iter().chain(args).collect();

@@ -5,23 +5,23 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::{Polled, Server, media_client, print, progress_bar};
+use super::{Api, Polled, print, progress_bar};
 
 /// Saves the media of a completed job in `path`, which is there once it is whole.
 ///
 /// # Errors
 /// If the job has none, the answer breaks off, or the file cannot be written.
 pub(super) async fn save(
-    server: &Server,
+    api: &Api,
     polled: &Polled,
     index: Option<usize>,
     path: &Path,
 ) -> anyhow::Result<()> {
-    let mut url = format!("{}/{}/content", server.jobs(polled.operation), polled.id);
+    let mut url = format!("{}/{}/content", api.jobs(polled.operation), polled.id);
     if let Some(index) = index {
         url.push_str(&format!("?index={index}"));
     }
-    let mut response = server.send(media_client()?.get(url)).await?;
+    let mut response = api.send(api.client.get(url)).await?;
     let cannot_write = || format!("cannot write {}", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // What the umask leaves of this, as with any new file.
@@ -29,7 +29,7 @@ pub(super) async fn save(
     let file = tempfile::Builder::new().prefix(".hermod-").permissions(permissions).tempfile_in(folder);
     let mut file = file.with_context(cannot_write)?;
     let bar = progress_bar(response.content_length())?;
-    let broken = || format!("no answer from {} to its end", server.url);
+    let broken = || format!("no answer from {} to its end", api.server.url);
     while let Some(chunk) =
         response.chunk().await.map_err(reqwest::Error::without_url).with_context(broken)?
     {
@@ -53,9 +53,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::client::Server;
 
     /// An API whose images are their number, and whose speech breaks off.
-    fn start() -> Server {
+    fn start() -> Api {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -85,7 +86,7 @@ mod tests {
         actix_web::rt::spawn(
             HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run(),
         );
-        Server { url, virtual_key: None }
+        Server { url, virtual_key: None }.api().unwrap()
     }
 
     fn completed(operation: Operation) -> Polled {
@@ -95,11 +96,11 @@ mod tests {
 
     #[actix_web::test]
     async fn a_file_is_there_once_it_is_whole() {
-        let server = start();
+        let api = start();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("image.png");
         std::fs::write(&path, "what was there before").unwrap();
-        save(&server, &completed(Operation::ImageEdit), Some(2), &path).await.unwrap();
+        save(&api, &completed(Operation::ImageEdit), Some(2), &path).await.unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "index=2");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
         let usual = folder.path().join("usual");
@@ -107,15 +108,15 @@ mod tests {
         assert_eq!(mode(&path), mode(&usual));
 
         for (operation, said) in [
-            (Operation::Speech, format!("no answer from {} to its end", server.url)),
+            (Operation::Speech, format!("no answer from {} to its end", api.server.url)),
             (Operation::Ocr, "422 Unprocessable Entity: no such bytes".to_owned()),
         ] {
-            let error = save(&server, &completed(operation), None, &path).await.unwrap_err();
+            let error = save(&api, &completed(operation), None, &path).await.unwrap_err();
             assert_eq!(error.to_string(), said);
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "index=2", "it is as it was");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside it");
-        let nowhere = save(&server, &completed(Operation::ImageEdit), None, Path::new("/nowhere/a")).await;
+        let nowhere = save(&api, &completed(Operation::ImageEdit), None, Path::new("/nowhere/a")).await;
         assert_eq!(nowhere.unwrap_err().to_string(), "cannot write /nowhere/a");
     }
 }

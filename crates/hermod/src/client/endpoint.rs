@@ -20,6 +20,23 @@ pub(super) const fn word(operation: Operation) -> &'static str {
     }
 }
 
+/// Whether its answer is, or has, something to save in a file.
+pub(super) const fn answers_with_media(operation: Operation) -> bool {
+    match operation {
+        Operation::Speech
+        | Operation::Transcription
+        | Operation::ImageGeneration
+        | Operation::ImageEdit
+        | Operation::ImageVariation => true,
+        Operation::TextCompletion
+        | Operation::ChatCompletion
+        | Operation::Responses
+        | Operation::Embedding
+        | Operation::Rerank
+        | Operation::Ocr => false,
+    }
+}
+
 fn known(name: &str) -> Option<Operation> {
     Operation::from_path(name).or_else(|| Operation::all().find(|operation| word(*operation) == name))
 }

@@ -43,14 +43,15 @@ impl Get {
             [..] => bail!("expected an endpoint and a job's id"),
         };
         let id: JobId = id.parse()?;
-        let mut polled = self.server.find(&operations, &id.to_string()).await?;
+        let api = self.server.api()?;
+        let mut polled = api.find(&operations, &id.to_string()).await?;
         if self.wait {
-            polled = self.server.ended(polled).await?;
+            polled = api.ended(polled).await?;
         }
         if self.attempts {
             print(&attempts(&polled.job)?)?;
         } else if let Some(path) = &self.output {
-            download::save(&self.server, &polled.completed()?, self.index, path).await?;
+            download::save(&api, &polled.completed()?, self.index, path).await?;
         } else if self.wait {
             print(&polled.completed()?.answer()?)?;
         } else {

@@ -22,7 +22,7 @@ use serde_json::Value;
 pub use get::Get;
 pub use submit::Submit;
 
-/// The longest that one request may take that carries no media.
+/// The longest that a request may take that carries no media; with media it takes as long as it needs.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest that a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +40,13 @@ struct Server {
     /// A virtual key.
     #[arg(long, env = "HERMOD_VIRTUAL_KEY", hide_env_values = true, value_name = "KEY")]
     virtual_key: Option<String>,
+}
+
+/// The API, asked over the same connections again and again.
+#[derive(Clone, Debug)]
+struct Api {
+    server: Server,
+    client: Client,
 }
 
 /// `hermod healthcheck`
@@ -91,19 +98,25 @@ impl Healthcheck {
 }
 
 impl Server {
+    fn api(self) -> anyhow::Result<Api> {
+        Ok(Api { server: self, client: Client::builder().connect_timeout(CONNECT_TIMEOUT).build()? })
+    }
+}
+
+impl Api {
     /// Where jobs of this kind are.
     fn jobs(&self, operation: Operation) -> String {
-        format!("{}/v1/async/{}", self.url.trim_end_matches('/'), operation.path())
+        format!("{}/v1/async/{}", self.server.url.trim_end_matches('/'), operation.path())
     }
 
     /// Sends; an answer that is an error becomes [`Refused`].
     async fn send(&self, mut request: RequestBuilder) -> anyhow::Result<Response> {
-        if let Some(key) = &self.virtual_key {
+        if let Some(key) = &self.server.virtual_key {
             request = request.header("x-bf-vk", key);
         }
         let response = request.send().await.map_err(reqwest::Error::without_url);
-        let response =
-            response.with_context(|| format!("no answer from {}: is `hermod up` running?", self.url))?;
+        let response = response
+            .with_context(|| format!("no answer from {}: is `hermod up` running?", self.server.url))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -115,7 +128,7 @@ impl Server {
 
     async fn poll(&self, operation: Operation, id: &str) -> anyhow::Result<Polled> {
         let url = format!("{}/{id}", self.jobs(operation));
-        let response = self.send(client()?.get(url)).await?;
+        let response = self.send(self.client.get(url).timeout(TIMEOUT)).await?;
         let (status, wait) = (response.status(), poll_after(&response));
         let text = response.text().await?;
         let job = json(status, &text)?;
@@ -169,15 +182,6 @@ fn json(status: StatusCode, text: &str) -> anyhow::Result<Value> {
     serde_json::from_str(text).with_context(|| format!("{status}, and not JSON"))
 }
 
-fn client() -> anyhow::Result<Client> {
-    Ok(Client::builder().timeout(TIMEOUT).build()?)
-}
-
-/// For media, which may take as long as they need.
-fn media_client() -> anyhow::Result<Client> {
-    Ok(Client::builder().connect_timeout(CONNECT_TIMEOUT).build()?)
-}
-
 fn poll_after(response: &Response) -> Duration {
     let header = response.headers().get("openai-poll-after-ms").and_then(|value| value.to_str().ok());
     Duration::from_millis(header.and_then(|millis| millis.parse().ok()).unwrap_or(POLL_MS))
@@ -196,4 +200,48 @@ fn progress_bar(total: Option<u64>) -> anyhow::Result<ProgressBar> {
 /// If standard output is closed.
 pub fn print(text: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use actix_web::{App, HttpResponse, HttpServer, web};
+    use serde_json::json;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_job_is_looked_for_under_each_endpoint_until_it_is_found() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        fn error(message: &str) -> Value {
+            json!({"error": {"message": message}})
+        }
+        let app = || {
+            let ocr =
+                web::get().to(async || HttpResponse::Ok().json(json!({"id": "ID", "status": "completed"})));
+            let broken = web::get().to(async || HttpResponse::ServiceUnavailable().json(error("broken")));
+            let missing = web::to(async || HttpResponse::NotFound().json(error("no job")));
+            App::new()
+                .route("/v1/async/ocr/ID", ocr)
+                .route("/v1/async/ocr/OTHER", broken)
+                .default_service(missing)
+        };
+        actix_web::rt::spawn(
+            HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run(),
+        );
+        let api = Server { url, virtual_key: None }.api().unwrap();
+        let all: Vec<_> = Operation::all().collect();
+        let found = api.find(&all, "ID").await.unwrap();
+        assert_eq!((found.operation, &found.job["status"]), (Operation::Ocr, &json!("completed")));
+        for (operations, id, said) in [
+            (&all[..], "NONE", "404 Not Found: no job"),
+            (&[Operation::ChatCompletion], "ID", "404 Not Found: no job"),
+            (&all, "OTHER", "503 Service Unavailable: broken"),
+        ] {
+            assert_eq!(api.find(operations, id).await.unwrap_err().to_string(), said);
+        }
+    }
 }

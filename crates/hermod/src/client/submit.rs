@@ -1,12 +1,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use serde_json::Value;
 
 use super::body::{Body, Input};
-use super::{Server, client, download, endpoint, media_client, print, progress_bar};
+use super::{Server, TIMEOUT, download, endpoint, print, progress_bar};
 
 /// `hermod submit`
 #[derive(Args, Clone, Debug)]
@@ -45,22 +45,29 @@ impl Submit {
     /// If something is missing, the API does not take the job, or it does not answer.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let (operation, text) = endpoint::with_text(&self.words)?;
-        let url = self.server.jobs(operation);
+        ensure!(
+            self.output.is_none() || endpoint::answers_with_media(operation),
+            "--output: {} answers with nothing to save",
+            endpoint::word(operation)
+        );
+        let body = self.input.body(operation, text)?;
+        let api = self.server.api()?;
+        let mut request = api.client.post(api.jobs(operation));
+        if !operation.carries_media() {
+            request = request.timeout(TIMEOUT);
+        }
         let mut bar = None;
-        let mut request = match self.input.body(operation, text)? {
-            Body::Json(json) => {
-                let client = if operation.carries_media() { media_client()? } else { client()? };
-                client.post(url).header("content-type", "application/json").body(json)
-            }
+        request = match body {
+            Body::Json(json) => request.header("content-type", "application/json").body(json),
             Body::Form(upload) => {
                 let bar = bar.insert(progress_bar(Some(upload.bytes()))?);
-                media_client()?.post(url).multipart(upload.into_form(bar)?)
+                request.multipart(upload.into_form(bar)?)
             }
         };
         if let Some(ttl) = self.ttl {
             request = request.header("x-bf-async-job-result-ttl", ttl);
         }
-        let answer = self.server.send(request).await;
+        let answer = api.send(request).await;
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
@@ -70,10 +77,10 @@ impl Submit {
             print(id)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let polled = self.server.poll(operation, id).await?;
-        let polled = self.server.ended(polled).await?.completed()?;
+        let polled = api.poll(operation, id).await?;
+        let polled = api.ended(polled).await?.completed()?;
         match &self.output {
-            Some(path) => download::save(&self.server, &polled, None, path).await?,
+            Some(path) => download::save(&api, &polled, None, path).await?,
             None => print(&polled.answer()?)?,
         }
         Ok(ExitCode::SUCCESS)
