@@ -215,7 +215,7 @@ impl Provider {
 
     /// The path that is configured in place of the dialect's own.
     fn path_of(&self, operation: Operation) -> Option<&str> {
-        self.paths.get(&operation).map(String::as_str)
+        self.paths.get(&operation.polled_as()).map(String::as_str)
     }
 
     /// A request that is not the provider's own.
@@ -253,7 +253,7 @@ impl Provider {
                 let own = self.dialect.transcribe().ok_or_else(absent)?;
                 self.run(ask, call, TranscriptionPlan::new(call.body, own)).await
             }
-            Operation::Responses | Operation::Ocr => Err(absent()),
+            Operation::Responses | Operation::Messages | Operation::Ocr => Err(absent()),
         }
     }
 
