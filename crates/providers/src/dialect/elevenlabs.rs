@@ -1,10 +1,10 @@
-//! ElevenLabs.
+//! `ElevenLabs`.
 //!
 //! - Speech: <https://elevenlabs.io/docs/api-reference/text-to-speech/convert>
 //! - Transcriptions: <https://elevenlabs.io/docs/api-reference/speech-to-text/convert>
 //! - Errors: <https://elevenlabs.io/docs/eleven-api/resources/errors>
 
-use hermod_types::ErrorDetail;
+use hermod_types::{ErrorDetail, PartContent, RawObject};
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use secrecy::ExposeSecret;
@@ -140,11 +140,10 @@ fn output_format(format: &str) -> Option<&'static str> {
 fn voice_settings(request: &SpeechRequest<'_>) -> Option<String> {
     let clients = request.members.iter().find(|(name, _)| name == "voice_settings").map(|(_, json)| *json);
     let Some(speed) = request.speed else { return clients.map(str::to_owned) };
-    let clients: Option<hermod_types::RawObject<'_>> =
-        clients.and_then(|json| serde_json::from_str(json).ok());
+    let clients: Option<RawObject<'_>> = clients.and_then(|json| serde_json::from_str(json).ok());
     let mut settings = RequestBody::nested();
     settings.own("speed", speed);
-    for (name, value) in clients.iter().flat_map(hermod_types::RawObject::members) {
+    for (name, value) in clients.iter().flat_map(RawObject::members) {
         settings.client(name, value.get());
     }
     Some(settings.finish())
@@ -171,7 +170,7 @@ impl Transcribe for ElevenLabs {
         }
         let (file, start) = request.file().ok_or(Unsendable::Unreadable)?;
         for part in request.form.parts.iter().filter(|part| !READ.contains(&part.name.as_str())) {
-            if matches!(part.content, hermod_types::PartContent::Value(_)) {
+            if matches!(part.content, PartContent::Value(_)) {
                 form.part(part, &part.name, 0);
             }
         }
