@@ -11,9 +11,11 @@ use serde::Deserialize;
 
 use super::{Ask, Dialect, Outgoing, Unsendable, post};
 use crate::chat::{Chat, ChatChoice, ChatReply, ChatRequest, Finish, Usage, whole};
+use crate::embeddings::Embeddings;
 use crate::error_form::ErrorForm;
 use crate::literal::Literal;
 use crate::request_body::RequestBody;
+use crate::rerank::Rerank;
 
 /// The least and the greatest `p`.
 const P: (f64, f64) = (0.01, 0.99);
@@ -35,6 +37,14 @@ impl ErrorForm for Cohere {
 
 impl Dialect for Cohere {
     fn chat(&self) -> Option<&dyn Chat> {
+        Some(self)
+    }
+
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
+    }
+
+    fn rerank(&self) -> Option<&dyn Rerank> {
         Some(self)
     }
 }
@@ -87,7 +97,7 @@ impl Chat for Cohere {
 }
 
 /// `base`, which may end in a slash or already in the API's version.
-fn root(base: &str) -> &str {
+pub(super) fn root(base: &str) -> &str {
     let base = super::root(base);
     base.strip_suffix("/v2").unwrap_or(base)
 }
