@@ -65,11 +65,6 @@ fn is_same((name, value): (&str, &str), changed: Option<&(&str, Cow<'_, str>)>) 
     matches!(changed, Some((theirs, Cow::Borrowed(said))) if *theirs == name && std::ptr::eq(*said, value))
 }
 
-/// Changes nothing.
-pub(crate) fn as_it_came<'m>(name: &'m str, value: &'m str) -> Option<(&'m str, Cow<'m, str>)> {
-    Some((name, Cow::Borrowed(value)))
-}
-
 /// A request in another form than OpenAI's text completions.
 #[derive(Debug)]
 pub(crate) struct RequestBody<'a> {
@@ -152,26 +147,26 @@ pub(crate) fn write_object(members: &[(&str, Option<&str>)]) -> String {
 mod tests {
     use super::*;
 
+    fn unchanged(model: &str, body: &str) -> Option<String> {
+        native(model, body, |name, value| Some((name, value.into())))
+    }
+
     #[test]
     fn a_native_request_is_the_clients_behind_the_model() {
         let body = r#"{"prompt":"x", "n":1.0}"#;
-        assert_eq!(native("a\"b", body, as_it_came).unwrap(), r#"{"model":"a\"b","prompt":"x", "n":1.0}"#);
-        assert_eq!(native("m", "{}", as_it_came).unwrap(), r#"{"model":"m"}"#);
-        assert_eq!(native("m", "{ }", as_it_came).unwrap(), r#"{"model":"m" }"#);
-        assert_eq!(native("m", "[]", as_it_came), None);
+        assert_eq!(unchanged("a\"b", body).unwrap(), r#"{"model":"a\"b","prompt":"x", "n":1.0}"#);
+        assert_eq!(unchanged("m", "{}").unwrap(), r#"{"model":"m"}"#);
+        assert_eq!(unchanged("m", "{ }").unwrap(), r#"{"model":"m" }"#);
+        assert_eq!(unchanged("m", "[]"), None);
     }
 
     #[test]
     fn no_spelling_overrides_a_native_member() {
         for name in ["model", "Model", "MODELS", "models", "Stream", "fallBacks", r"\u006dodel"] {
             let body = format!(r#"{{"prompt":"x","{name}":"forbidden","top_k":5}}"#);
-            assert_eq!(
-                native("m", &body, as_it_came).unwrap(),
-                r#"{"model":"m","prompt":"x","top_k":5}"#,
-                "{name}"
-            );
+            assert_eq!(unchanged("m", &body).unwrap(), r#"{"model":"m","prompt":"x","top_k":5}"#, "{name}");
         }
-        assert_eq!(native("m", r#"{"Model":"forbidden"}"#, as_it_came).unwrap(), r#"{"model":"m"}"#);
+        assert_eq!(unchanged("m", r#"{"Model":"forbidden"}"#).unwrap(), r#"{"model":"m"}"#);
     }
 
     #[test]
@@ -181,7 +176,7 @@ mod tests {
                 ("seed", _) => Some(("random_seed", value.into())),
                 ("user", _) => None,
                 ("choice", "1") => Some((name, "2".into())),
-                _ => as_it_came(name, value),
+                _ => Some((name, value.into())),
             }
         }
         let body = r#"{"random_seed":1,"seed":2,"user":"u","choice":1,"other":1.0}"#;
