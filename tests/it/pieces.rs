@@ -1,9 +1,6 @@
 //! What is large goes to Redis and comes back in pieces, and no writer that dies leaves any.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +8,7 @@ use hermod_queue::{
     Ended, Held, JobRequest, OutcomeRef, PIECE_BYTES, Queue, QueueSettings, Settled, Source, Store,
     Submission, Upload, WorkerName, WorkerQueue,
 };
-use hermod_tests::{Cluster, PATIENCE, eventually, lasts};
+use hermod_tests::{Cluster, Command, Monitor, PATIENCE, Servers, eventually, lasts};
 use hermod_types::{JobId, Operation, Shard, Ttl};
 use redis::{Commands, Connection};
 use serde_json::json;
@@ -20,89 +17,6 @@ use tokio_util::task::TaskTracker;
 use crate::operator::queue as operate;
 
 const MIB: usize = 1 << 20;
-
-/// The commands that Redis runs, from now on.
-struct Monitor {
-    thread: JoinHandle<Vec<Vec<Vec<u8>>>>,
-    redis: Connection,
-}
-
-impl Monitor {
-    const END: &str = "the monitor ends";
-
-    fn start(cluster: &Cluster) -> Self {
-        let url = cluster.redis_url();
-        let mut stream = UnixStream::connect(url.strip_prefix("unix://").unwrap()).unwrap();
-        stream.write_all(b"MONITOR\r\n").unwrap();
-        let mut lines = BufReader::new(stream);
-        lines.read_line(&mut String::new()).unwrap();
-        let thread = std::thread::spawn(move || {
-            let mut commands = Vec::new();
-            loop {
-                let mut line = String::new();
-                assert!(lines.read_line(&mut line).unwrap() > 0);
-                if line.contains(Self::END) {
-                    return commands;
-                }
-                commands.push(words(line.as_bytes()));
-            }
-        });
-        Self { thread, redis: cluster.connect() }
-    }
-
-    /// The words of each command so far.
-    fn commands(mut self) -> Vec<Vec<Vec<u8>>> {
-        let _: String = redis::cmd("ECHO").arg(Self::END).query(&mut self.redis).unwrap();
-        self.thread.join().unwrap()
-    }
-}
-
-/// The words of a command as a monitor shows them: `1700000000.1 [0 unix:…] "HSET" "key" "\x00"`.
-fn words(line: &[u8]) -> Vec<Vec<u8>> {
-    let mut bytes = line.iter().copied();
-    let mut words = Vec::new();
-    while bytes.any(|byte| byte == b'"') {
-        let mut word = Vec::new();
-        while let Some(byte) = bytes.next().filter(|byte| *byte != b'"') {
-            word.push(if byte == b'\\' { escaped(&mut bytes) } else { byte });
-        }
-        words.push(word);
-    }
-    words
-}
-
-fn escaped(bytes: &mut impl Iterator<Item = u8>) -> u8 {
-    match bytes.next().unwrap() {
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'a' => 7,
-        b'b' => 8,
-        b'x' => {
-            let digits = String::from_utf8(vec![bytes.next().unwrap(), bytes.next().unwrap()]).unwrap();
-            u8::from_str_radix(&digits, 16).unwrap()
-        }
-        other => other,
-    }
-}
-
-fn name(command: &[Vec<u8>]) -> String {
-    String::from_utf8_lossy(&command[0]).to_uppercase()
-}
-
-/// Bytes of the largest command.
-fn largest(commands: &[Vec<Vec<u8>>]) -> usize {
-    commands.iter().map(|command| command.iter().map(Vec::len).sum()).max().unwrap()
-}
-
-/// Repeats the commands with one of these names, in their order; those of scripts included.
-fn repeat(redis: &mut Connection, commands: &[Vec<Vec<u8>>], names: &[&str]) {
-    for command in commands.iter().filter(|command| names.contains(&name(command).as_str())) {
-        let mut repeated = redis::cmd(&name(command));
-        command[1..].iter().for_each(|word| drop(repeated.arg(word.as_slice())));
-        let _: redis::Value = repeated.query(redis).unwrap();
-    }
-}
 
 fn media_key(id: JobId) -> String {
     format!("{{hermod:0}}:media:{id}")
@@ -139,8 +53,12 @@ struct Client {
 
 impl Client {
     fn of(cluster: &Cluster) -> Self {
+        Self::with(cluster, &QueueSettings::default())
+    }
+
+    fn with(cluster: &Cluster, settings: &QueueSettings) -> Self {
         let store = Store::new(&cluster.redis_url().parse().unwrap()).unwrap();
-        let queue = Queue::spawn(&store, &QueueSettings::default(), &TaskTracker::new());
+        let queue = Queue::spawn(&store, settings, &TaskTracker::new());
         Self { store, queue }
     }
 
@@ -154,10 +72,10 @@ impl Client {
 
     async fn submit(&self, bytes: &[u8], request: JobRequest) -> JobId {
         let upload = self.upload(bytes).await;
-        let Submission::Accepted(id) = self.queue.submit_upload(upload, request).await.unwrap() else {
-            panic!("it is not accepted")
-        };
-        id
+        match self.queue.submit_upload(upload, request).await.unwrap() {
+            Submission::Accepted(id) => id,
+            refused @ (Submission::Full | Submission::TooLate) => unreachable!("{refused:?}"),
+        }
     }
 
     /// A worker in this process that holds the job that waits.
@@ -179,9 +97,26 @@ async fn no_command_carries_more_than_a_piece() {
     let job = cluster.api.ended(&id, 2 * PATIENCE).await;
     assert_eq!(job["result"]["choices"][1]["text"].as_str(), Some(prompt.as_str()));
     let commands = monitor.commands();
-    assert!(largest(&commands) < PIECE_BYTES + 1024, "{} bytes", largest(&commands));
-    let pieces = commands.iter().filter(|command| name(command) == "HSET" && command[3].len() == PIECE_BYTES);
+    assert!(Command::largest(&commands) < PIECE_BYTES + 1024, "{} bytes", Command::largest(&commands));
+    let pieces =
+        commands.iter().filter(|command| command.name() == "HSET" && command.0[3].len() == PIECE_BYTES);
     assert_eq!(pieces.count(), 39 + 79, "all but the last of a body of 10 MiB, and of an outcome of 20");
+    let reads_of = |what: &str| {
+        let is_read = |command: &&Command| command.name() == "HGET" && command.word(1).contains(what);
+        commands.iter().filter(is_read).count()
+    };
+    assert_eq!((reads_of(":body:"), reads_of(":outcome:")), (40, 80), "each piece is read once");
+    cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn pieces_are_where_their_shard_is() {
+    let cluster = Cluster::builder().servers(Servers::Cluster).set("HERMOD_SHARDS", 8).start().await;
+    let prompt = "x".repeat(MIB);
+    for _ in 0..8 {
+        let job = cluster.run(json!({"model": "demo/echo", "prompt": prompt})).await;
+        assert_eq!(job["result"]["choices"][0]["text"].as_str(), Some(prompt.as_str()));
+    }
     cluster.assert_drained().await;
 }
 
@@ -197,7 +132,7 @@ async fn a_large_outcome_is_kept_by_a_full_redis() {
     let job = cluster.ended(&id).await;
     assert_eq!(job["result"]["choices"][0]["text"].as_str(), Some(prompt.as_str()));
     let commands = monitor.commands();
-    assert!(largest(&commands) < PIECE_BYTES + 1024, "{} bytes", largest(&commands));
+    assert!(Command::largest(&commands) < PIECE_BYTES + 1024, "{} bytes", Command::largest(&commands));
     assert_eq!(cluster.calls().len(), 1);
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(0).exec(&mut redis).unwrap();
     cluster.assert_drained().await;
@@ -250,7 +185,7 @@ async fn a_job_with_media_goes_from_end_to_end() {
         assert!(reader.read(0, 1).await.is_err(), "what is gone is not empty");
         let record = client.queue.find(id).await.unwrap().unwrap();
         assert_eq!(record.media.as_deref(), Some("[[9,600000]]"));
-        let Some(OutcomeRef::Stored(stored)) = record.outcome() else { panic!("it is large") };
+        let Some(OutcomeRef::Stored(stored)) = record.outcome() else { unreachable!("it is large") };
         assert_eq!(stored.bytes, u64::try_from(outcome.len()).unwrap());
         let reader = hermod_queue::OutcomeReader::new(&client.store);
         for (start, length) in [(0, 1), (200_000, 100_000), (262_144, 262_144), (1, 600_010), (600_010, 1)] {
@@ -271,7 +206,7 @@ async fn what_was_kept_is_not_touched_by_a_repetition() {
     let body = json!({"prompt": "y".repeat(20_000)}).to_string();
     let id = client.submit(&pattern(300_000), request(Operation::TextCompletion, &body)).await;
     let commands = monitor.commands();
-    repeat(&mut redis, &commands, &["HSET", "EXPIRE"]);
+    Command::repeat(&commands, &["HSET", "EXPIRE"], &mut redis);
     let left = staged(&mut redis);
     assert_eq!(left.len(), 2, "a body and media: {left:?}");
     assert!(left.iter().all(|key| (1..=600).contains(&ttl(&mut redis, key))), "they go by themselves");
@@ -279,7 +214,7 @@ async fn what_was_kept_is_not_touched_by_a_repetition() {
     assert_eq!(ttl(&mut redis, &format!("{{hermod:0}}:body:{id}")), -1);
 
     let monitor = Monitor::start(&cluster);
-    repeat(&mut redis, &commands, &["EVALSHA"]);
+    Command::repeat(&commands, &["EVALSHA"], &mut redis);
     assert!(monitor.commands().len() > 1, "the script is sent again");
     assert_eq!(staged(&mut redis), Vec::<String>::new(), "what a repetition wrote is gone at once");
     assert_eq!(redis.xlen::<_, u64>("{hermod:0}:queue").unwrap(), 1, "the job is there once");
@@ -290,7 +225,7 @@ async fn what_was_kept_is_not_touched_by_a_repetition() {
     let job = cluster.ended(&id.to_string()).await;
     assert_eq!(job["status"], "completed", "{job}");
     let commands = monitor.commands();
-    repeat(&mut redis, &commands, &["HSET", "EXPIRE"]);
+    Command::repeat(&commands, &["HSET", "EXPIRE"], &mut redis);
     let outcome = redis.keys::<_, Vec<String>>("{hermod:0}:outcome:*").unwrap().pop().unwrap();
     assert!(ttl(&mut redis, &outcome) > 3000);
     assert!(staged(&mut redis).iter().all(|key| (1..=600).contains(&ttl(&mut redis, key))));
@@ -338,8 +273,8 @@ async fn uploads_go_on_together() {
     let writes: Vec<String> = monitor
         .commands()
         .iter()
-        .filter(|command| name(command) == "HSET" && command[3].len() == PIECE_BYTES)
-        .map(|command| String::from_utf8(command[1].clone()).unwrap())
+        .filter(|command| command.name() == "HSET" && command.0[3].len() == PIECE_BYTES)
+        .map(|command| command.word(1))
         .collect();
     assert_eq!(writes.len(), 120);
     for id in ids {
@@ -374,6 +309,46 @@ async fn a_dead_letter_keeps_its_media() {
     })
     .await;
     cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_beyond_the_bound_costs_the_others_nothing() {
+    let mut cluster = Cluster::builder().workers(0).set("HERMOD_MAX_WAIT_SECONDS", 2).start().await;
+    let (client, mut redis) = (Client::of(&cluster), cluster.connect());
+    let request = request(Operation::TextCompletion, r#"{"prompt":"x"}"#);
+    let small = client.submit(b"small", request.clone()).await;
+    let large = client.submit(b"large", request).await;
+    // 300 MiB of media, as its record has it.
+    let record = format!("{{hermod:0}}:job:{large}");
+    let stored: String = redis.hget(&record, "request").unwrap();
+    let _: u64 =
+        redis.hset(&record, "request", stored.replace("\"media\":5", "\"media\":314572800")).unwrap();
+    lasts(Duration::from_secs(3)).await;
+    cluster.add_worker().await;
+    for id in [small, large] {
+        assert_eq!(cluster.ended(&id.to_string()).await["error"]["error"]["code"], "job_deadline_exceeded");
+    }
+    let kept: Vec<String> = redis.zrange("{hermod:0}:dead", 0, -1).unwrap();
+    assert_eq!(kept, [small.to_string()]);
+    let media: Vec<String> = redis.keys("{hermod:0}:media:*").unwrap();
+    assert_eq!(media, [media_key(small)]);
+    cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_full_queue_takes_no_upload() {
+    let cluster = Cluster::builder().workers(0).start().await;
+    let settings = QueueSettings::default();
+    settings.limit_bytes.set(1_000_000);
+    let client = Client::with(&cluster, &settings);
+    let request = request(Operation::Transcription, "{}");
+    client.submit(&pattern(700_000), request.clone()).await;
+    let upload = client.upload(&pattern(700_000)).await;
+    let refused = client.queue.submit_upload(upload, request).await.unwrap();
+    assert_eq!(refused, Submission::Full, "media count");
+    assert_eq!(staged(&mut cluster.connect()), Vec::<String>::new(), "what is refused takes no memory");
+    assert!(client.queue.upload(Some(700_000)).await.unwrap().is_none(), "it is told before it comes");
+    assert!(client.queue.upload(Some(200_000)).await.unwrap().is_some(), "there is room for a smaller one");
 }
 
 #[tokio::test]

@@ -55,7 +55,8 @@ pub(crate) fn result(operation: Operation, body: &str, answer: Answer) -> Result
         | Operation::ImageEdit
         | Operation::ImageVariation
         | Operation::Rerank
-        | Operation::Ocr => {
+        | Operation::Ocr
+        | Operation::Messages => {
             check(operation, answer.text()?)?;
             answer.into_text()
         }
@@ -98,6 +99,7 @@ fn check(operation: Operation, answer: &str) -> Result<(), String> {
             Some(_) => Ok(()),
             None => Err("its answer has no text".to_owned()),
         },
+        Operation::Messages => list("content", true),
         Operation::Speech => Ok(()),
     }
 }
@@ -203,6 +205,7 @@ mod tests {
             (Operation::ImageVariation, r#"{"data":[{}]}"#),
             (Operation::Rerank, r#"{"results":[]}"#),
             (Operation::Ocr, r#"{"pages":[]}"#),
+            (Operation::Messages, r#"{"type":"message","content":[]}"#),
             (Operation::Transcription, r#"{"text":""}"#),
             (Operation::Transcription, r#"{"segments":[]}"#),
         ] {
@@ -228,6 +231,7 @@ mod tests {
             (Operation::ImageVariation, "[]", "not a JSON object"),
             (Operation::Rerank, r#"{"data":[]}"#, "no results"),
             (Operation::Ocr, "{}", "no pages"),
+            (Operation::Messages, r#"{"type":"message"}"#, "no content"),
             (Operation::Transcription, r#"{"text":null}"#, "no text"),
             (Operation::Transcription, "hello", "not a JSON object"),
         ] {

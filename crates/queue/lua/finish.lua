@@ -76,11 +76,7 @@ for i, job in ipairs(args.jobs) do
     else
       remove_pieces(job)
     end
-    if staged then
-      local kept = outcome_key(job.id, job.token)
-      keep_pieces(staged, kept)
-      redis.call('PEXPIRE', kept, job.ttl_ms)
-    end
+    if staged then keep_pieces(staged, outcome_key(job.id, job.token), job.ttl_ms) end
     redis.call('HSET', record, 'request', '', 'holder', job.fence, 'code', job.code,
       staged and 'apart' or 'outcome', staged and string.format('%s %d', job.token, job.size) or job.outcome,
       'completed', now, 'expires', now + job.ttl_ms)

@@ -21,10 +21,10 @@ local function staged_key(id, what) return PREFIX .. 'staged:' .. id .. ':' .. w
 -- Whether all pieces are there. Some may have expired, or may be lost with Redis's last second.
 local function has_pieces(staged, count) return redis.pcall('HLEN', staged) == count end
 
--- Keeps pieces under the key where they are looked for.
-local function keep_pieces(staged, kept)
+-- Keeps pieces under the key where they are looked for, for this long; for ever without ttl_ms.
+local function keep_pieces(staged, kept, ttl_ms)
   redis.call('RENAME', staged, kept)
-  redis.call('PERSIST', kept)
+  if ttl_ms then redis.call('PEXPIRE', kept, ttl_ms) else redis.call('PERSIST', kept) end
 end
 
 local function now_ms()

@@ -4,7 +4,9 @@
 //! |---|---|---|
 //! | `{hermod:S}:queue` | stream, one consumer group | an entry is a job's id and nothing else; acknowledged *and* deleted when the job ends |
 //! | `{hermod:S}:job:<id>` | hash | the record, below; Redis itself expires it after its job has ended |
-//! | `{hermod:S}:body:<id>`, `{hermod:S}:outcome:<id>:<token>` | string | a large body or outcome, apart from the record: Lua would copy it several times |
+//! | `{hermod:S}:body:<id>`, `{hermod:S}:outcome:<id>:<token>` | hash of pieces | a body or outcome of 16 KiB or more, apart from the record; fields are numbers from 0, each but the last piece has 256 KiB |
+//! | `{hermod:S}:media:<id>` | hash of pieces | the files of a job's request, one behind the other |
+//! | `{hermod:S}:staged:<id>:<what>` | hash of pieces, expires | the same until a script keeps it by renaming it: `body`, `media`, or an outcome's token |
 //! | `{hermod:S}:wake` | sorted set | wake-ups for idle workers, which wait on it; each kind is there once at most |
 //! | `{hermod:S}:delayed` | sorted set by time (ms) | jobs that wait for a retry time; they have no entry meanwhile |
 //! | `{hermod:S}:bytes` | integer | bytes of the bodies of waiting and running jobs, where the operator limits them |
@@ -21,7 +23,8 @@
 //!
 //! | field | while the job | |
 //! |---|---|---|
-//! | `request` | waits, runs | a header line in JSON (targets, time to live), then the client's body, unless that is apart; empty once the job has ended |
+//! | `request` | waits, runs | a header line in JSON (targets, time to live, type, bytes of what is apart), then the client's body, unless that is apart; empty once the job has ended |
+//! | `type` | always | what it calls, `chat_completion`; absent for a text completion |
 //! | `owner` | always | id of the virtual key that it was submitted with; absent for none |
 //! | `holder` | always | the fence: how often it was started. While it runs also who runs it: worker, token of the claim, when it was started, and the end of its lease (ms, Redis's clock). A write must show fence and worker |
 //! | `released` | was released, or delayed | starts that do not count as attempts |
@@ -29,7 +32,8 @@
 //! | `history` | lost a worker | a line for each start that came to nothing: worker, started |
 //! | `progress` | ran | the worker's own note of how far the chain of targets has come |
 //! | `code`, `outcome`, `completed`, `expires` | has ended | HTTP status, result or error, and times (ms) |
-//! | `apart` | has ended | instead of `outcome`: the token in the key of one that is apart |
+//! | `apart` | has ended | instead of `outcome`: the token in the key of one that is apart, and its bytes |
+//! | `media` | has completed | where media is in the result, as its worker noted it; absent if it has none |
 //!
 //! Each transition is one file under `lua/`, which can be read alone after `lua/lib.lua`. Scripts check first and write after,
 //! since Lua does not roll back, and take many jobs in one call. [`Queue`] is what the API calls, [`WorkerQueue`] and

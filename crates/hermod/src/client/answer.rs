@@ -18,6 +18,7 @@ impl Polled {
             Operation::ChatCompletion => {
                 items(&result["choices"]).flat_map(|choice| message(&choice["message"])).collect()
             }
+            Operation::Messages => items(&result["content"]).map(|block| text(&block["text"])).collect(),
             Operation::Responses => items(&result["output"]).flat_map(output).collect(),
             Operation::Embedding => vectors(&self.text)?,
             Operation::Speech => vec![self.hint("audio", "")],

@@ -39,6 +39,7 @@ impl Answer {
             Operation::ImageEdit | Operation::ImageVariation => images::from_images(request, say),
             Operation::Rerank => rerank::answer(request, say),
             Operation::Ocr => ocr::answer(request, say),
+            Operation::Messages => Err(Refusal("this provider speaks OpenAI's API".to_owned())),
         }
     }
 

@@ -59,7 +59,10 @@ impl Provider {
             Operation::Ocr => {
                 json!({"document": {"type": "document_url", "document_url": "https://x.example/a.pdf"}})
             }
-            Operation::Transcription | Operation::ImageEdit | Operation::ImageVariation => Value::Null,
+            Operation::Transcription
+            | Operation::ImageEdit
+            | Operation::ImageVariation
+            | Operation::Messages => Value::Null,
         };
         if operation.form() == BodyForm::Multipart {
             let field = if operation == Operation::Transcription { "file" } else { "image[]" };

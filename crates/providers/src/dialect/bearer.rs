@@ -11,7 +11,6 @@
 //! - `OpenRouter`: <https://openrouter.ai/docs/api-reference/completion>
 //! - Nebius: <https://docs.tokenfactory.nebius.com/api-reference/inference/create-completion>
 //! - Parasail: <https://docs.parasail.io/parasail-docs/serverless/serverless>
-//! - Jina: <https://api.jina.ai/redoc>
 //!
 //! Messages of a history that OpenAI refuses: <https://platform.openai.com/docs/api-reference/chat/create>
 

@@ -138,10 +138,20 @@ fn rules_have_the_contracts_words() {
 
 const MODEL_FORMAT: &str = "model should be in provider/model format";
 
+/// Brackets, strings and members, in whatever order.
+const JSON: &str =
+    r#"(\[|\]|\{|\}|,|:|1e400|null|"role"|"user"|"content"|"type"|"text"|"function"|"name"|"\\n"){0,24}"#;
+
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-        drop(parse(&body));
+    fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200), json in JSON) {
+        for operation in Operation::all() {
+            drop(Request::parse(operation, &body, Some("a")));
+            for name in ["messages", "input", "voice", "documents", "document", "tools", "reasoning"] {
+                let body = format!(r#"{{"model":"a","{name}":{json}}}"#);
+                drop(Request::parse(operation, body.as_bytes(), Some("a")));
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,102 @@
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
+
+use redis::Connection;
+
+use crate::Cluster;
+
+/// The commands that Redis runs, from now on; those of scripts and transactions are among them.
+pub struct Monitor {
+    thread: JoinHandle<Vec<Command>>,
+    redis: Connection,
+}
+
+/// A command's words.
+pub struct Command(pub Vec<Vec<u8>>);
+
+const END: &str = "the monitor ends";
+
+impl Monitor {
+    pub fn start(cluster: &Cluster) -> Self {
+        let url = cluster.redis_url();
+        let mut stream = UnixStream::connect(url.strip_prefix("unix://").unwrap()).unwrap();
+        stream.write_all(b"MONITOR\r\n").unwrap();
+        let mut lines = BufReader::new(stream);
+        lines.read_line(&mut String::new()).unwrap();
+        let thread = std::thread::spawn(move || {
+            let mut commands = Vec::new();
+            loop {
+                let mut line = String::new();
+                assert!(lines.read_line(&mut line).unwrap() > 0);
+                if line.contains(END) {
+                    return commands;
+                }
+                commands.push(Command::shown(line.as_bytes()));
+            }
+        });
+        Self { thread, redis: cluster.connect() }
+    }
+
+    /// What there was so far.
+    pub fn commands(mut self) -> Vec<Command> {
+        let _: String = redis::cmd("ECHO").arg(END).query(&mut self.redis).unwrap();
+        self.thread.join().unwrap()
+    }
+}
+
+impl Command {
+    /// Reads it as a monitor shows it: `1700000000.1 [0 unix:…] "HSET" "key" "\x00"`.
+    fn shown(line: &[u8]) -> Self {
+        let mut bytes = line.iter().copied();
+        let mut words = Vec::new();
+        while bytes.any(|byte| byte == b'"') {
+            let mut word = Vec::new();
+            while let Some(byte) = bytes.next().filter(|byte| *byte != b'"') {
+                word.push(if byte == b'\\' { escaped(&mut bytes) } else { byte });
+            }
+            words.push(word);
+        }
+        Self(words)
+    }
+
+    pub fn word(&self, number: usize) -> String {
+        String::from_utf8_lossy(&self.0[number]).into_owned()
+    }
+
+    /// In capitals.
+    pub fn name(&self) -> String {
+        self.word(0).to_uppercase()
+    }
+
+    /// Bytes of the largest.
+    pub fn largest(commands: &[Self]) -> usize {
+        commands.iter().map(|command| command.0.iter().map(Vec::len).sum()).max().unwrap()
+    }
+
+    /// Sends those with one of these names once more, in their order.
+    pub fn repeat(commands: &[Self], names: &[&str], redis: &mut Connection) {
+        for command in commands.iter().filter(|command| names.contains(&command.name().as_str())) {
+            let mut repeated = redis::cmd(&command.name());
+            for word in &command.0[1..] {
+                repeated.arg(word.as_slice());
+            }
+            let _: redis::Value = repeated.query(redis).unwrap();
+        }
+    }
+}
+
+fn escaped(bytes: &mut impl Iterator<Item = u8>) -> u8 {
+    match bytes.next().unwrap() {
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'a' => 7,
+        b'b' => 8,
+        b'x' => {
+            let digits = String::from_utf8(vec![bytes.next().unwrap(), bytes.next().unwrap()]).unwrap();
+            u8::from_str_radix(&digits, 16).unwrap()
+        }
+        other => other,
+    }
+}
