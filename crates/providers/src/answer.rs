@@ -87,6 +87,16 @@ pub(crate) async fn read(
 }
 
 impl Answer {
+    /// One of this `Content-Type`.
+    #[cfg(test)]
+    pub(crate) fn test(content_type: &str, body: &[u8]) -> Self {
+        use reqwest::header::{CONTENT_TYPE, HeaderValue};
+        let value = HeaderValue::from_str(content_type).unwrap();
+        let content = String::from_utf8(body.to_vec());
+        let content = content.map_or_else(|error| Content::Bytes(error.into_bytes()), Content::Text);
+        Self { content, headers: HeaderMap::from_iter([(CONTENT_TYPE, value)]) }
+    }
+
     pub(crate) const fn headers(&self) -> &HeaderMap {
         &self.headers
     }

@@ -3,6 +3,8 @@
 //! A client cannot override what Hermod writes. Names are compared without case, as some servers read them so: Go's
 //! `encoding/json` takes `Model` for `model`, and the last of several.
 
+use std::borrow::Cow;
+
 use hermod_types::RawObject;
 
 /// Members that no client may send. Hermod names the model, and neither streams nor leaves fallbacks to others;
@@ -23,46 +25,44 @@ fn json_string(text: &str) -> String {
 pub(crate) fn native(
     model: &str,
     body: &str,
-    change: impl for<'m> Fn(&'m str, &'m str) -> Option<(&'m str, &'m str)>,
+    change: impl for<'m> Fn(&'m str, &'m str) -> Option<(&'m str, Cow<'m, str>)>,
 ) -> Option<String> {
     let object: RawObject<'_> = serde_json::from_str(body).ok()?;
     let mut out = String::with_capacity(body.len() + model.len() + 16);
     out.push_str("{\"model\":");
     out.push_str(&json_string(model));
-    let is_changed = |name: &str, value: &str| change(name, value) != Some((name, value));
-    let renamed = || {
-        let members = object.members().map(|(name, value)| (name, value.get()));
-        members
-            .filter_map(|(name, value)| change(name, value).filter(|(theirs, _)| *theirs != name))
-            .map(|(theirs, _)| theirs)
-    };
-    if object.members().any(|(name, value)| is_one_of(name, &RESERVED) || is_changed(name, value.get())) {
-        let given_anew: Vec<&str> = renamed().collect();
-        for (name, value) in object.members().filter(|(name, _)| !is_one_of(name, &RESERVED)) {
-            let Some((theirs, value)) = change(name, value.get()) else { continue };
-            if theirs == name && given_anew.contains(&name) {
-                continue;
-            }
-            out.push(',');
-            out.push_str(&json_string(theirs));
-            out.push(':');
-            out.push_str(value);
-        }
-        out.push('}');
-    } else {
+    let members = || object.members().map(|(name, value)| (name, value.get()));
+    let changed: Vec<_> = members()
+        .map(|(name, value)| if is_one_of(name, &RESERVED) { None } else { change(name, value) })
+        .collect();
+    if members().zip(&changed).all(|(member, changed)| is_same(member, changed.as_ref())) {
         // Nothing is taken out, so the text is copied whole.
         let members = body.trim_ascii_start().strip_prefix('{')?;
-        if object.members().next().is_some() {
+        if !changed.is_empty() {
             out.push(',');
         }
         out.push_str(members);
+        return Some(out);
     }
+    let sent = || members().zip(&changed).filter_map(|((name, _), changed)| Some((name, changed.as_ref()?)));
+    let given_anew: Vec<&str> =
+        sent().filter(|(name, (theirs, _))| theirs != name).map(|(_, (theirs, _))| *theirs).collect();
+    for (name, (theirs, value)) in sent() {
+        if *theirs == name && given_anew.contains(&name) {
+            continue;
+        }
+        out.push(',');
+        out.push_str(&json_string(theirs));
+        out.push(':');
+        out.push_str(value);
+    }
+    out.push('}');
     Some(out)
 }
 
-/// Changes nothing.
-pub(crate) fn as_it_came<'m>(name: &'m str, value: &'m str) -> Option<(&'m str, &'m str)> {
-    Some((name, value))
+/// Whether a member stays as it came. Values are not compared: they may be long.
+fn is_same((name, value): (&str, &str), changed: Option<&(&str, Cow<'_, str>)>) -> bool {
+    matches!(changed, Some((theirs, Cow::Borrowed(said))) if *theirs == name && std::ptr::eq(*said, value))
 }
 
 /// A request in another form than OpenAI's text completions.
@@ -72,7 +72,7 @@ pub(crate) struct RequestBody<'a> {
     text: String,
     /// Names that a client's member must not have.
     own: Vec<&'static str>,
-    clients: Vec<(&'a str, &'a str)>,
+    clients: Vec<(&'a str, Cow<'a, str>)>,
 }
 
 impl<'a> RequestBody<'a> {
@@ -98,6 +98,11 @@ impl<'a> RequestBody<'a> {
 
     /// Adds a member of the client's. It is left out if Hermod writes one of the same name, now or later.
     pub(crate) fn client(&mut self, name: &'a str, value: &'a str) {
+        self.changed(name, Cow::Borrowed(value));
+    }
+
+    /// The same for one that may have another value by now.
+    pub(crate) fn changed(&mut self, name: &'a str, value: Cow<'a, str>) {
         self.clients.push((name, value));
     }
 
@@ -108,7 +113,7 @@ impl<'a> RequestBody<'a> {
     pub(crate) fn finish(mut self) -> String {
         for (name, value) in std::mem::take(&mut self.clients) {
             if !is_one_of(name, &RESERVED) && !is_one_of(name, &self.own) {
-                self.push(name, value);
+                self.push(name, &value);
             }
         }
         self.text.push('}');
@@ -142,36 +147,36 @@ pub(crate) fn write_object(members: &[(&str, Option<&str>)]) -> String {
 mod tests {
     use super::*;
 
+    fn unchanged(model: &str, body: &str) -> Option<String> {
+        native(model, body, |name, value| Some((name, value.into())))
+    }
+
     #[test]
     fn a_native_request_is_the_clients_behind_the_model() {
         let body = r#"{"prompt":"x", "n":1.0}"#;
-        assert_eq!(native("a\"b", body, as_it_came).unwrap(), r#"{"model":"a\"b","prompt":"x", "n":1.0}"#);
-        assert_eq!(native("m", "{}", as_it_came).unwrap(), r#"{"model":"m"}"#);
-        assert_eq!(native("m", "{ }", as_it_came).unwrap(), r#"{"model":"m" }"#);
-        assert_eq!(native("m", "[]", as_it_came), None);
+        assert_eq!(unchanged("a\"b", body).unwrap(), r#"{"model":"a\"b","prompt":"x", "n":1.0}"#);
+        assert_eq!(unchanged("m", "{}").unwrap(), r#"{"model":"m"}"#);
+        assert_eq!(unchanged("m", "{ }").unwrap(), r#"{"model":"m" }"#);
+        assert_eq!(unchanged("m", "[]"), None);
     }
 
     #[test]
     fn no_spelling_overrides_a_native_member() {
         for name in ["model", "Model", "MODELS", "models", "Stream", "fallBacks", r"\u006dodel"] {
             let body = format!(r#"{{"prompt":"x","{name}":"forbidden","top_k":5}}"#);
-            assert_eq!(
-                native("m", &body, as_it_came).unwrap(),
-                r#"{"model":"m","prompt":"x","top_k":5}"#,
-                "{name}"
-            );
+            assert_eq!(unchanged("m", &body).unwrap(), r#"{"model":"m","prompt":"x","top_k":5}"#, "{name}");
         }
-        assert_eq!(native("m", r#"{"Model":"forbidden"}"#, as_it_came).unwrap(), r#"{"model":"m"}"#);
+        assert_eq!(unchanged("m", r#"{"Model":"forbidden"}"#).unwrap(), r#"{"model":"m"}"#);
     }
 
     #[test]
     fn a_renamed_member_wins_over_one_of_that_name() {
-        fn change<'m>(name: &'m str, value: &'m str) -> Option<(&'m str, &'m str)> {
+        fn change<'m>(name: &'m str, value: &'m str) -> Option<(&'m str, Cow<'m, str>)> {
             match (name, value) {
-                ("seed", _) => Some(("random_seed", value)),
+                ("seed", _) => Some(("random_seed", value.into())),
                 ("user", _) => None,
-                ("choice", "1") => Some((name, "2")),
-                _ => Some((name, value)),
+                ("choice", "1") => Some((name, "2".into())),
+                _ => Some((name, value.into())),
             }
         }
         let body = r#"{"random_seed":1,"seed":2,"user":"u","choice":1,"other":1.0}"#;

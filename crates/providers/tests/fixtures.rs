@@ -22,7 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hermod_providers::{CallError, MediaSource, ProviderCall, Providers, Replies, Verdict};
-use hermod_types::config::{Form as CompletionForm, Models, ProviderKind, Support};
+use hermod_types::config::{Models, ProviderKind, Support};
 use hermod_types::{BodyForm, Config, Form, FormPart, Journal, Operation, PartContent, ResultExtra, Target};
 use serde_json::{Value, json};
 
@@ -355,28 +355,4 @@ fn each_cell_of_the_table_has_a_fixture_and_each_kind_an_error() {
         }
     }
     assert!(missing.is_empty(), "without a fixture: {missing:#?}");
-}
-
-#[test]
-fn the_documentation_has_each_kind_with_its_defaults() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/PROVIDERS.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    for kind in ProviderKind::all() {
-        let begins = format!("| `{kind}` | ");
-        let row =
-            page.lines().find(|line| line.starts_with(&begins)).unwrap_or_else(|| panic!("no row: {kind}"));
-        let form = if kind.form() == CompletionForm::Native { "| native |" } else { "| by prompt |" };
-        for says in [Some(form), kind.base_url(), kind.key_variable()].into_iter().flatten() {
-            assert!(row.contains(says), "{kind}: {says}");
-        }
-    }
-}
-
-#[test]
-fn the_documented_configuration_loads() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/PROVIDERS.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let example = page.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let config = Config::from_json(example, &|_| Some("https://set".to_owned())).unwrap();
-    assert_eq!((config.providers.len(), config.ignored.len()), (5, 0), "{:?}", config.ignored);
 }

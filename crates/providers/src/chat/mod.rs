@@ -1,6 +1,7 @@
 //! Chat: the common form of all providers. A dialect whose form is another converts it to its own, and back, once; text completions
 //! and responses are made of it.
 
+mod differences;
 mod openai_form;
 mod reply;
 mod request;
@@ -11,7 +12,8 @@ use hermod_types::Operation;
 use crate::answer::Answer;
 use crate::dialect::{Ask, Outgoing, Unsendable};
 use crate::plan::Plan;
-pub(crate) use openai_form::{Differences, openai_reply, openai_request, stop_list};
+pub(crate) use differences::Differences;
+pub(crate) use openai_form::{openai_reply, openai_request, stop_list};
 pub(crate) use reply::{ChatChoice, ChatReply, Finish, Usage, made_up_id, now, whole};
 pub(crate) use request::{
     AssistantMessage, ChatRequest, Message, Part, Reasoning, ReasoningDetail, ResponseFormat, Tool, ToolCall,

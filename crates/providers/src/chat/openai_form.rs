@@ -6,37 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::request::{ChatRequest, Message, Part, ReasoningDetail, ResponseFormat, ToolCall, ToolChoice};
-use super::{ChatChoice, ChatReply, Finish, Usage, whole};
+use super::{ChatChoice, ChatReply, Differences, Finish, Usage, whole};
 use crate::literal::Literal;
 use crate::request_body::{RequestBody, write_object};
-
-/// What a server in OpenAI's form calls otherwise, or does not take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Differences {
-    /// Members with the name that it knows each by. It wins over a member that has this name already.
-    pub(crate) renamed: &'static [(&'static str, &'static str)],
-    /// Members with a value, as JSON, that it calls otherwise.
-    pub(crate) values: &'static [(&'static str, &'static str, &'static str)],
-    /// Members that it refuses and that promise nothing.
-    pub(crate) without: &'static [&'static str],
-}
-
-impl Differences {
-    pub(crate) const NONE: Self = Self { renamed: &[], values: &[], without: &[] };
-    /// For those that ignore `max_completion_tokens`, or refuse it.
-    pub(crate) const ONLY_MAX_TOKENS: Self =
-        Self { renamed: &[("max_completion_tokens", "max_tokens")], ..Self::NONE };
-
-    /// The name and the value to send for a member; none for one that is left out.
-    pub(crate) fn apply<'m>(&self, name: &'m str, value: &'m str) -> Option<(&'m str, &'m str)> {
-        if self.without.contains(&name) {
-            return None;
-        }
-        let theirs = self.renamed.iter().find(|(ours, _)| *ours == name).map_or(name, |(_, theirs)| theirs);
-        let said = self.values.iter().find(|(of, ours, _)| *of == name && *ours == value);
-        Some((theirs, said.map_or(value, |(_, _, theirs)| theirs)))
-    }
-}
 
 /// Writes a request that did not come in this form.
 pub(crate) fn openai_request(model: &str, chat: &ChatRequest<'_>, differences: Differences) -> String {
@@ -47,7 +19,7 @@ pub(crate) fn openai_request(model: &str, chat: &ChatRequest<'_>, differences: D
         if messages.len() > 1 {
             messages.push(',');
         }
-        write_message(&mut messages, message);
+        write_message(&mut messages, message, differences.thought());
     }
     messages.push(']');
     body.own("messages", &messages);
@@ -72,9 +44,9 @@ pub(crate) fn openai_request(model: &str, chat: &ChatRequest<'_>, differences: D
         let choice = match choice {
             ToolChoice::Auto => Cow::Borrowed("\"auto\""),
             ToolChoice::None => Cow::Borrowed("\"none\""),
-            ToolChoice::Required => Cow::Borrowed(
-                differences.apply("tool_choice", "\"required\"").map_or("\"required\"", |(_, value)| value),
-            ),
+            ToolChoice::Required => differences
+                .apply("tool_choice", "\"required\"")
+                .map_or(Cow::Borrowed("\"required\""), |(_, value)| value),
             ToolChoice::Function(name) => {
                 Cow::Owned(format!("{{\"type\":\"function\",\"function\":{{\"name\":{}}}}}", name.as_json()))
             }
@@ -113,12 +85,13 @@ pub(crate) fn openai_request(model: &str, chat: &ChatRequest<'_>, differences: D
     let others = others.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let members = chat.members.iter().map(|(name, value)| (name.as_ref(), *value));
     for (name, value) in others.chain(members).filter_map(|(name, value)| differences.apply(name, value)) {
-        body.client(name, value);
+        body.changed(name, value);
     }
     body.finish()
 }
 
-fn write_message(out: &mut String, message: &Message<'_>) {
+/// `thought` is the member for what an assistant thought, where there is one.
+fn write_message(out: &mut String, message: &Message<'_>, thought: Option<&str>) {
     let (role, parts) = match message {
         Message::System(parts) => ("system", parts),
         Message::User(parts) => ("user", parts),
@@ -149,9 +122,9 @@ fn write_message(out: &mut String, message: &Message<'_>) {
                 ReasoningDetail::Text { text, .. } | ReasoningDetail::Summary(text) => Some(text),
                 ReasoningDetail::Encrypted { .. } => None,
             });
-            let thought = Literal::concat(texts);
-            if !thought.is_empty() {
-                out.push_str(&format!(",\"reasoning_content\":{}", thought.as_json()));
+            let text = Literal::concat(texts);
+            if let Some(name) = thought.filter(|_| !text.is_empty()) {
+                out.push_str(&format!(",\"{name}\":{}", text.as_json()));
             }
             if !said.tool_calls.is_empty() {
                 let calls: Vec<String> = said.tool_calls.iter().map(write_call).collect();

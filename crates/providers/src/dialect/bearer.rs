@@ -11,14 +11,45 @@
 //! - `OpenRouter`: <https://openrouter.ai/docs/api-reference/completion>
 //! - Nebius: <https://docs.tokenfactory.nebius.com/api-reference/inference/create-completion>
 //! - Parasail: <https://docs.parasail.io/parasail-docs/serverless/serverless>
+//!
+//! Messages of a history that OpenAI refuses: <https://platform.openai.com/docs/api-reference/chat/create>
+
+use hermod_types::Operation;
 
 use super::Dialect;
+use crate::chat::Differences;
 use crate::error_form::ErrorForm;
 
 /// OpenAI's paths with a bearer token.
 #[derive(Debug)]
-pub(super) struct Bearer;
+pub(super) struct Bearer {
+    /// In chat.
+    differences: Differences,
+}
+
+pub(super) const OPENAI: Bearer = Bearer { differences: Differences::STRICT };
+/// Of servers that pass over what they do not know.
+pub(super) const LENIENT: Bearer = Bearer { differences: Differences::EFFORT };
+/// Those of them that read `max_tokens` alone.
+pub(super) const LLAMA_CPP: Bearer = Bearer { differences: Differences::ONLY_MAX_TOKENS };
+pub(super) const TGI: Bearer = LLAMA_CPP;
+/// It takes the object `reasoning` too.
+pub(super) const OLLAMA: Bearer =
+    Bearer { differences: Differences { no_reasoning: None, ..Differences::ONLY_MAX_TOKENS } };
+/// Its object `reasoning` has `enabled` alone: <https://docs.together.ai/docs/reasoning-overview>
+pub(super) const TOGETHER: Bearer = Bearer {
+    differences: Differences {
+        no_reasoning: Some(("reasoning", "{\"enabled\":false}")),
+        ..Differences::ONLY_MAX_TOKENS
+    },
+};
+/// Bifrost's object `reasoning` is its own: <https://openrouter.ai/docs/use-cases/reasoning-tokens>
+pub(super) const OPEN_ROUTER: Bearer = Bearer { differences: Differences::NONE };
 
 impl ErrorForm for Bearer {}
 
-impl Dialect for Bearer {}
+impl Dialect for Bearer {
+    fn differences(&self, operation: Operation, _: &str) -> Differences {
+        if operation == Operation::ChatCompletion { self.differences } else { Differences::NONE }
+    }
+}

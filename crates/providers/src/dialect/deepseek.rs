@@ -9,6 +9,12 @@ use super::{Ask, Dialect, Unsendable, root};
 use crate::chat::Differences;
 use crate::error_form::ErrorForm;
 
+/// What it has in place of an effort of `none`: <https://api-docs.deepseek.com/guides/thinking_mode>
+const CHAT: Differences = Differences {
+    no_reasoning: Some(("thinking", "{\"type\":\"disabled\"}")),
+    ..Differences::ONLY_MAX_TOKENS
+};
+
 #[derive(Debug)]
 pub(super) struct DeepSeek;
 
@@ -23,7 +29,7 @@ impl Dialect for DeepSeek {
     }
 
     fn differences(&self, operation: Operation, _: &str) -> Differences {
-        if operation == Operation::ChatCompletion { Differences::ONLY_MAX_TOKENS } else { Differences::NONE }
+        if operation == Operation::ChatCompletion { CHAT } else { Differences::NONE }
     }
 }
 

@@ -13,11 +13,21 @@ use crate::error_form::ErrorForm;
 use crate::literal::Literal;
 use crate::request_body::RequestBody;
 
-/// Its names for members of chat.
+/// Its names for members of chat, and what its messages do not have.
 const CHAT: Differences = Differences {
     renamed: &[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")],
     values: &[("tool_choice", "\"required\"", "\"any\"")],
-    without: &["user"],
+    without: &["user", "safety_identifier", "store", "stream_options"],
+    without_in_messages: &[
+        "is_error",
+        "reasoning",
+        "reasoning_content",
+        "reasoning_details",
+        "refusal",
+        "annotations",
+    ],
+    without_in_calls: &["extra_content"],
+    ..Differences::EFFORT
 };
 
 #[derive(Debug)]
@@ -51,7 +61,7 @@ impl Continue for Mistral {
             }
         }
         for (name, value) in chat.members.iter().filter_map(|(name, value)| CHAT.apply(name, value)) {
-            body.client(name, value);
+            body.changed(name, value);
         }
         post(ask, &below(ask.base, "v1/fim/completions"), body.finish())
     }

@@ -192,18 +192,18 @@ pub(crate) trait Dialect: ErrorForm {
 /// The dialect of a kind.
 pub(crate) fn of(kind: ProviderKind) -> Box<dyn Dialect> {
     match kind {
-        ProviderKind::OpenAi
-        | ProviderKind::Compatible
+        ProviderKind::OpenAi => Box::new(bearer::OPENAI),
+        ProviderKind::Ollama => Box::new(bearer::OLLAMA),
+        ProviderKind::LlamaCpp => Box::new(bearer::LLAMA_CPP),
+        ProviderKind::Tgi => Box::new(bearer::TGI),
+        ProviderKind::Together => Box::new(bearer::TOGETHER),
+        ProviderKind::OpenRouter => Box::new(bearer::OPEN_ROUTER),
+        ProviderKind::Compatible
         | ProviderKind::Vllm
-        | ProviderKind::Ollama
-        | ProviderKind::LlamaCpp
         | ProviderKind::Sgl
-        | ProviderKind::Tgi
-        | ProviderKind::Together
         | ProviderKind::Fireworks
-        | ProviderKind::OpenRouter
         | ProviderKind::Nebius
-        | ProviderKind::Parasail => Box::new(bearer::Bearer),
+        | ProviderKind::Parasail => Box::new(bearer::LENIENT),
         ProviderKind::Azure => Box::new(azure::Azure),
         ProviderKind::DeepSeek => Box::new(deepseek::DeepSeek),
         ProviderKind::Mistral => Box::new(mistral::Mistral),

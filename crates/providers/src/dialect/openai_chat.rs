@@ -1,8 +1,8 @@
-//! Those that have OpenAI's chat API and no text completions, and differ in little: a row each.
+//! Those that have OpenAI's chat API (some, other calls too) and no text completions, and differ in little: a row each.
 //!
 //! - Hugging Face's router of inference providers: <https://huggingface.co/docs/inference-providers/tasks/chat-completion>
-//! - Groq: <https://console.groq.com/docs/api-reference#chat-create>
-//! - xAI: <https://docs.x.ai/docs/api-reference#chat-completions>
+//! - Groq: <https://console.groq.com/docs/api-reference>
+//! - xAI: <https://docs.x.ai/docs/api-reference>
 //! - Cerebras: <https://inference-docs.cerebras.ai/api-reference/chat-completions>
 //! - Perplexity: <https://docs.perplexity.ai/api-reference/sonar-post>
 
@@ -16,17 +16,45 @@ use crate::error_form::ErrorForm;
 pub(super) struct OpenAiChat {
     /// Below the address, before the operation's own path.
     prefix: &'static str,
+    /// In chat.
     differences: Differences,
     /// How the message of a 400 begins that is about the key: it counts as 401.
     wrong_key: Option<&'static str>,
 }
 
-const USUAL: OpenAiChat = OpenAiChat { prefix: "v1/", differences: Differences::NONE, wrong_key: None };
+const USUAL: OpenAiChat = OpenAiChat { prefix: "v1/", differences: Differences::EFFORT, wrong_key: None };
 
 pub(super) const HUGGING_FACE: OpenAiChat = USUAL;
-pub(super) const GROQ: OpenAiChat = USUAL;
+/// It answers `property 'reasoning_content' is unsupported`.
+pub(super) const GROQ: OpenAiChat = OpenAiChat {
+    differences: Differences {
+        without_in_messages: &[
+            "is_error",
+            "reasoning",
+            "reasoning_content",
+            "reasoning_details",
+            "refusal",
+            "annotations",
+        ],
+        ..Differences::STRICT
+    },
+    ..USUAL
+};
 pub(super) const XAI: OpenAiChat = OpenAiChat { wrong_key: Some("Incorrect API key"), ..USUAL };
-pub(super) const CEREBRAS: OpenAiChat = USUAL;
+/// It refuses what it does not know; what was thought it calls `reasoning`.
+pub(super) const CEREBRAS: OpenAiChat = OpenAiChat {
+    differences: Differences {
+        without_in_messages: &[
+            "is_error",
+            "reasoning_content",
+            "reasoning_details",
+            "refusal",
+            "annotations",
+        ],
+        ..Differences::STRICT
+    },
+    ..USUAL
+};
 pub(super) const PERPLEXITY: OpenAiChat = OpenAiChat {
     prefix: "",
     differences: Differences { without: &["seed", "user"], ..Differences::ONLY_MAX_TOKENS },
@@ -45,7 +73,7 @@ impl Dialect for OpenAiChat {
         Ok(below(ask.base, &format!("{}{}", self.prefix, operation.path())))
     }
 
-    fn differences(&self, _: Operation, _: &str) -> Differences {
-        self.differences
+    fn differences(&self, operation: Operation, _: &str) -> Differences {
+        if operation == Operation::ChatCompletion { self.differences } else { Differences::NONE }
     }
 }
