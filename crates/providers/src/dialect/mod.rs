@@ -14,6 +14,8 @@ mod deepseek;
 mod gemini;
 mod mistral;
 mod openai_chat;
+#[cfg(test)]
+mod round_trip;
 mod turns;
 mod vertex;
 
