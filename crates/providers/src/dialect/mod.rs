@@ -11,6 +11,7 @@ mod bedrock;
 mod bedrock_embed;
 mod bedrock_images;
 mod bedrock_rerank;
+mod claude;
 mod cohere;
 mod cohere_embed;
 mod cohere_rerank;
@@ -20,6 +21,9 @@ mod gemini;
 mod jina;
 mod mistral;
 mod openai_chat;
+#[cfg(test)]
+mod round_trip;
+mod turns;
 mod vertex;
 mod voyage;
 

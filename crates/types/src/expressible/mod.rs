@@ -2,6 +2,7 @@
 //!
 //! Members whose value changes nothing are no reason, and neither are `seed` and `user`, which promise nothing.
 
+mod chat;
 mod embedding;
 mod images;
 mod members;
@@ -57,6 +58,7 @@ pub fn cannot_serve(
     }
     match operation {
         Operation::TextCompletion => text::inexpressible(kind, body, max_calls),
+        Operation::ChatCompletion => chat::inexpressible(kind, body, max_calls),
         Operation::Embedding => embedding::inexpressible(kind, model, body, max_calls),
         Operation::Rerank => rerank::inexpressible(kind, body),
         Operation::ImageGeneration | Operation::ImageEdit | Operation::ImageVariation => {
@@ -64,6 +66,6 @@ pub fn cannot_serve(
         }
         Operation::Speech => speech::inexpressible(kind, body),
         Operation::Transcription => transcription::inexpressible(kind, body),
-        Operation::ChatCompletion | Operation::Responses | Operation::Messages | Operation::Ocr => None,
+        Operation::Responses | Operation::Messages | Operation::Ocr => None,
     }
 }
