@@ -11,6 +11,7 @@ mod bedrock;
 mod cohere;
 mod deepseek;
 mod gemini;
+mod members;
 mod mistral;
 mod openai_chat;
 mod vertex;
