@@ -6,12 +6,15 @@
 //! `top_p` is called `p` there and must be between 0.01 and 0.99. There is no `n`. Temperature and penalties go from 0
 //! to 1, and there may be five stop sequences.
 
-mod chat;
+mod reply;
+mod request;
+#[cfg(test)]
+mod tests;
 
 use hermod_types::ErrorDetail;
 
-use super::Dialect;
-use crate::chat::Chat;
+use super::{Ask, Dialect, Outgoing, Unsendable};
+use crate::chat::{Chat, ChatReply, ChatRequest};
 use crate::error_form::ErrorForm;
 
 #[derive(Debug)]
@@ -32,6 +35,16 @@ impl ErrorForm for Cohere {
 impl Dialect for Cohere {
     fn chat(&self) -> Option<&dyn Chat> {
         Some(self)
+    }
+}
+
+impl Chat for Cohere {
+    fn request(&self, ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing, Unsendable> {
+        request::request(ask, chat)
+    }
+
+    fn read(&self, answer: &str) -> Result<ChatReply, String> {
+        reply::read(answer)
     }
 }
 

@@ -19,10 +19,7 @@ pub(super) fn foreign(name: &str, value: &str) -> Foreign {
         | "prompt_cache_key"
         | "prompt_cache_retention"
         | "metadata"
-        | "store"
-        | "prediction"
-        // Without effect unless `modalities` has it.
-        | "audio" => true,
+        | "store" => true,
         "logprobs" => value == "false",
         "top_logprobs" => value == "0",
         "logit_bias" => is_empty(value, '{', '}'),
@@ -30,7 +27,7 @@ pub(super) fn foreign(name: &str, value: &str) -> Foreign {
         "verbosity" => value == "\"medium\"",
         "service_tier" => matches!(value, "\"auto\"" | "\"default\""),
         "truncation" => value == "\"disabled\"",
-        "web_search_options" => false,
+        "web_search_options" | "audio" | "prediction" | "functions" | "function_call" => false,
         _ => return Foreign::Passed,
     };
     if left_out { Foreign::LeftOut } else { Foreign::Refused }

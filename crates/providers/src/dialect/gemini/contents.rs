@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use hermod_types::RawObject;
+use hermod_types::{Document, RawObject};
 use serde::Deserialize;
 
 use super::{Host, media_type};
@@ -103,6 +103,7 @@ impl<'m> Writer<'m> {
             out.push_str(&format!("{{\"text\":{}}}", refusal.as_json()));
         }
         if let Some(signature) = said.extra_content.as_deref().and_then(signature) {
+            // It goes with the last text, whose part alone ends so.
             if !out.ends_with("\"}") {
                 separate(&mut out);
                 out.push_str("{\"text\":\"\"}");
@@ -247,12 +248,13 @@ fn write_part(out: &mut String, host: Host, part: &Part<'_>, path: &str) -> Resu
             write_inline(out, &format!("audio/{}", format.decode()), data.as_json());
         }
         Part::File { data: Some(data), name, .. } => {
-            let named = || media_type(&name.as_ref()?.decode());
-            if !write_media(out, host, data) {
-                // Base64 without more, as OpenAI takes it, too.
-                let bare = (!data.decode().contains(':')).then(named).flatten();
-                let Some(kind) = bare else { return refuse("file.file_data") };
-                write_inline(out, kind, data.as_json());
+            let (decoded, name) = (data.decode(), name.as_ref().map(Literal::decode));
+            // Base64 without more, as OpenAI takes it, too, has no type but its name's.
+            let (kind, base64) = data_url(&decoded).unwrap_or(("", &decoded));
+            let document = Document::of(Some(kind), name.as_deref()).map(Document::media_type);
+            match document.or(Some(kind)).filter(|kind| !kind.is_empty() && !base64.contains(':')) {
+                Some(kind) => write_inline(out, kind, Literal::of(base64).as_json()),
+                None => return refuse("file.file_data"),
             }
         }
         Part::File { url: Some(url), .. } => {

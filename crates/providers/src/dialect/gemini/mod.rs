@@ -12,6 +12,8 @@ mod grounding;
 mod logprobs;
 mod reply;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
