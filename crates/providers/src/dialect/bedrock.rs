@@ -20,13 +20,16 @@ use serde::Deserialize;
 
 use super::{Ask, Dialect, Outgoing, Unsendable, bearer_token, path_segment, secret_header};
 use crate::chat::{Chat, ChatChoice, ChatReply, ChatRequest, Finish, Usage};
+use crate::embeddings::Embeddings;
 use crate::error_form::ErrorForm;
+use crate::images::Images;
 use crate::literal::Literal;
 use crate::payload::Payload;
 use crate::request_body::RequestBody;
+use crate::rerank::Rerank;
 
 /// Bifrost's, where a key has none.
-const REGION: &str = "us-east-1";
+pub(super) const REGION: &str = "us-east-1";
 const SERVICE: &str = "bedrock";
 
 #[derive(Debug)]
@@ -73,6 +76,22 @@ impl Dialect for Bedrock {
         Some(self)
     }
 
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
+    }
+
+    fn rerank(&self) -> Option<&dyn Rerank> {
+        Some(self)
+    }
+
+    fn images(&self) -> Option<&dyn Images> {
+        Some(self)
+    }
+
+    fn signs_body(&self, ask: &Ask<'_>) -> bool {
+        ask.key.is_none()
+    }
+
     fn sign(&self, ask: &Ask<'_>, outgoing: &mut Outgoing) -> Result<(), Unsendable> {
         if ask.key.is_some() {
             bearer_token(ask, &mut outgoing.headers)
@@ -84,7 +103,7 @@ impl Dialect for Bedrock {
 
 impl Chat for Bedrock {
     fn request(&self, ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing, Unsendable> {
-        Outgoing::new(&url(ask)?, body(chat))
+        Outgoing::new(&url(ask, "converse")?, body(chat))
     }
 
     fn read(&self, answer: &str) -> Result<ChatReply, String> {
@@ -110,8 +129,14 @@ impl Chat for Bedrock {
     }
 }
 
-fn url(ask: &Ask<'_>) -> Result<String, Unsendable> {
-    let model = match ask.access {
+/// Where a model is asked to `converse`, or is invoked.
+pub(super) fn url(ask: &Ask<'_>, action: &str) -> Result<String, Unsendable> {
+    Ok(format!("{}/model/{}/{action}", ask.base.trim_end_matches('/'), path_segment(&model_id(ask))?))
+}
+
+/// The model's name, or the ARN that stands in its place.
+pub(super) fn model_id(ask: &Ask<'_>) -> String {
+    match ask.access {
         // As in Bifrost: the alias is an inference profile's id.
         KeyAccess::Bedrock { arn: Some(arn), .. } if ask.is_alias => format!("{arn}/{}", ask.model),
         KeyAccess::Bedrock { .. }
@@ -119,8 +144,7 @@ fn url(ask: &Ask<'_>) -> Result<String, Unsendable> {
         | KeyAccess::Server { .. }
         | KeyAccess::Azure { .. }
         | KeyAccess::Vertex { .. } => ask.model.to_owned(),
-    };
-    Ok(format!("{}/model/{}/converse", ask.base.trim_end_matches('/'), path_segment(&model)?))
+    }
 }
 
 fn body(chat: &ChatRequest<'_>) -> String {
@@ -269,7 +293,7 @@ mod tests {
 
     fn url_of(model: &str, is_alias: bool, access: &KeyAccess) -> String {
         let base = access.regional_url().unwrap();
-        url(&Ask { base: &base, model, is_alias, key: None, access, token: None }).unwrap()
+        url(&Ask { base: &base, model, is_alias, key: None, access, token: None }, "converse").unwrap()
     }
 
     #[test]

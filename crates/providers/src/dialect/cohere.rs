@@ -15,7 +15,9 @@ use hermod_types::ErrorDetail;
 
 use super::{Ask, Dialect, Outgoing, Unsendable};
 use crate::chat::{Chat, ChatReply, ChatRequest};
+use crate::embeddings::Embeddings;
 use crate::error_form::ErrorForm;
+use crate::rerank::Rerank;
 
 #[derive(Debug)]
 pub(super) struct Cohere;
@@ -36,6 +38,14 @@ impl Dialect for Cohere {
     fn chat(&self) -> Option<&dyn Chat> {
         Some(self)
     }
+
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
+    }
+
+    fn rerank(&self) -> Option<&dyn Rerank> {
+        Some(self)
+    }
 }
 
 impl Chat for Cohere {
@@ -49,7 +59,7 @@ impl Chat for Cohere {
 }
 
 /// `base`, which may end in a slash or already in the API's version.
-fn root(base: &str) -> &str {
+pub(super) fn root(base: &str) -> &str {
     let base = super::root(base);
     base.strip_suffix("/v2").unwrap_or(base)
 }

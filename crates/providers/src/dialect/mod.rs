@@ -8,13 +8,21 @@ mod anthropic;
 mod azure;
 mod bearer;
 mod bedrock;
+mod bedrock_embed;
+mod bedrock_images;
+mod bedrock_rerank;
 mod cohere;
+mod cohere_embed;
+mod cohere_rerank;
 mod deepseek;
+mod elevenlabs;
 mod gemini;
+mod jina;
 mod members;
 mod mistral;
 mod openai_chat;
 mod vertex;
+mod voyage;
 
 use std::future::ready;
 
@@ -196,10 +204,7 @@ pub(crate) fn of(kind: ProviderKind) -> Box<dyn Dialect> {
         | ProviderKind::Fireworks
         | ProviderKind::OpenRouter
         | ProviderKind::Nebius
-        | ProviderKind::Parasail
-        | ProviderKind::ElevenLabs
-        | ProviderKind::Voyage
-        | ProviderKind::Jina => Box::new(bearer::Bearer),
+        | ProviderKind::Parasail => Box::new(bearer::Bearer),
         ProviderKind::Azure => Box::new(azure::Azure),
         ProviderKind::DeepSeek => Box::new(deepseek::DeepSeek),
         ProviderKind::Mistral => Box::new(mistral::Mistral),
@@ -213,6 +218,9 @@ pub(crate) fn of(kind: ProviderKind) -> Box<dyn Dialect> {
         ProviderKind::Gemini => Box::new(gemini::Gemini),
         ProviderKind::Bedrock => Box::new(bedrock::Bedrock),
         ProviderKind::Vertex => Box::<vertex::Vertex>::default(),
+        ProviderKind::ElevenLabs => Box::new(elevenlabs::ElevenLabs),
+        ProviderKind::Voyage => Box::new(voyage::Voyage),
+        ProviderKind::Jina => Box::new(jina::Jina),
     }
 }
 

@@ -8,8 +8,6 @@ const AROUND_AN_IMAGE: usize = 96;
 #[derive(Debug, Default)]
 pub(crate) struct ImageReply {
     pub(crate) images: Vec<Image>,
-    /// `png`, `jpeg` or `webp`, where it is known.
-    pub(crate) format: Option<&'static str>,
     /// Tokens, where the provider counts such.
     pub(crate) usage: Option<Usage>,
 }
@@ -37,6 +35,13 @@ impl Image {
             ImageContent::Base64(base64) => ("b64_json", base64),
             ImageContent::Url(url) => ("url", url),
         }
+    }
+
+    /// What it is, by the first bytes.
+    fn format(&self) -> Option<&'static str> {
+        let ImageContent::Base64(base64) = &self.content else { return None };
+        let signatures = [("iVBORw0KGgo", "png"), ("/9j/", "jpeg"), ("UklGR", "webp")];
+        signatures.iter().find(|(begins, _)| base64.inner().starts_with(begins)).map(|(_, format)| *format)
     }
 
     fn bytes(&self) -> usize {
@@ -73,7 +78,7 @@ pub(super) fn compose(replies: &[ImageReply], limit: usize) -> Option<String> {
         out.push('}');
     }
     out.push(']');
-    if let Some(format) = replies.iter().find_map(|reply| reply.format) {
+    if let Some(format) = images().find_map(Image::format) {
         out.push_str(&format!(",\"output_format\":\"{format}\""));
     }
     if let Some(usage) = Usage::sum(replies.iter().map(|reply| reply.usage)) {
@@ -97,16 +102,15 @@ mod tests {
                 revised_prompt: Some(Literal::of("a \"cat\"")),
                 ..Image::of_base64(Literal::of(text))
             }],
-            format: Some("png"),
             usage: Some(Usage::of(2, 10)),
         };
         let url = Image { content: ImageContent::Url(Literal::of("https://a/b")), revised_prompt: None };
-        let replies = [reply("AAAA"), ImageReply { images: vec![url], ..reply("") }];
+        let replies = [reply("iVBORw0KGgoA"), ImageReply { images: vec![url], ..reply("") }];
         let result = compose(&replies, 1000).unwrap();
         let data = result.split_once("\"data\":").unwrap().1;
         assert_eq!(
             data,
-            r#"[{"index":0,"b64_json":"AAAA","revised_prompt":"a \"cat\""},{"index":1,"url":"https://a/b"}],"output_format":"png","usage":{"input_tokens":4,"output_tokens":20,"total_tokens":24}}"#
+            r#"[{"index":0,"b64_json":"iVBORw0KGgoA","revised_prompt":"a \"cat\""},{"index":1,"url":"https://a/b"}],"output_format":"png","usage":{"input_tokens":4,"output_tokens":20,"total_tokens":24}}"#
         );
         assert!(compose(&replies, 400).is_none());
     }

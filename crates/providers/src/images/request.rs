@@ -16,8 +16,8 @@ pub(crate) struct ImageRequest<'a> {
     /// What an edit or a variation begins with. Where there are files called `image[]`, those called `image` do not count.
     pub(crate) images: Vec<Upload>,
     pub(crate) mask: Option<Upload>,
-    /// All other members that have a value, as JSON; of a form's fields the first of each name. `user` changes nothing and is not among
-    /// them.
+    /// All other members that have a value, as JSON; of a form's fields the first of each name. What changes nothing is not among them:
+    /// `user`, a value of `auto`, images in between for who watches a stream, and base64 as the form of an image.
     pub(crate) members: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
@@ -60,7 +60,9 @@ impl<'a> ImageRequest<'a> {
 
     fn take(&mut self, name: Cow<'a, str>, json: Cow<'a, str>) -> Option<()> {
         match name.as_ref() {
-            "user" => {}
+            "user" | "partial_images" => {}
+            "size" | "quality" | "background" | "moderation" if json == "\"auto\"" => {}
+            "response_format" if json == "\"b64_json\"" => {}
             "n" => self.n = json.parse().ok().filter(|n| *n > 0)?,
             "prompt" => {
                 self.prompt = Some(match json {
@@ -84,7 +86,7 @@ impl<'a> ImageRequest<'a> {
         Some(Cow::Owned(text))
     }
 
-    /// Width and height in pixels of a `size` like `1024x768`. None for `auto`, or if there is none.
+    /// Width and height in pixels of a `size` like `1024x768`. None if there is no such size.
     pub(crate) fn size(&self) -> Option<(u32, u32)> {
         let size = self.text("size")?;
         let (width, height) = size.split_once('x')?;
@@ -108,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_generation_is_read_as_it_was_written() {
-        let body = r#"{"prompt":"caf\u00e9","n":3,"size":"1024x768","seed":7,"style":null,"user":"u"}"#;
+        let body = r#"{"prompt":"caf\u00e9","n":3,"size":"1024x768","seed":7,"style":null,"user":"u","quality":"auto",
+            "response_format":"b64_json"}"#;
         let request = ImageRequest::parse(Operation::ImageGeneration, body).unwrap();
         assert_eq!(request.prompt.as_ref().map(Literal::as_json), Some(r#""caf\u00e9""#));
         assert_eq!((request.n, request.size(), request.member("seed")), (3, Some((1024, 768)), Some("7")));

@@ -54,7 +54,8 @@ impl Plan for RerankPlan<'_> {
     fn read(&self, _: usize, answer: &Answer) -> Result<Ranking, String> {
         let ranking = self.provider.read(answer)?;
         ranking.check(self.request.documents.len())?;
-        Ok(ranking)
+        let (wanted, got) = (self.request.wanted(), ranking.results.len());
+        if got < wanted { Err(format!("it ranked {got} documents of {wanted}")) } else { Ok(ranking) }
     }
 
     fn bytes(reply: &Ranking) -> usize {

@@ -2,6 +2,10 @@
 
 mod request;
 
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hermod_types::Operation;
 
 use crate::answer::Answer;
@@ -25,13 +29,35 @@ pub(crate) trait Speech: Send + Sync {
 /// What a provider has said.
 #[derive(Debug)]
 pub(crate) struct Audio<'a> {
-    pub(crate) bytes: std::borrow::Cow<'a, [u8]>,
+    pub(crate) bytes: Cow<'a, [u8]>,
     /// In OpenAI's words: `mp3`, `wav`, …
     pub(crate) format: String,
     /// The media type.
     pub(crate) content_type: String,
     /// As JSON.
     pub(crate) usage: Option<String>,
+    /// What else the result has, as JSON.
+    pub(crate) members: Vec<(&'static str, String)>,
+}
+
+impl Audio<'_> {
+    /// Bytes that came as base64; what is wrong with it, if it is none.
+    pub(crate) fn from_base64(base64: &str) -> Result<Vec<u8>, String> {
+        STANDARD.decode(base64).map_err(|_| "its audio is not base64".to_owned())
+    }
+
+    /// The result.
+    fn compose(&self) -> String {
+        let mut out = audio_result(&self.bytes, &self.format, &self.content_type, self.usage.as_deref());
+        if !self.members.is_empty() {
+            out.truncate(out.trim_end_matches('}').len());
+            for (name, json) in &self.members {
+                out.push_str(&format!(",\"{name}\":{json}"));
+            }
+            out.push('}');
+        }
+        out
+    }
 }
 
 /// A speech request: one call.
@@ -68,7 +94,7 @@ impl Plan for SpeechPlan<'_> {
         if audio.bytes.is_empty() {
             return Err("its answer is empty".to_owned());
         }
-        Ok(audio_result(&audio.bytes, &audio.format, &audio.content_type, audio.usage.as_deref()))
+        Ok(audio.compose())
     }
 
     fn bytes(reply: &String) -> usize {
