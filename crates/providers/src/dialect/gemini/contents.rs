@@ -268,7 +268,7 @@ fn write_part(out: &mut String, host: Host, part: &Part<'_>, path: &str) -> Resu
 }
 
 /// Writes what a URL points to, or holds; false where that cannot be said.
-fn write_media(out: &mut String, host: Host, url: &Literal<'_>) -> bool {
+pub(super) fn write_media(out: &mut String, host: Host, url: &Literal<'_>) -> bool {
     let text = url.decode();
     if let Some((kind, data)) = data_url(&text) {
         write_inline(out, kind, Literal::of(data).as_json());

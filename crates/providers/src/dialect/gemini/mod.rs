@@ -7,13 +7,18 @@
 //! empty text that ends with `content_filter`, OpenAI's word for what was withheld. It costs what the usage says, and
 //! the other prompts of the request keep their answers.
 
+mod content;
 mod contents;
+mod embed;
 mod grounding;
+mod images;
 mod logprobs;
 mod reply;
 mod request;
+mod speech;
 #[cfg(test)]
 mod tests;
+mod transcribe;
 
 use std::time::Duration;
 
@@ -24,9 +29,15 @@ use serde::Deserialize;
 
 use super::{Ask, Dialect, Outgoing, Unsendable, path_segment, root, secret_header};
 use crate::chat::{Chat, ChatReply, ChatRequest};
+use crate::embeddings::Embeddings;
 use crate::error_form::ErrorForm;
+use crate::images::Images;
 use crate::openai;
+use crate::speech::Speech;
+use crate::transcription::Transcribe;
 
+pub(super) use embed::{Embedding, Tokens, content, read as read_embeddings, write_config};
+pub(super) use images::{body as image_body, most_images, read as read_images};
 pub(super) use reply::read;
 pub(super) use request::body;
 
@@ -60,6 +71,22 @@ impl Dialect for Gemini {
     fn chat(&self) -> Option<&dyn Chat> {
         Some(self)
     }
+
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
+    }
+
+    fn images(&self) -> Option<&dyn Images> {
+        Some(self)
+    }
+
+    fn speech(&self) -> Option<&dyn Speech> {
+        Some(self)
+    }
+
+    fn transcribe(&self) -> Option<&dyn Transcribe> {
+        Some(self)
+    }
 }
 
 impl Chat for Gemini {
@@ -72,16 +99,28 @@ impl Chat for Gemini {
     }
 }
 
-/// A call of one of a model's methods.
+/// A call of one of a model's methods, with JSON.
 fn post(ask: &Ask<'_>, method: &str, body: String) -> Result<Outgoing, Unsendable> {
+    authorized(ask, Outgoing::new(&url(ask, method)?, body)?)
+}
+
+/// Where that is.
+fn url(ask: &Ask<'_>, method: &str) -> Result<String, Unsendable> {
     let base = root(ask.base);
     let base = base.strip_suffix("/v1beta").unwrap_or(base);
-    let (kind, model) = match ask.model.split_once('/') {
+    let (kind, model) = resource(ask.model);
+    Ok(format!("{base}/v1beta/{kind}/{}:{method}", path_segment(model)?))
+}
+
+/// The collection that a model is in, and its name there.
+fn resource(model: &str) -> (&str, &str) {
+    match model.split_once('/') {
         Some((kind @ ("models" | "tunedModels"), model)) => (kind, model),
-        Some(_) | None => ("models", ask.model),
-    };
-    let url = format!("{base}/v1beta/{kind}/{}:{method}", path_segment(model)?);
-    let mut outgoing = Outgoing::new(&url, body)?;
+        Some(_) | None => ("models", model),
+    }
+}
+
+fn authorized(ask: &Ask<'_>, mut outgoing: Outgoing) -> Result<Outgoing, Unsendable> {
     if let Some(key) = ask.key {
         api_key(&mut outgoing.headers, key)?;
     }
@@ -113,6 +152,8 @@ fn media_type(name: &str) -> Option<&'static str> {
         "flac" => "audio/flac",
         "ogg" => "audio/ogg",
         "m4a" => "audio/m4a",
+        "mpga" => "audio/mp3",
+        "opus" => "audio/opus",
         "mp4" => "video/mp4",
         "mpeg" | "mpg" => "video/mpeg",
         "mov" => "video/quicktime",

@@ -214,9 +214,9 @@ struct PromptFeedback {
 }
 
 /// <https://ai.google.dev/api/generate-content#UsageMetadata>
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::dialect) struct UsageMetadata {
+pub(super) struct UsageMetadata {
     #[serde(default)]
     prompt_token_count: Option<u64>,
     #[serde(default)]
@@ -231,7 +231,7 @@ pub(in crate::dialect) struct UsageMetadata {
 
 impl UsageMetadata {
     /// What it thought is billed as what it wrote, and OpenAI counts it there, too.
-    pub(in crate::dialect) fn usage(self) -> Usage {
+    pub(super) fn usage(self) -> Usage {
         let add = |a: Option<u64>, b: Option<u64>| a.unwrap_or(0).saturating_add(b.unwrap_or(0));
         Usage {
             cached_tokens: self.cached_content_token_count,
