@@ -11,6 +11,7 @@ mod bedrock;
 mod bedrock_embed;
 mod bedrock_images;
 mod bedrock_rerank;
+mod claude;
 mod cohere;
 mod cohere_embed;
 mod cohere_rerank;
@@ -21,6 +22,7 @@ mod jina;
 mod members;
 mod mistral;
 mod openai_chat;
+mod turns;
 mod vertex;
 mod voyage;
 
