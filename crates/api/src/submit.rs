@@ -81,7 +81,8 @@ fn check_expressible(
     let mut refusal: Option<InvalidRequest> = None;
     for target in targets {
         let provider = config.providers.get(target.provider());
-        let reason = provider.and_then(|provider| cannot_serve(provider, operation, body, config.max_calls));
+        let reason = provider
+            .and_then(|provider| cannot_serve(provider, operation, target.model(), body, config.max_calls));
         let Some(reason) = reason else {
             return Ok(());
         };

@@ -94,7 +94,13 @@ impl Providers {
 
     /// Why the target cannot serve this request, if its provider's API has no words for it.
     pub fn cannot_serve(&self, operation: Operation, target: &Target, body: &str) -> Option<Inexpressible> {
-        cannot_serve(self.by_name.get(target.provider())?.api(), operation, body, self.max_calls)
+        cannot_serve(
+            self.by_name.get(target.provider())?.api(),
+            operation,
+            target.model(),
+            body,
+            self.max_calls,
+        )
     }
 
     /// The keys that may be used for `target`, of those in `allowed`; never empty.

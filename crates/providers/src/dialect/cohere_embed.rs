@@ -60,9 +60,11 @@ pub(super) fn write<'a>(
 pub(super) fn read(answer: &Answer) -> Result<Vectors, String> {
     let unlike = |_| "its answer is not one of embeddings".to_owned();
     let answer: EmbedAnswer<'_> = serde_json::from_str(answer.text()?).map_err(unlike)?;
-    let floats = match serde_json::from_str(answer.embeddings.get()) {
-        Ok(ByType { float }) => float,
-        Err(_) => serde_json::from_str(answer.embeddings.get()).map_err(unlike)?,
+    let embeddings = answer.embeddings.get();
+    let floats = if embeddings.starts_with('[') {
+        serde_json::from_str(embeddings).map_err(unlike)?
+    } else {
+        serde_json::from_str::<ByType<'_>>(embeddings).map_err(unlike)?.float
     };
     let tokens = answer.meta.and_then(|meta| meta.billed_units).and_then(|billed| billed.input_tokens);
     Ok(Vectors::of(floats.into_iter().map(|vector| vector.get().to_owned()).collect(), tokens.map(whole)))

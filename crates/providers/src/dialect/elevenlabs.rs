@@ -1,10 +1,10 @@
-//! ElevenLabs.
+//! `ElevenLabs`.
 //!
 //! - Speech: <https://elevenlabs.io/docs/api-reference/text-to-speech/convert>
 //! - Transcriptions: <https://elevenlabs.io/docs/api-reference/speech-to-text/convert>
-//! - Errors: <https://elevenlabs.io/docs/developers/resources/errors>
+//! - Errors: <https://elevenlabs.io/docs/eleven-api/resources/errors>
 
-use hermod_types::ErrorDetail;
+use hermod_types::{ErrorDetail, PartContent, RawObject};
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use secrecy::ExposeSecret;
@@ -28,8 +28,8 @@ const API_KEY: HeaderName = HeaderName::from_static("xi-api-key");
 const IN_QUERY: [&str; 3] = ["enable_logging", "optimize_streaming_latency", "output_format"];
 
 /// Fields of a transcription that are not passed on as they are: those that have another name, and what says nothing there.
-const READ: [&str; 5] =
-    ["language", "response_format", "timestamp_granularities[]", "chunking_strategy", "user"];
+const READ: [&str; 6] =
+    ["language", "prompt", "response_format", "timestamp_granularities[]", "chunking_strategy", "user"];
 
 #[derive(Debug)]
 pub(super) struct ElevenLabs;
@@ -37,12 +37,12 @@ pub(super) struct ElevenLabs;
 impl ErrorForm for ElevenLabs {
     fn error(&self, answer: &str) -> Option<ErrorDetail> {
         let Ok(Refusal { detail }) = serde_json::from_str(answer) else { return openai::error(answer) };
-        let kind = detail.status.or(detail.kind);
-        Some(ErrorDetail { message: detail.message, kind, code: detail.code, ..ErrorDetail::default() })
+        let Detail { message, kind, code, status, param } = detail;
+        Some(ErrorDetail { message, kind, code: code.or(status), param })
     }
 
     fn status(&self, status: u16, error: &ErrorDetail) -> u16 {
-        match error.kind.as_deref() {
+        match error.code.as_deref() {
             // Its credits are used up: money, not a wrong key.
             Some("quota_exceeded") => 402,
             Some("voice_not_found" | "model_not_found") => 404,
@@ -140,11 +140,10 @@ fn output_format(format: &str) -> Option<&'static str> {
 fn voice_settings(request: &SpeechRequest<'_>) -> Option<String> {
     let clients = request.members.iter().find(|(name, _)| name == "voice_settings").map(|(_, json)| *json);
     let Some(speed) = request.speed else { return clients.map(str::to_owned) };
-    let clients: Option<hermod_types::RawObject<'_>> =
-        clients.and_then(|json| serde_json::from_str(json).ok());
+    let clients: Option<RawObject<'_>> = clients.and_then(|json| serde_json::from_str(json).ok());
     let mut settings = RequestBody::nested();
     settings.own("speed", speed);
-    for (name, value) in clients.iter().flat_map(hermod_types::RawObject::members) {
+    for (name, value) in clients.iter().flat_map(RawObject::members) {
         settings.client(name, value.get());
     }
     Some(settings.finish())
@@ -171,7 +170,7 @@ impl Transcribe for ElevenLabs {
         }
         let (file, start) = request.file().ok_or(Unsendable::Unreadable)?;
         for part in request.form.parts.iter().filter(|part| !READ.contains(&part.name.as_str())) {
-            if matches!(part.content, hermod_types::PartContent::Value(_)) {
+            if matches!(part.content, PartContent::Value(_)) {
                 form.part(part, &part.name, 0);
             }
         }
@@ -261,10 +260,13 @@ struct Refusal {
 #[derive(Deserialize)]
 struct Detail {
     message: String,
-    #[serde(default)]
-    status: Option<String>,
     #[serde(default, rename = "type")]
     kind: Option<String>,
     #[serde(default)]
     code: Option<String>,
+    /// What was there before `code`.
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    param: Option<String>,
 }

@@ -8,7 +8,7 @@ use hermod_types::Operation;
 use crate::answer::Answer;
 use crate::dialect::{Ask, Outgoing, Unsendable};
 use crate::plan::Plan;
-pub(crate) use reply::{Image, ImageContent, ImageReply};
+pub(crate) use reply::{Image, ImageReply};
 pub(crate) use request::ImageRequest;
 
 /// A provider's images.

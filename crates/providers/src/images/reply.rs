@@ -14,39 +14,28 @@ pub(crate) struct ImageReply {
 
 #[derive(Debug)]
 pub(crate) struct Image {
-    pub(crate) content: ImageContent,
+    pub(crate) base64: Literal<'static>,
     /// The prompt that the provider made of the client's.
     pub(crate) revised_prompt: Option<Literal<'static>>,
 }
 
-#[derive(Debug)]
-pub(crate) enum ImageContent {
-    Base64(Literal<'static>),
-    Url(Literal<'static>),
-}
-
 impl Image {
     pub(crate) const fn of_base64(base64: Literal<'static>) -> Self {
-        Self { content: ImageContent::Base64(base64), revised_prompt: None }
-    }
-
-    fn content(&self) -> (&'static str, &Literal<'static>) {
-        match &self.content {
-            ImageContent::Base64(base64) => ("b64_json", base64),
-            ImageContent::Url(url) => ("url", url),
-        }
+        Self { base64, revised_prompt: None }
     }
 
     /// What it is, by the first bytes.
     fn format(&self) -> Option<&'static str> {
-        let ImageContent::Base64(base64) = &self.content else { return None };
         let signatures = [("iVBORw0KGgo", "png"), ("/9j/", "jpeg"), ("UklGR", "webp")];
-        signatures.iter().find(|(begins, _)| base64.inner().starts_with(begins)).map(|(_, format)| *format)
+        signatures
+            .iter()
+            .find(|(begins, _)| self.base64.inner().starts_with(begins))
+            .map(|(_, format)| *format)
     }
 
     fn bytes(&self) -> usize {
         let prompt = self.revised_prompt.as_ref().map_or(0, |prompt| prompt.as_json().len());
-        self.content().1.as_json().len() + prompt
+        self.base64.as_json().len() + prompt
     }
 }
 
@@ -68,9 +57,8 @@ pub(super) fn compose(replies: &[ImageReply], limit: usize) -> Option<String> {
     out.push_str(&format!("{{\"created\":{},\"data\":[", now()));
     for (index, image) in images().enumerate() {
         let comma = if index == 0 { "" } else { "," };
-        let (name, content) = image.content();
-        out.push_str(&format!("{comma}{{\"index\":{index},\"{name}\":"));
-        out.push_str(content.as_json());
+        out.push_str(&format!("{comma}{{\"index\":{index},\"b64_json\":"));
+        out.push_str(image.base64.as_json());
         if let Some(prompt) = &image.revised_prompt {
             out.push_str(",\"revised_prompt\":");
             out.push_str(prompt.as_json());
@@ -104,13 +92,13 @@ mod tests {
             }],
             usage: Some(Usage::of(2, 10)),
         };
-        let url = Image { content: ImageContent::Url(Literal::of("https://a/b")), revised_prompt: None };
-        let replies = [reply("iVBORw0KGgoA"), ImageReply { images: vec![url], ..reply("") }];
+        let plain = Image::of_base64(Literal::of("iVBORw0KGgoB"));
+        let replies = [reply("iVBORw0KGgoA"), ImageReply { images: vec![plain], ..reply("") }];
         let result = compose(&replies, 1000).unwrap();
         let data = result.split_once("\"data\":").unwrap().1;
         assert_eq!(
             data,
-            r#"[{"index":0,"b64_json":"iVBORw0KGgoA","revised_prompt":"a \"cat\""},{"index":1,"url":"https://a/b"}],"output_format":"png","usage":{"input_tokens":4,"output_tokens":20,"total_tokens":24}}"#
+            r#"[{"index":0,"b64_json":"iVBORw0KGgoA","revised_prompt":"a \"cat\""},{"index":1,"b64_json":"iVBORw0KGgoB"}],"output_format":"png","usage":{"input_tokens":4,"output_tokens":20,"total_tokens":24}}"#
         );
         assert!(compose(&replies, 400).is_none());
     }

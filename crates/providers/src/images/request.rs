@@ -94,9 +94,9 @@ impl<'a> ImageRequest<'a> {
     }
 }
 
-/// The JSON that a form's field stands for: numbers and booleans have no quotes there either, but a prompt is always text.
+/// The JSON that a form's field stands for: numbers and booleans have no quotes there either, but a prompt of any kind is text.
 fn field(name: &str, text: String) -> String {
-    let is_json = name != "prompt"
+    let is_json = !name.to_ascii_lowercase().ends_with("prompt")
         && (serde_json::from_str::<serde_json::Number>(&text).is_ok()
             || serde_json::from_str::<bool>(&text).is_ok());
     if is_json { text } else { Literal::of(&text).as_json().to_owned() }

@@ -9,7 +9,7 @@ use crate::answer::Answer;
 use crate::dialect::{Ask, Outgoing, Unsendable};
 use crate::plan::Plan;
 pub(crate) use ranking::{Ranked, Ranking};
-pub(crate) use request::{Document, RerankRequest};
+pub(crate) use request::RerankRequest;
 
 /// A provider's rerank.
 pub(crate) trait Rerank: Send + Sync {

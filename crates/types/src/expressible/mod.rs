@@ -3,7 +3,13 @@
 //! Members whose value changes nothing are no reason, and neither are `seed` and `user`, which promise nothing.
 
 mod chat;
+mod embedding;
+mod images;
+mod members;
+mod rerank;
+mod speech;
 mod text;
+mod transcription;
 
 use crate::Operation;
 use crate::config::{ApiProvider, ProviderKind, Support};
@@ -31,11 +37,12 @@ impl Inexpressible {
 
 /// Why a provider cannot serve the request, if it cannot.
 ///
-/// `body` is that of a [`Request`](crate::Request). `max_calls` bounds the calls that one request may become where the provider is
+/// `model` is the target's, which tells the families apart that one provider has. `body` is that of a [`Request`](crate::Request). `max_calls` bounds the calls that one request may become where the provider is
 /// asked one by one: one small request must not become thousands of calls that are paid for.
 pub fn cannot_serve(
     provider: &ApiProvider,
     operation: Operation,
+    model: &str,
     body: &str,
     max_calls: u64,
 ) -> Option<Inexpressible> {
@@ -52,14 +59,13 @@ pub fn cannot_serve(
     match operation {
         Operation::TextCompletion => text::inexpressible(kind, body, max_calls),
         Operation::ChatCompletion => chat::inexpressible(kind, body, max_calls),
-        Operation::Responses
-        | Operation::Embedding
-        | Operation::Speech
-        | Operation::Transcription
-        | Operation::ImageGeneration
-        | Operation::ImageEdit
-        | Operation::ImageVariation
-        | Operation::Rerank
-        | Operation::Ocr => None,
+        Operation::Embedding => embedding::inexpressible(kind, model, body, max_calls),
+        Operation::Rerank => rerank::inexpressible(kind, body),
+        Operation::ImageGeneration | Operation::ImageEdit | Operation::ImageVariation => {
+            images::inexpressible(kind, operation, model, body, max_calls)
+        }
+        Operation::Speech => speech::inexpressible(kind, body),
+        Operation::Transcription => transcription::inexpressible(kind, body),
+        Operation::Responses | Operation::Ocr => None,
     }
 }
