@@ -22,6 +22,8 @@
 //! | `error`, `verdict`, `secrets`, `retry_after` | why a call failed, and what follows; the limit of an answer |
 
 mod answer;
+#[cfg(test)]
+mod arbitrary;
 mod chat;
 mod completion;
 mod dialect;

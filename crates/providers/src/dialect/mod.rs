@@ -19,6 +19,7 @@ mod deepseek;
 mod elevenlabs;
 mod gemini;
 mod jina;
+mod members;
 mod mistral;
 mod openai_chat;
 #[cfg(test)]

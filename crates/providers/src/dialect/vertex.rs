@@ -8,6 +8,9 @@
 //! machine, and an access token is got for it. A model whose name is a number is an endpoint with a tuned model. Models
 //! of other publishers have other forms of their own, and are answered with 404.
 
+mod embed;
+mod rank;
+
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -17,10 +20,15 @@ use reqwest::Client;
 use reqwest::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Ask, Dialect, Outgoing, Unsendable, gemini, path_segment, root, secret_header};
+use super::gemini::{self, Host};
+use super::{Ask, Dialect, Outgoing, Unsendable, path_segment, root, secret_header};
 use crate::CallError;
+use crate::answer::Answer;
 use crate::chat::{Chat, ChatReply, ChatRequest};
+use crate::embeddings::Embeddings;
 use crate::error_form::ErrorForm;
+use crate::images::{ImageReply, ImageRequest, Images};
+use crate::rerank::Rerank;
 use crate::tokens::Tokens;
 
 #[derive(Debug, Default)]
@@ -44,16 +52,7 @@ impl ErrorForm for Vertex {
 
 impl Chat for Vertex {
     fn request(&self, ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing, Unsendable> {
-        let mut outgoing = Outgoing::new(&url(ask)?, gemini::body(chat))?;
-        match (ask.token, ask.key) {
-            (Some(token), _) => {
-                let bearer = format!("Bearer {}", token.expose_secret());
-                secret_header(&mut outgoing.headers, AUTHORIZATION, &bearer)?;
-            }
-            (None, Some(key)) => gemini::api_key(&mut outgoing.headers, key)?,
-            (None, None) => {}
-        }
-        Ok(outgoing)
+        post(ask, "generateContent", gemini::body(Host::Vertex, ask.model, chat)?)
     }
 
     fn read(&self, answer: &str) -> Result<ChatReply, String> {
@@ -61,8 +60,35 @@ impl Chat for Vertex {
     }
 }
 
+impl Images for Vertex {
+    fn most_images(&self, model: &str) -> usize {
+        gemini::most_images(model)
+    }
+
+    fn request(&self, ask: &Ask<'_>, request: &ImageRequest<'_>, n: usize) -> Result<Outgoing, Unsendable> {
+        let (method, body) = gemini::image_body(Host::Vertex, ask.model, request, n)?;
+        authorized(ask, Outgoing::with_files(&url(ask, method)?, &body, &request.images)?)
+    }
+
+    fn read(&self, answer: &Answer) -> Result<ImageReply, String> {
+        gemini::read_images(answer)
+    }
+}
+
 impl Dialect for Vertex {
     fn chat(&self) -> Option<&dyn Chat> {
+        Some(self)
+    }
+
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
+    }
+
+    fn rerank(&self) -> Option<&dyn Rerank> {
+        Some(self)
+    }
+
+    fn images(&self) -> Option<&dyn Images> {
         Some(self)
     }
 
@@ -98,7 +124,30 @@ fn credentials<'a>(ask: &Ask<'a>) -> Option<Option<&'a SecretString>> {
     }
 }
 
-fn url(ask: &Ask<'_>) -> Result<String, Unsendable> {
+/// A call of one of a model's methods, with JSON.
+fn post(ask: &Ask<'_>, method: &str, body: String) -> Result<Outgoing, Unsendable> {
+    authorized(ask, Outgoing::new(&url(ask, method)?, body)?)
+}
+
+fn authorized(ask: &Ask<'_>, mut outgoing: Outgoing) -> Result<Outgoing, Unsendable> {
+    match (ask.token, ask.key) {
+        (Some(token), _) => {
+            let bearer = format!("Bearer {}", token.expose_secret());
+            secret_header(&mut outgoing.headers, AUTHORIZATION, &bearer)?;
+        }
+        (None, Some(key)) => gemini::api_key(&mut outgoing.headers, key)?,
+        (None, None) => {}
+    }
+    Ok(outgoing)
+}
+
+/// A model's name, less its publisher's.
+fn model_name(model: &str) -> &str {
+    model.strip_prefix("google/").unwrap_or(model)
+}
+
+/// Where a model's method is.
+fn url(ask: &Ask<'_>, method: &str) -> Result<String, Unsendable> {
     let base = root(ask.base);
     let project = match ask.access {
         KeyAccess::Vertex { project_id, region, .. } => {
@@ -109,13 +158,13 @@ fn url(ask: &Ask<'_>) -> Result<String, Unsendable> {
             String::new()
         }
     };
-    let model = ask.model.strip_prefix("google/").unwrap_or(ask.model);
+    let model = model_name(ask.model);
     let place = if !model.is_empty() && model.bytes().all(|byte| byte.is_ascii_digit()) {
         format!("endpoints/{model}")
     } else {
         format!("publishers/google/models/{}", path_segment(model)?)
     };
-    Ok(format!("{base}/v1{project}/{place}:generateContent"))
+    Ok(format!("{base}/v1{project}/{place}:{method}"))
 }
 
 #[cfg(test)]
@@ -131,7 +180,8 @@ mod tests {
         };
         let base = access.regional_url().unwrap();
         let at = |model, access| {
-            url(&Ask { base: &base, model, is_alias: false, key: None, access, token: None }).unwrap()
+            let ask = Ask { base: &base, model, is_alias: false, key: None, access, token: None };
+            url(&ask, "generateContent").unwrap()
         };
         let root = "https://europe-west4-aiplatform.googleapis.com/v1";
         assert_eq!(

@@ -14,10 +14,14 @@ const COHERE: &[Limited] =
 const TITAN: &[Limited] = &[FORMATS, ("embeddingTypes", &["[\"float\"]"])];
 
 /// Most texts of a call, and what is not said in one.
-const BATCHES: [(ProviderKind, u64, &[Limited]); 3] = [
+const BATCHES: [(ProviderKind, u64, &[Limited]); 5] = [
     (ProviderKind::Cohere, 96, COHERE),
     (ProviderKind::Bedrock, 96, COHERE),
     (ProviderKind::Voyage, 1_000, &[FORMATS]),
+    // <https://ai.google.dev/gemini-api/docs/embeddings>
+    (ProviderKind::Gemini, 100, &[FORMATS]),
+    // <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api>, for models before Gemini
+    (ProviderKind::Vertex, 250, &[FORMATS]),
 ];
 
 pub(super) fn inexpressible(
@@ -30,6 +34,8 @@ pub(super) fn inexpressible(
     let is_titan = kind == ProviderKind::Bedrock && !model.contains("cohere.");
     let row = BATCHES.iter().find(|(of, ..)| *of == kind).filter(|_| !is_titan);
     let (batch, limited) = match row {
+        // One text a call.
+        Some((ProviderKind::Vertex, _, limited)) if model.contains("gemini") => (1, *limited),
         Some((_, batch, limited)) => (*batch, *limited),
         None if is_titan => (1, TITAN),
         None => (u64::MAX, [FORMATS].as_slice()),
@@ -100,6 +106,9 @@ mod tests {
             (ProviderKind::Bedrock, COHERES, 192),
             (ProviderKind::Bedrock, "amazon.titan-embed-text-v2:0", 2),
             (ProviderKind::Voyage, "voyage-3.5", 2_000),
+            (ProviderKind::Gemini, "gemini-embedding-001", 200),
+            (ProviderKind::Vertex, "text-embedding-005", 500),
+            (ProviderKind::Vertex, "gemini-embedding-001", 2),
         ] {
             assert_eq!(fault(kind, model, &texts(most)), None, "{kind} {model}");
             assert_eq!(fault(kind, model, &texts(most + 1)).as_deref(), Some("input"), "{kind} {model}");

@@ -27,6 +27,30 @@ const AMAZON: &[Limited] = &[
 /// <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-stability-diffusion.html>
 const STABILITY: &[Limited] = &[("output_format", &["png", "jpeg"]), ("quality", &["auto", "standard"])];
 
+/// <https://ai.google.dev/gemini-api/docs/image-generation>
+const GEMINI: &[Limited] = &[
+    ("background", &["auto", "opaque"]),
+    ("input_fidelity", &["low"]),
+    ("mask", &[]),
+    ("negative_prompt", &[]),
+    ("num_inference_steps", &[]),
+    ("quality", &["auto", "standard", "medium"]),
+    ("style", &[]),
+    ("type", &[]),
+];
+/// Of those, what the Gemini API lacks and Vertex AI has.
+const GEMINI_API: &[Limited] = &[("output_compression", &["100"]), ("output_format", &["png"])];
+/// <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/imagen-api>
+const IMAGEN: &[Limited] = &[
+    ("background", &["auto", "opaque"]),
+    ("input_images", &[]),
+    ("num_inference_steps", &[]),
+    ("output_format", &["png", "jpeg"]),
+    ("quality", &["auto", "standard", "medium"]),
+    ("style", &[]),
+    ("type", &[]),
+];
+
 /// Bedrock's longest body, in base64: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>
 const BEDROCK_MEDIA_BYTES: u64 = 25_000_000 / 4 * 3;
 
@@ -48,7 +72,20 @@ pub(super) fn inexpressible(
         return Some(Inexpressible::member("n", format!("{kind} takes an `n` of 1 or more")));
     }
     if kind != ProviderKind::Bedrock {
-        return too_many(kind, "n", n, max_calls);
+        let is_imagen = model.contains("imagen");
+        let is_googles = matches!(kind, ProviderKind::Gemini | ProviderKind::Vertex);
+        let reason = if is_imagen && is_googles {
+            unsaid(IMAGEN)
+        } else if is_googles {
+            unsaid(GEMINI).or_else(|| unsaid(GEMINI_API).filter(|_| kind == ProviderKind::Gemini))
+        } else {
+            None
+        };
+        if is_imagen && operation != Operation::ImageGeneration {
+            let message = format!("{model:.64} makes images of a prompt alone");
+            return Some(Inexpressible::member("image", message));
+        }
+        return reason.or_else(|| too_many(kind, "n", n.div_ceil(if is_imagen { 4 } else { 1 }), max_calls));
     }
     let is_stability = model.contains("stability.");
     if let Some(reason) = unsaid(BEDROCK).or_else(|| unsaid(if is_stability { STABILITY } else { AMAZON })) {
@@ -106,10 +143,21 @@ mod tests {
         ] {
             assert_eq!(fault(ProviderKind::Bedrock, model, members).as_deref(), param, "{model} {members}");
         }
-        assert_eq!(
-            fault(ProviderKind::Gemini, "g", r#""response_format":"url""#).unwrap(),
-            "response_format"
-        );
+        const FLASH: &str = "gemini-2.5-flash-image";
+        const IMAGEN: &str = "imagen-4.0-generate-001";
+        for (kind, model, members, param) in [
+            (ProviderKind::Gemini, FLASH, r#""response_format":"url""#, Some("response_format")),
+            (ProviderKind::Gemini, FLASH, r#""quality":"auto","n":2,"size":"auto""#, None),
+            (ProviderKind::Gemini, FLASH, r#""n":3"#, Some("n")),
+            (ProviderKind::Gemini, FLASH, r#""output_format":"jpeg""#, Some("output_format")),
+            (ProviderKind::Vertex, FLASH, r#""output_format":"jpeg""#, None),
+            (ProviderKind::Gemini, FLASH, r#""negative_prompt":"x""#, Some("negative_prompt")),
+            (ProviderKind::Vertex, IMAGEN, r#""negative_prompt":"x","n":8"#, None),
+            (ProviderKind::Vertex, IMAGEN, r#""n":9"#, Some("n")),
+            (ProviderKind::Vertex, IMAGEN, r#""style":"vivid""#, Some("style")),
+        ] {
+            assert_eq!(fault(kind, model, members).as_deref(), param, "{kind} {model} {members}");
+        }
     }
 
     #[test]

@@ -7,11 +7,13 @@ use crate::config::ProviderKind;
 use crate::shape::find_element;
 
 /// Most documents, and what is not said.
-const LIMITS: [(ProviderKind, usize, &[Limited]); 2] = [
+const LIMITS: [(ProviderKind, usize, &[Limited]); 3] = [
     // <https://docs.voyageai.com/reference/reranker-api>
     (ProviderKind::Voyage, 1_000, &[("max_tokens_per_doc", &[]), ("priority", &[])]),
     // <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_agent-runtime_Rerank.html>
     (ProviderKind::Bedrock, 1_000, &[("priority", &[])]),
+    // <https://cloud.google.com/generative-ai-app-builder/docs/reference/rest/v1/projects.locations.rankingConfigs/rank>
+    (ProviderKind::Vertex, 200, &[("max_tokens_per_doc", &[]), ("priority", &[])]),
 ];
 
 pub(super) fn inexpressible(kind: ProviderKind, body: &str) -> Option<Inexpressible> {
@@ -46,6 +48,9 @@ mod tests {
             (ProviderKind::Cohere, with(r#""priority":5"#), None),
             (ProviderKind::Bedrock, with(r#""priority":5"#), Some("priority")),
             (ProviderKind::Bedrock, with(r#""priority":null"#), None),
+            (ProviderKind::Vertex, many(200), None),
+            (ProviderKind::Vertex, many(201), Some("documents")),
+            (ProviderKind::Vertex, with(r#""max_tokens_per_doc":5"#), Some("max_tokens_per_doc")),
         ] {
             let reason = inexpressible(kind, &format!("{{{members}}}"));
             assert_eq!(reason.and_then(|reason| reason.param).as_deref(), param, "{kind} {members:.60}");

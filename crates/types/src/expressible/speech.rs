@@ -4,27 +4,42 @@ use super::Inexpressible;
 use super::members::{Limited, Members, first_unsaid};
 use crate::Operation;
 use crate::config::ProviderKind;
+use crate::shape::find_element;
 
 /// <https://elevenlabs.io/docs/api-reference/text-to-speech/convert>
 const ELEVEN_LABS: &[Limited] =
     &[("response_format", &["mp3", "opus", "pcm", "wav"]), ("instructions", &[""])];
-/// The least and the greatest speed there.
-const SPEED: (f64, f64) = (0.7, 1.2);
+/// <https://ai.google.dev/gemini-api/docs/speech-generation>: samples, and how fast is said in words.
+const GEMINI: &[Limited] = &[("response_format", &["wav", "pcm"])];
+
+/// What is not said, the least and the greatest speed, and the most who speak with each other.
+const LIMITS: [(ProviderKind, &[Limited], (f64, f64), usize); 2] =
+    [(ProviderKind::ElevenLabs, ELEVEN_LABS, (0.7, 1.2), 0), (ProviderKind::Gemini, GEMINI, (1.0, 1.0), 2)];
 
 pub(super) fn inexpressible(kind: ProviderKind, body: &str) -> Option<Inexpressible> {
-    if kind != ProviderKind::ElevenLabs {
-        return None;
-    }
+    let (_, limited, (least, greatest), voices) = LIMITS.iter().find(|(of, ..)| *of == kind)?;
     let members = Members::of(Operation::Speech, body)?;
-    if let Some(reason) = first_unsaid(kind, Operation::Speech, &members, ELEVEN_LABS) {
+    if let Some(reason) = first_unsaid(kind, Operation::Speech, &members, limited) {
         return Some(reason);
     }
-    if members.json("voice").is_some_and(|voice| voice.starts_with('[')) {
-        return Some(Inexpressible::member("voice", format!("{kind} speaks with one voice")));
+    let mut several = 0;
+    let is_list = members.json("voice").filter(|voice| voice.starts_with('[')).is_some_and(|voices| {
+        find_element(voices, |_| {
+            several += 1;
+            false
+        });
+        true
+    });
+    if is_list && several > *voices {
+        let message = match voices {
+            0 => format!("{kind} speaks with one voice"),
+            most => format!("{kind} speaks with up to {most} voices"),
+        };
+        return Some(Inexpressible::member("voice", message));
     }
     let speed = members.text("speed").and_then(|speed| speed.parse::<f64>().ok());
-    let is_beyond = speed.is_some_and(|speed| !(SPEED.0..=SPEED.1).contains(&speed));
-    let message = format!("{kind} takes a `speed` of {} to {}", SPEED.0, SPEED.1);
+    let is_beyond = speed.is_some_and(|speed| !(least..=greatest).contains(&&speed));
+    let message = format!("{kind} takes a `speed` of {least} to {greatest}");
     is_beyond.then(|| Inexpressible::member("speed", message))
 }
 
@@ -43,6 +58,23 @@ mod tests {
             (r#""voice":[{"speaker":"a","voice":"v"}]"#, Some("voice")),
         ] {
             let reason = inexpressible(ProviderKind::ElevenLabs, &format!("{{{members}}}"));
+            assert_eq!(reason.and_then(|reason| reason.param).as_deref(), param, "{members}");
+        }
+    }
+    #[test]
+    fn what_gemini_cannot_say_is_named() {
+        let voices = |count: usize| {
+            format!(r#""voice":[{}]"#, vec![r#"{"speaker":"a","voice":"v"}"#; count].join(","))
+        };
+        for (members, param) in [
+            (r#""voice":"v""#.to_owned(), None),
+            (r#""voice":"v","response_format":"pcm","speed":1.0,"instructions":"whisper""#.to_owned(), None),
+            (r#""voice":"v","response_format":"mp3""#.to_owned(), Some("response_format")),
+            (r#""voice":"v","speed":1.5"#.to_owned(), Some("speed")),
+            (voices(2), None),
+            (voices(3), Some("voice")),
+        ] {
+            let reason = inexpressible(ProviderKind::Gemini, &format!("{{{members}}}"));
             assert_eq!(reason.and_then(|reason| reason.param).as_deref(), param, "{members}");
         }
     }

@@ -30,23 +30,20 @@ pub(super) struct Limits {
     pub(super) lacks: &'static [&'static str],
 }
 
-/// What no form but OpenAI's has: a result of ours has no log probabilities, no audio and no predictions, and functions are called
-/// as tools.
-const EVERYWHERE: [&str; 11] = [
-    "logprobs",
-    "top_logprobs",
+/// What no form but OpenAI's has: a result of ours has no audio and no predictions, and functions are called as tools.
+const EVERYWHERE: [&str; 8] = [
     "logit_bias",
     "modalities",
     "audio",
     "prediction",
-    "web_search_options",
     "functions",
     "function_call",
     "verbosity",
     "truncation",
 ];
 
-const PENALTIES: &[&str] = &["frequency_penalty", "presence_penalty"];
+const LOGPROBS_SEARCH_PENALTIES: &[&str] =
+    &["logprobs", "top_logprobs", "web_search_options", "frequency_penalty", "presence_penalty"];
 
 const WEB_IMAGES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
 /// <https://ai.google.dev/gemini-api/docs/image-understanding#supported-formats>
@@ -70,7 +67,7 @@ const ANTHROPIC: Limits = Limits {
     single_tool_calls: true,
     json_object: false,
     json_schema: true,
-    lacks: PENALTIES,
+    lacks: LOGPROBS_SEARCH_PENALTIES,
 };
 
 /// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html>, and the types that it names. One tool call at
@@ -97,27 +94,27 @@ const BEDROCK: Limits = Limits {
     single_tool_calls: true,
     json_object: false,
     json_schema: true,
-    lacks: PENALTIES,
+    lacks: LOGPROBS_SEARCH_PENALTIES,
 };
 
-/// <https://ai.google.dev/api/generate-content>, <https://ai.google.dev/gemini-api/docs/audio>
+/// - Members: <https://ai.google.dev/api/generate-content>
+/// - Audio: <https://ai.google.dev/gemini-api/docs/audio>
+/// - Links: <https://ai.google.dev/gemini-api/docs/file-input-methods>
+/// - What a tool gives: <https://ai.google.dev/gemini-api/docs/function-calling#multimodal>
 const GEMINI: Limits = Limits {
-    image_urls: false,
+    image_urls: true,
     images: GEMINI_IMAGES,
     audio: &["wav", "mp3", "aiff", "aac", "ogg", "flac"],
     documents: TEXTS,
-    file_urls: false,
+    file_urls: true,
     file_ids: None,
-    tool_media: false,
+    tool_media: true,
     named_function: true,
     single_tool_calls: false,
     json_object: true,
     json_schema: true,
     lacks: &[],
 };
-
-/// As Gemini, but it fetches by itself: <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference#filedata>
-const VERTEX: Limits = Limits { image_urls: true, file_urls: true, ..GEMINI };
 
 /// <https://docs.cohere.com/v2/reference/chat>
 const COHERE: Limits = Limits {
@@ -132,7 +129,7 @@ const COHERE: Limits = Limits {
     single_tool_calls: false,
     json_object: true,
     json_schema: true,
-    lacks: &[],
+    lacks: &["logprobs", "top_logprobs", "web_search_options"],
 };
 
 impl Limits {
@@ -141,8 +138,7 @@ impl Limits {
         match kind {
             ProviderKind::Anthropic => Some(ANTHROPIC),
             ProviderKind::Bedrock => Some(BEDROCK),
-            ProviderKind::Gemini => Some(GEMINI),
-            ProviderKind::Vertex => Some(VERTEX),
+            ProviderKind::Gemini | ProviderKind::Vertex => Some(GEMINI),
             ProviderKind::Cohere => Some(COHERE),
             ProviderKind::OpenAi
             | ProviderKind::Compatible

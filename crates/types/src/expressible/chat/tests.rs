@@ -23,15 +23,16 @@ fn taken(body: &str, wanted: [bool; 5], param: &str) {
 #[test]
 fn members_are_told_by_their_names() {
     const NONE: [bool; 5] = [false; 5];
+    const GOOGLE: [bool; 5] = [false, false, true, true, false];
     const NOT_THE_FIRST_TWO: [bool; 5] = [false, false, true, true, true];
     for (member, wanted, param) in [
-        (r#""logprobs":true"#, NONE, "logprobs"),
-        (r#""top_logprobs":2"#, NONE, "top_logprobs"),
+        (r#""logprobs":true"#, GOOGLE, "logprobs"),
+        (r#""top_logprobs":2"#, GOOGLE, "top_logprobs"),
         (r#""logit_bias":{"1":5}"#, NONE, "logit_bias"),
         (r#""modalities":["text","audio"]"#, NONE, "modalities"),
         (r#""audio":{"voice":"alloy"}"#, NONE, "audio"),
         (r#""prediction":{}"#, NONE, "prediction"),
-        (r#""web_search_options":{}"#, NONE, "web_search_options"),
+        (r#""web_search_options":{}"#, GOOGLE, "web_search_options"),
         (r#""functions":[{"name":"f"}]"#, NONE, "functions"),
         (r#""verbosity":"low""#, NONE, "verbosity"),
         (r#""presence_penalty":0.5"#, NOT_THE_FIRST_TWO, "presence_penalty"),
@@ -72,7 +73,7 @@ fn what_a_message_holds_is_told_by_its_path() {
     for (part, wanted, param) in [
         (
             r#"{"type":"image_url","image_url":{"url":"https://x/y.png"}}"#,
-            [true, false, false, true, true],
+            [true, false, true, true, true],
             "image_url.url",
         ),
         (r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}}"#, [true; 5], ""),
@@ -86,7 +87,7 @@ fn what_a_message_holds_is_told_by_its_path() {
         ),
         (
             r#"{"type":"file","file":{"file_url":"https://x/y.pdf"}}"#,
-            [true, false, false, true, false],
+            [true, false, true, true, false],
             "file.file_url",
         ),
         (
@@ -135,7 +136,7 @@ fn what_a_role_cannot_hold_is_told() {
         (r#"{"role":"assistant","content":IMAGE}"#, [false; 5], "content[0].type"),
         (
             r#"{"role":"tool","tool_call_id":"c","content":IMAGE}"#,
-            [true, true, false, false, false],
+            [true, true, true, true, false],
             "content[0].type",
         ),
         (r#"{"role":"tool","content":"x"}"#, [false; 5], "tool_call_id"),
