@@ -36,6 +36,7 @@ mod plan;
 mod provider;
 mod replies;
 mod request_body;
+mod responses;
 mod retry_after;
 mod secrets;
 mod tokens;

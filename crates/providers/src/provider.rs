@@ -20,6 +20,7 @@ use crate::keys::{Key, KeyPool};
 use crate::payload::MediaSource;
 use crate::plan::{self, MOST_AT_ONCE, Plan};
 use crate::replies::Replies;
+use crate::responses::ResponsesPlan;
 use crate::secrets::Secrets;
 use crate::transport::{self, Meter, Received, within};
 use crate::{CallError, InvalidProvider, native, tokens};
@@ -227,8 +228,8 @@ impl Provider {
                 self.run(ask, call, CompletionPlan::new(call.body, self.api.kind, writer)).await
             }
             Operation::ChatCompletion => self.run(ask, call, ChatPlan::new(call.body, chat)).await,
-            Operation::Responses
-            | Operation::Embedding
+            Operation::Responses => self.run(ask, call, ResponsesPlan::new(call.body, chat)).await,
+            Operation::Embedding
             | Operation::Speech
             | Operation::Transcription
             | Operation::ImageGeneration
