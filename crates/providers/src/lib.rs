@@ -28,6 +28,7 @@ mod error;
 mod error_form;
 mod keys;
 mod literal;
+mod messages;
 mod multipart;
 mod native;
 mod openai;

@@ -17,6 +17,7 @@ use crate::completion::{CompletionPlan, Writer};
 use crate::dialect::{self, Ask, Dialect, OpenAiForm, Outgoing, Unsendable, at_path};
 use crate::error::MAX_ANSWER_BYTES;
 use crate::keys::{Key, KeyPool};
+use crate::messages::MessagesPlan;
 use crate::payload::MediaSource;
 use crate::plan::{self, MOST_AT_ONCE, Plan};
 use crate::replies::Replies;
@@ -229,6 +230,10 @@ impl Provider {
             }
             Operation::ChatCompletion => self.run(ask, call, ChatPlan::new(call.body, chat)).await,
             Operation::Responses => self.run(ask, call, ResponsesPlan::new(call.body, chat)).await,
+            Operation::Messages => {
+                let has_budgets = self.dialect.chat().is_some();
+                self.run(ask, call, MessagesPlan::new(call.body, chat, has_budgets)).await
+            }
             Operation::Embedding
             | Operation::Speech
             | Operation::Transcription
@@ -236,8 +241,7 @@ impl Provider {
             | Operation::ImageEdit
             | Operation::ImageVariation
             | Operation::Rerank
-            | Operation::Ocr
-            | Operation::Messages => {
+            | Operation::Ocr => {
                 Err(CallError::inexpressible(Inexpressible::endpoint(self.api.kind, call.operation)))
             }
         }
