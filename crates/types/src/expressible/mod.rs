@@ -2,6 +2,7 @@
 //!
 //! Members whose value changes nothing are no reason, and neither are `seed` and `user`, which promise nothing.
 
+mod chat;
 mod text;
 
 use crate::Operation;
@@ -50,8 +51,8 @@ pub fn cannot_serve(
     }
     match operation {
         Operation::TextCompletion => text::inexpressible(kind, body, max_calls),
-        Operation::ChatCompletion
-        | Operation::Responses
+        Operation::ChatCompletion => chat::inexpressible(kind, body, max_calls),
+        Operation::Responses
         | Operation::Embedding
         | Operation::Speech
         | Operation::Transcription

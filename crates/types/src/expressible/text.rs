@@ -44,7 +44,11 @@ pub(super) fn inexpressible(kind: ProviderKind, body: &str, max_calls: u64) -> O
 }
 
 /// What is asked for beyond what the provider takes, if anything is.
-fn out_of_bounds(kind: ProviderKind, bounds: &Bounds, object: &RawObject<'_>) -> Option<Inexpressible> {
+pub(super) fn out_of_bounds(
+    kind: ProviderKind,
+    bounds: &Bounds,
+    object: &RawObject<'_>,
+) -> Option<Inexpressible> {
     for &(param, least, greatest) in bounds.numbers {
         let number = object.get(param).and_then(|value| value.get().parse::<f64>().ok());
         if number.is_some_and(|number| !(least..=greatest).contains(&number)) {
