@@ -143,7 +143,11 @@ impl<'a> Block<'a> {
                 arguments: Literal::of(self.input?.get()),
                 extra_content: self.extra_content.map(|extra| Cow::Borrowed(extra.get())),
             }),
-            _ => self.part(&mut said.parts)?,
+            _ => {
+                let extra_content = self.extra_content.map(|extra| Cow::Borrowed(extra.get()));
+                said.extra_content = extra_content.or(said.extra_content.take());
+                self.part(&mut said.parts)?;
+            }
         }
         Some(())
     }

@@ -40,7 +40,13 @@ fn blocks(choice: &ChatChoice) -> Vec<String> {
         }
     });
     let texts = [&choice.content, &choice.refusal].into_iter().flatten().filter(|text| !text.is_empty());
-    let texts = texts.map(|text| format!("{{\"type\":\"text\",\"text\":{}}}", text.as_json()));
+    let texts = texts.map(|text| {
+        write_object(&[
+            ("type", Some("\"text\"")),
+            ("text", Some(text.as_json())),
+            ("extra_content", choice.extra_content.as_deref()),
+        ])
+    });
     let calls = choice.tool_calls.iter().map(|call| {
         write_object(&[
             ("type", Some("\"tool_use\"")),

@@ -119,6 +119,7 @@ impl<'a> History<'a> {
 
 impl<'a> Item<'a> {
     fn read(self, history: &mut History<'a>) -> Option<()> {
+        let extra_content = self.extra_content.map(|extra| Cow::Borrowed(extra.get()));
         match (self.kind.as_deref(), self.role.as_deref()) {
             (None | Some("message"), Some("assistant")) => {
                 let content = content(self.content)?;
@@ -128,6 +129,7 @@ impl<'a> Item<'a> {
                 let mut parts = parts.map(WirePart::read).collect::<Option<Vec<_>>>()?;
                 let said = history.turn_to_speak();
                 said.parts.append(&mut parts);
+                said.extra_content = extra_content.or(said.extra_content.take());
                 if !refusal.is_empty() {
                     said.refusal = Some(refusal);
                 }
@@ -143,7 +145,7 @@ impl<'a> Item<'a> {
                 id: self.call_id?,
                 name: self.name?,
                 arguments: self.arguments.unwrap_or_else(|| Literal::of("")),
-                extra_content: self.extra_content.map(|extra| Cow::Borrowed(extra.get())),
+                extra_content,
             }),
             (Some("function_call_output"), _) => history.push(Message::Tool {
                 call_id: self.call_id?,

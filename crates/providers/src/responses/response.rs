@@ -139,13 +139,13 @@ impl Items<'_> {
     /// What is said. A choice that has nothing at all says an empty text.
     fn message(&self, choice: &ChatChoice) -> Option<String> {
         let text = choice.content.as_ref().filter(|text| !text.is_empty());
-        let is_silent = text.is_none() && choice.refusal.is_none();
+        let is_silent = text.is_none() && choice.refusal.is_none() && choice.extra_content.is_none();
         if is_silent && !(choice.tool_calls.is_empty() && choice.reasoning.is_empty()) {
             return None;
         }
         let empty = Literal::of("");
         let mut content = Vec::new();
-        if let Some(text) = text.or(is_silent.then_some(&empty)) {
+        if let Some(text) = text.or(choice.refusal.is_none().then_some(&empty)) {
             let annotations: Vec<_> = choice.annotations.iter().map(|chats| annotation(chats)).collect();
             content.push(format!(
                 "{{\"type\":\"output_text\",\"text\":{},\"annotations\":[{}]}}",
@@ -156,12 +156,14 @@ impl Items<'_> {
         if let Some(refusal) = &choice.refusal {
             content.push(format!("{{\"type\":\"refusal\",\"refusal\":{}}}", refusal.as_json()));
         }
-        Some(format!(
-            "{{\"id\":{},\"type\":\"message\",\"status\":\"{}\",\"role\":\"assistant\",\"content\":[{}]}}",
-            self.id_of("msg", 0).as_json(),
-            self.status,
-            content.join(",")
-        ))
+        Some(write_object(&[
+            ("id", Some(self.id_of("msg", 0).as_json())),
+            ("type", Some("\"message\"")),
+            ("status", Some(&format!("\"{}\"", self.status))),
+            ("role", Some("\"assistant\"")),
+            ("content", Some(&format!("[{}]", content.join(",")))),
+            ("extra_content", choice.extra_content.as_deref()),
+        ]))
     }
 }
 
