@@ -19,7 +19,7 @@ use crate::embeddings::EmbeddingPlan;
 use crate::error::MAX_ANSWER_BYTES;
 use crate::images::ImagePlan;
 use crate::keys::{Key, KeyPool};
-use crate::messages::MessagesPlan;
+use crate::messages::{MessagesPlan, Words};
 use crate::payload::{MediaSource, Payload};
 use crate::plan::{self, MOST_AT_ONCE, Plan};
 use crate::replies::Replies;
@@ -237,8 +237,8 @@ impl Provider {
             Operation::ChatCompletion => self.run(ask, call, ChatPlan::new(call.body, chat)).await,
             Operation::Responses => self.run(ask, call, ResponsesPlan::new(call.body, chat)).await,
             Operation::Messages => {
-                let has_budgets = self.dialect.chat().is_some();
-                self.run(ask, call, MessagesPlan::new(call.body, chat, has_budgets)).await
+                let words = Words::of(self.api.kind, self.dialect.chat().is_some());
+                self.run(ask, call, MessagesPlan::new(call.body, chat, words)).await
             }
             Operation::Embedding => {
                 let own = self.dialect.embeddings().ok_or_else(absent)?;

@@ -14,6 +14,7 @@ use crate::answer::Answer;
 use crate::chat::{Chat, ChatReply, ChatRequest};
 use crate::dialect::{Ask, Outgoing, Unsendable};
 use crate::plan::Plan;
+pub(crate) use request::Words;
 
 pub(crate) struct MessagesPlan<'a> {
     chat: &'a dyn Chat,
@@ -21,10 +22,9 @@ pub(crate) struct MessagesPlan<'a> {
 }
 
 impl<'a> MessagesPlan<'a> {
-    /// None if the body is no such request, or one that chat cannot serve. `has_budgets` says whether that chat can be told how many
-    /// tokens to think.
-    pub(crate) fn new(body: &'a str, chat: &'a dyn Chat, has_budgets: bool) -> Option<Self> {
-        Some(Self { chat, request: request::read(body, has_budgets)? })
+    /// None if the body is no such request, or one that chat cannot serve.
+    pub(crate) fn new(body: &'a str, chat: &'a dyn Chat, words: Words) -> Option<Self> {
+        Some(Self { chat, request: request::read(body, words)? })
     }
 }
 

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
 use hermod_types::RawObject;
+use hermod_types::config::ProviderKind;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -71,8 +72,28 @@ struct Format<'a> {
     schema: Option<&'a RawValue>,
 }
 
-/// The request as one of chat; none if it has what chat has not. Where chat has no budgets, one becomes an effort.
-pub(super) fn read(body: &str, has_budgets: bool) -> Option<ChatRequest<'_>> {
+/// What a provider's chat has words for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words {
+    /// It can be told how many tokens to think. Elsewhere a budget becomes an effort.
+    budgets: bool,
+    /// It knows the limit of tokens as `max_completion_tokens`, and its reasoning models by no other name:
+    /// <https://platform.openai.com/docs/api-reference/chat/create#chat_create-max_tokens>
+    completion_tokens: bool,
+}
+
+impl Words {
+    /// `is_own` says whether its chat has a form of its own.
+    pub(crate) const fn of(kind: ProviderKind, is_own: bool) -> Self {
+        Self {
+            budgets: is_own,
+            completion_tokens: matches!(kind, ProviderKind::OpenAi | ProviderKind::Azure),
+        }
+    }
+}
+
+/// The request as one of chat; none if it has what chat has not.
+pub(super) fn read(body: &str, words: Words) -> Option<ChatRequest<'_>> {
     let object: RawObject<'_> = serde_json::from_str(body).ok()?;
     let mut chat = ChatRequest::default();
     for (name, value) in object.into_members().filter(|(_, value)| value.get() != "null") {
@@ -117,8 +138,15 @@ pub(super) fn read(body: &str, has_budgets: bool) -> Option<ChatRequest<'_>> {
             _ => chat.members.push((name, json)),
         }
     }
-    if !has_budgets && let Some(budget) = chat.reasoning.max_tokens.take() {
+    if !words.budgets
+        && let Some(budget) = chat.reasoning.max_tokens.take()
+    {
         chat.reasoning.effort.get_or_insert_with(|| Cow::Borrowed(effort_of(budget)));
+    }
+    if words.completion_tokens
+        && let Some(most) = chat.max_tokens.take()
+    {
+        chat.members.push((Cow::Borrowed("max_completion_tokens"), most));
     }
     Some(chat)
 }

@@ -1,3 +1,4 @@
+use hermod_types::config::ProviderKind;
 use proptest::prelude::*;
 
 use super::*;
@@ -7,7 +8,7 @@ use crate::chat::{
 use crate::literal::Literal;
 
 fn chat_of(body: &str) -> Option<String> {
-    Some(openai_request("m", &request::read(body, false)?, Differences::NONE))
+    Some(openai_request("m", &request::read(body, Words::of(ProviderKind::Groq, false))?, Differences::NONE))
 }
 
 fn reply(choice: ChatChoice) -> ChatReply {
@@ -45,9 +46,9 @@ fn a_request_is_one_of_chat_with_its_texts_as_they_came() {
 
 #[test]
 fn a_budget_stays_one_where_chat_has_them() {
-    let reasoning = |thinking: &str, has_budgets| {
+    let reasoning = |thinking: &str, is_own| {
         let body = format!(r#"{{"messages":[],"thinking":{thinking}}}"#);
-        let chat = request::read(&body, has_budgets).unwrap();
+        let chat = request::read(&body, Words::of(ProviderKind::Gemini, is_own)).unwrap();
         let effort = chat.reasoning.effort.map(std::borrow::Cow::into_owned);
         (chat.reasoning.enabled, chat.reasoning.max_tokens.map(str::to_owned), effort)
     };

@@ -40,7 +40,8 @@ pub(super) fn echoed<'o>(object: &'o RawObject<'_>) -> impl Iterator<Item = (&'s
 ///
 /// `request` is the client's. Nothing of it is kept at a provider, so `store` is false.
 pub(super) fn compose(model: &str, reply: &ChatReply, request: &RawObject<'_>) -> String {
-    let id = made_up_id("resp_", reply.id.as_deref());
+    let theirs = reply.id.as_deref().map(|id| id.strip_prefix("msg_").unwrap_or(id));
+    let id = made_up_id("resp_", theirs);
     let choice = reply.choices.first();
     let reason = choice.and_then(|choice| choice.finish).and_then(incomplete);
     let status = if reason.is_some() { "incomplete" } else { "completed" };
