@@ -96,6 +96,12 @@ impl<'a> RequestBody<'a> {
         self.push(name, value);
     }
 
+    /// Begins a member: its value is to be written behind what it gives.
+    pub(crate) fn open(&mut self, name: &'static str) -> &mut String {
+        self.own(name, "");
+        &mut self.text
+    }
+
     /// Adds a member of the client's. It is left out if Hermod writes one of the same name, now or later.
     pub(crate) fn client(&mut self, name: &'a str, value: &'a str) {
         self.clients.push((name, value));

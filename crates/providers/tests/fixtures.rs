@@ -278,7 +278,8 @@ fn without_what_is_ours(mut got: Value, wanted: &Value) -> Value {
         }
     }
     let wanted_items = wanted["output"].as_array().into_iter().flatten();
-    for (item, wanted) in got["output"].as_array_mut().into_iter().flatten().zip(wanted_items) {
+    let items = got.get_mut("output").and_then(Value::as_array_mut).into_iter().flatten();
+    for (item, wanted) in items.zip(wanted_items) {
         if is_id(&item["id"]) && wanted["id"].is_null() {
             item["id"] = Value::Null;
         }

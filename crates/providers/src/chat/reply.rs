@@ -32,6 +32,8 @@ pub(crate) struct ChatChoice {
     pub(crate) refusal: Option<Literal<'static>>,
     pub(crate) tool_calls: Vec<ToolCall<'static>>,
     pub(crate) reasoning: Vec<ReasoningDetail<'static>>,
+    /// Who can read its signatures, and what is encrypted: `format` of each of `reasoning_details`.
+    pub(crate) reasoning_format: Option<&'static str>,
     /// Each an annotation in OpenAI's form, as JSON.
     pub(crate) annotations: Vec<String>,
     /// What the provider wants to see again with the message, as JSON.
@@ -242,6 +244,9 @@ impl ChatChoice {
                     out.push_str(&format!("encrypted\",\"data\":{}", data.as_json()));
                     optional(out, "id", id);
                 }
+            }
+            if let Some(format) = self.reasoning_format {
+                out.push_str(&format!(",\"format\":\"{format}\""));
             }
             out.push('}');
         });

@@ -49,6 +49,8 @@ pub(crate) struct AssistantMessage<'a> {
     pub(crate) reasoning: Vec<ReasoningDetail<'a>>,
     /// What the provider wants to see again with it, as JSON.
     pub(crate) extra_content: Option<Cow<'a, str>>,
+    /// Who can read its signatures, and what is encrypted; none where that is not known.
+    pub(crate) reasoning_format: Option<Cow<'a, str>>,
 }
 
 #[derive(Clone, Debug)]

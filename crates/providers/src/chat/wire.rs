@@ -66,6 +66,8 @@ struct WireDetail<'a> {
     data: Option<Literal<'a>>,
     #[serde(borrow, default)]
     id: Option<Literal<'a>>,
+    #[serde(borrow, default)]
+    format: Option<Literal<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +139,7 @@ impl<'a> WireMessage<'a> {
             "system" | "developer" => Message::System(parts),
             "assistant" => Message::Assistant(AssistantMessage {
                 parts,
+                reasoning_format: reasoning_format(self.reasoning_details.as_deref()),
                 refusal: self.refusal,
                 tool_calls: self.tool_calls.unwrap_or_default().into_iter().map(WireToolCall::read).collect(),
                 reasoning: reasoning(self.reasoning_details, self.reasoning.or(self.reasoning_content)),
@@ -150,6 +153,11 @@ impl<'a> WireMessage<'a> {
             _ => Message::User(parts),
         })
     }
+}
+
+fn reasoning_format<'a>(details: Option<&[WireDetail<'a>]>) -> Option<Cow<'a, str>> {
+    let format = details?.iter().find_map(|detail| detail.format.as_ref())?;
+    Some(Cow::Owned(format.decode().into_owned()))
 }
 
 fn reasoning<'a>(

@@ -7,23 +7,25 @@
 //! A key with a value is an API key; one without signs each request with its credentials. The model is in the path, with
 //! its colons escaped. The region is part of a signature, so it must be that of the address.
 
+mod converse;
+mod document_name;
+mod reply;
+
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
+use hermod_types::ErrorDetail;
 use hermod_types::config::KeyAccess;
-use hermod_types::{ErrorDetail, RawObject};
 use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::{Ask, Dialect, Outgoing, Unsendable, bearer_token, path_segment, secret_header};
-use crate::chat::{Chat, ChatChoice, ChatReply, ChatRequest, Finish, Usage};
+use crate::chat::{Chat, ChatReply, ChatRequest};
 use crate::error_form::ErrorForm;
-use crate::literal::Literal;
 use crate::payload::Payload;
-use crate::request_body::RequestBody;
 
 /// Bifrost's, where a key has none.
 const REGION: &str = "us-east-1";
@@ -84,29 +86,11 @@ impl Dialect for Bedrock {
 
 impl Chat for Bedrock {
     fn request(&self, ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing, Unsendable> {
-        Outgoing::new(&url(ask)?, body(chat))
+        Outgoing::new(&url(ask)?, converse::body(ask.model, chat)?)
     }
 
     fn read(&self, answer: &str) -> Result<ChatReply, String> {
-        let answer: ConverseAnswer =
-            serde_json::from_str(answer).map_err(|_| "its answer has no message".to_owned())?;
-        // What it thought is in blocks with another member.
-        let text: String = answer.output.message.content.into_iter().filter_map(|block| block.text).collect();
-        let finish = match answer.stop_reason.as_deref() {
-            None => None,
-            Some("end_turn" | "stop_sequence" | "tool_use") => Some(Finish::Stop),
-            Some("max_tokens" | "model_context_window_exceeded") => Some(Finish::Length),
-            Some("content_filtered" | "guardrail_intervened") => Some(Finish::ContentFilter),
-            Some(_) if !text.is_empty() => Some(Finish::Stop),
-            Some(reason) => return Err(format!("it ended a completion with {reason}")),
-        };
-        let usage = answer.usage.map(|usage| {
-            let cached =
-                usage.cache_read_input_tokens.unwrap_or(0) + usage.cache_write_input_tokens.unwrap_or(0);
-            Usage::of(usage.input_tokens.saturating_add(cached), usage.output_tokens)
-        });
-        let choice = ChatChoice { content: Some(Literal::of(&text)), finish, ..ChatChoice::default() };
-        Ok(ChatReply { choices: vec![choice], usage, ..ChatReply::default() })
+        reply::read(answer)
     }
 }
 
@@ -121,38 +105,6 @@ fn url(ask: &Ask<'_>) -> Result<String, Unsendable> {
         | KeyAccess::Vertex { .. } => ask.model.to_owned(),
     };
     Ok(format!("{}/model/{}/converse", ask.base.trim_end_matches('/'), path_segment(&model)?))
-}
-
-fn body(chat: &ChatRequest<'_>) -> String {
-    let mut body = RequestBody::new(&["prompt", "n", "echo", "user", "seed"]);
-    body.own(
-        "messages",
-        &format!("[{{\"role\":\"user\",\"content\":[{{\"text\":{}}}]}}]", chat.text().as_json()),
-    );
-    let mut config = RequestBody::nested();
-    let mut clients: Option<RawObject<'_>> = None;
-    for (name, value) in &chat.members {
-        match name.as_ref() {
-            "temperature" => config.own("temperature", value),
-            "top_p" => config.own("topP", value),
-            // The client's own, in Amazon's words.
-            "inferenceConfig" => clients = serde_json::from_str(value).ok(),
-            _ => body.client(name, value),
-        }
-    }
-    if let Some(most) = chat.max_tokens {
-        config.own("maxTokens", most);
-    }
-    if let Some(stop) = chat.stop_list() {
-        config.own("stopSequences", &stop);
-    }
-    for (name, value) in clients.iter().flat_map(RawObject::members) {
-        config.client(name, value.get());
-    }
-    if !config.is_empty() {
-        body.own("inferenceConfig", &config.finish());
-    }
-    body.finish()
 }
 
 /// Adds the headers of a signature made at `now`. It is of the URL as it will be sent.
@@ -204,43 +156,6 @@ fn sign_request(access: &KeyAccess, now: SystemTime, outgoing: &mut Outgoing) ->
 fn bare_type(text: &str) -> &str {
     let text = text.split(':').next().unwrap_or(text);
     text.rsplit('#').next().unwrap_or(text)
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ConverseAnswer {
-    output: Output,
-    #[serde(default)]
-    stop_reason: Option<String>,
-    #[serde(default)]
-    usage: Option<TokenUsage>,
-}
-
-#[derive(Deserialize)]
-struct Output {
-    message: Message,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    content: Vec<Block>,
-}
-
-#[derive(Deserialize)]
-struct Block {
-    #[serde(default)]
-    text: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TokenUsage {
-    input_tokens: u64,
-    output_tokens: u64,
-    #[serde(default)]
-    cache_read_input_tokens: Option<u64>,
-    #[serde(default)]
-    cache_write_input_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]

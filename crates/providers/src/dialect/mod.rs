@@ -8,12 +8,14 @@ mod anthropic;
 mod azure;
 mod bearer;
 mod bedrock;
+mod claude;
 mod cohere;
 mod deepseek;
 mod gemini;
 mod members;
 mod mistral;
 mod openai_chat;
+mod turns;
 mod vertex;
 
 use std::future::ready;

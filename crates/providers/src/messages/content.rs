@@ -35,6 +35,9 @@ struct Block<'a> {
     input: Option<&'a RawValue>,
     #[serde(borrow, default)]
     extra_content: Option<&'a RawValue>,
+    /// Of what was thought: who can read its signature.
+    #[serde(borrow, default)]
+    format: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     tool_use_id: Option<Literal<'a>>,
     #[serde(borrow, default)]
@@ -121,6 +124,7 @@ impl<'a> Block<'a> {
             name: None,
             input: None,
             extra_content: None,
+            format: None,
             tool_use_id: None,
             content: None,
             is_error: None,
@@ -128,7 +132,8 @@ impl<'a> Block<'a> {
     }
 
     /// Adds it to a turn of the assistant's.
-    fn said(self, said: &mut AssistantMessage<'a>) -> Option<()> {
+    fn said(mut self, said: &mut AssistantMessage<'a>) -> Option<()> {
+        said.reasoning_format = self.format.take().or(said.reasoning_format.take());
         match self.kind.as_ref() {
             "thinking" => said.reasoning.push(ReasoningDetail::Text {
                 text: self.thinking?,

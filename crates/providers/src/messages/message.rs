@@ -32,12 +32,22 @@ fn stop_reason(choice: &ChatChoice) -> &'static str {
 }
 
 fn blocks(choice: &ChatChoice) -> Vec<String> {
-    let thoughts = choice.reasoning.iter().map(|detail| match detail {
-        ReasoningDetail::Text { text, signature } => thinking(text, signature.as_ref()),
-        ReasoningDetail::Summary(text) => thinking(text, None),
-        ReasoningDetail::Encrypted { data, .. } => {
-            format!("{{\"type\":\"redacted_thinking\",\"data\":{}}}", data.as_json())
-        }
+    let format = choice.reasoning_format.map(|format| format!("\"{format}\""));
+    let thoughts = choice.reasoning.iter().map(|detail| {
+        let (kind, name, said, signature) = match detail {
+            ReasoningDetail::Text { text, signature } => {
+                ("thinking", "thinking", text, Some(signature.as_ref()))
+            }
+            ReasoningDetail::Summary(text) => ("thinking", "thinking", text, Some(None)),
+            ReasoningDetail::Encrypted { data, .. } => ("redacted_thinking", "data", data, None),
+        };
+        write_object(&[
+            ("type", Some(&format!("\"{kind}\""))),
+            (name, Some(said.as_json())),
+            // A text that nothing vouches for has an empty signature.
+            ("signature", signature.map(|signature| signature.map_or("\"\"", Literal::as_json))),
+            ("format", format.as_deref()),
+        ])
     });
     let texts = [&choice.content, &choice.refusal].into_iter().flatten().filter(|text| !text.is_empty());
     let texts = texts.map(|text| {
@@ -57,10 +67,4 @@ fn blocks(choice: &ChatChoice) -> Vec<String> {
         ])
     });
     thoughts.chain(texts).chain(calls).collect()
-}
-
-/// A text that nothing vouches for has an empty signature.
-fn thinking(text: &Literal<'_>, signature: Option<&Literal<'_>>) -> String {
-    let signature = signature.map_or("\"\"", Literal::as_json);
-    format!("{{\"type\":\"thinking\",\"thinking\":{},\"signature\":{signature}}}", text.as_json())
 }

@@ -148,6 +148,7 @@ fn said() -> impl Strategy<Value = ChatChoice> {
     )
         .prop_map(|(content, reasoning, tool_calls)| ChatChoice {
             content,
+            reasoning_format: (!reasoning.is_empty()).then_some("anthropic-claude-v1"),
             reasoning,
             tool_calls,
             ..ChatChoice::default()
@@ -165,6 +166,7 @@ proptest! {
         let Some(Message::Assistant(back)) = messages.first() else { panic!("{messages:?}") };
         let choice = &reply.choices[0];
         prop_assert_eq!(&back.reasoning, &choice.reasoning);
+        prop_assert_eq!(back.reasoning_format.as_deref(), choice.reasoning_format);
         let text = Literal::concat(back.parts.iter().filter_map(|part| match part {
             Part::Text(text) => Some(text),
             Part::Image { .. } | Part::Audio { .. } | Part::File { .. } => None,

@@ -30,6 +30,9 @@ struct Item<'a> {
     summary: Option<Vec<Said<'a>>>,
     #[serde(borrow, default)]
     encrypted_content: Option<Literal<'a>>,
+    /// Of what was thought: who can read what is encrypted.
+    #[serde(borrow, default)]
+    format: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     extra_content: Option<&'a RawValue>,
 }
@@ -118,7 +121,7 @@ impl<'a> History<'a> {
 }
 
 impl<'a> Item<'a> {
-    fn read(self, history: &mut History<'a>) -> Option<()> {
+    fn read(mut self, history: &mut History<'a>) -> Option<()> {
         let extra_content = self.extra_content.map(|extra| Cow::Borrowed(extra.get()));
         match (self.kind.as_deref(), self.role.as_deref()) {
             (None | Some("message"), Some("assistant")) => {
@@ -153,8 +156,11 @@ impl<'a> Item<'a> {
                 is_error: false,
             }),
             (Some("reasoning"), _) => {
+                let format = self.format.take();
                 let detail = self.reasoning()?;
-                history.turn_to_speak().reasoning.extend(detail);
+                let said = history.turn_to_speak();
+                said.reasoning.extend(detail);
+                said.reasoning_format = format.or(said.reasoning_format.take());
             }
             _ => return None,
         }

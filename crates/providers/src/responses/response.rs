@@ -98,8 +98,11 @@ struct Items<'a> {
 
 impl Items<'_> {
     fn of(&self, choice: &ChatChoice) -> Vec<String> {
-        let thoughts =
-            choice.reasoning.iter().enumerate().map(|(place, detail)| self.reasoning(place, detail));
+        let thoughts = choice
+            .reasoning
+            .iter()
+            .enumerate()
+            .map(|(place, detail)| self.reasoning(place, detail, choice.reasoning_format));
         let calls = choice.tool_calls.iter().enumerate().map(|(place, call)| {
             write_object(&[
                 ("id", Some(self.id_of("fc", place).as_json())),
@@ -120,7 +123,8 @@ impl Items<'_> {
     }
 
     /// What vouches for a text stands beside it, and its summary is never empty. What only the provider can read has none.
-    fn reasoning(&self, place: usize, detail: &ReasoningDetail<'_>) -> String {
+    fn reasoning(&self, place: usize, detail: &ReasoningDetail<'_>, format: Option<&str>) -> String {
+        let format = format.map(|format| format!("\"{format}\""));
         let summary =
             |text: &Literal<'_>| format!("[{{\"type\":\"summary_text\",\"text\":{}}}]", text.as_json());
         let made_up = self.id_of("rs", place);
@@ -134,6 +138,7 @@ impl Items<'_> {
             ("type", Some("\"reasoning\"")),
             ("summary", Some(&summary)),
             ("encrypted_content", encrypted.map(Literal::as_json)),
+            ("format", format.as_deref()),
         ])
     }
 

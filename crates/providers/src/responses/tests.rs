@@ -197,6 +197,7 @@ fn said() -> impl Strategy<Value = ChatChoice> {
         .prop_map(|(content, refusal, reasoning, tool_calls)| ChatChoice {
             content,
             refusal,
+            reasoning_format: (!reasoning.is_empty()).then_some("anthropic-claude-v1"),
             reasoning,
             tool_calls,
             ..ChatChoice::default()
@@ -220,6 +221,7 @@ proptest! {
         let back = assistant(&messages).unwrap();
         let choice = &reply.choices[0];
         prop_assert_eq!(&back.reasoning, &choice.reasoning);
+        prop_assert_eq!(back.reasoning_format.as_deref(), choice.reasoning_format);
         prop_assert_eq!(&back.refusal, &choice.refusal);
         let text = Literal::concat(back.parts.iter().filter_map(|part| match part {
             Part::Text(text) => Some(text),
