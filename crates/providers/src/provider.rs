@@ -19,10 +19,12 @@ use crate::embeddings::EmbeddingPlan;
 use crate::error::MAX_ANSWER_BYTES;
 use crate::images::ImagePlan;
 use crate::keys::{Key, KeyPool};
+use crate::messages::{MessagesPlan, Words};
 use crate::payload::{MediaSource, Payload};
 use crate::plan::{self, MOST_AT_ONCE, Plan};
 use crate::replies::Replies;
 use crate::rerank::RerankPlan;
+use crate::responses::ResponsesPlan;
 use crate::secrets::Secrets;
 use crate::speech::SpeechPlan;
 use crate::transcription::TranscriptionPlan;
@@ -233,6 +235,11 @@ impl Provider {
                 self.run(ask, call, CompletionPlan::new(call.body, self.api.kind, writer)).await
             }
             Operation::ChatCompletion => self.run(ask, call, ChatPlan::new(call.body, chat)).await,
+            Operation::Responses => self.run(ask, call, ResponsesPlan::new(call.body, chat)).await,
+            Operation::Messages => {
+                let words = Words::of(self.api.kind, self.dialect.chat().is_some());
+                self.run(ask, call, MessagesPlan::new(call.body, chat, words)).await
+            }
             Operation::Embedding => {
                 let own = self.dialect.embeddings().ok_or_else(absent)?;
                 self.run(ask, call, EmbeddingPlan::new(call.body, own, ask.model)).await
@@ -253,7 +260,7 @@ impl Provider {
                 let own = self.dialect.transcribe().ok_or_else(absent)?;
                 self.run(ask, call, TranscriptionPlan::new(call.body, own)).await
             }
-            Operation::Responses | Operation::Messages | Operation::Ocr => Err(absent()),
+            Operation::Ocr => Err(absent()),
         }
     }
 

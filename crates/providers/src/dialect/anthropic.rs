@@ -10,7 +10,7 @@ mod reply;
 mod request;
 
 use hermod_types::ErrorDetail;
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
@@ -39,6 +39,11 @@ impl ErrorForm for Anthropic {
 }
 
 impl Dialect for Anthropic {
+    fn authorize(&self, ask: &Ask<'_>, headers: &mut HeaderMap) -> Result<(), Unsendable> {
+        headers.extend([VERSION]);
+        ask.key.map_or(Ok(()), |key| secret_header(headers, API_KEY, key.expose_secret()))
+    }
+
     fn chat(&self) -> Option<&dyn Chat> {
         Some(self)
     }
@@ -47,12 +52,9 @@ impl Dialect for Anthropic {
 impl Chat for Anthropic {
     fn request(&self, ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing, Unsendable> {
         let mut outgoing = Outgoing::new(&below(ask.base, "v1/messages"), request::body(ask.model, chat)?)?;
-        outgoing.headers.extend([VERSION]);
+        self.authorize(ask, &mut outgoing.headers)?;
         if request::has_file_ids(chat) {
             outgoing.headers.extend([FILES]);
-        }
-        if let Some(key) = ask.key {
-            secret_header(&mut outgoing.headers, API_KEY, key.expose_secret())?;
         }
         Ok(outgoing)
     }

@@ -6,7 +6,9 @@ mod chat;
 mod embedding;
 mod images;
 mod members;
+mod messages;
 mod rerank;
+mod responses;
 mod speech;
 mod text;
 mod transcription;
@@ -66,6 +68,8 @@ pub fn cannot_serve(
         }
         Operation::Speech => speech::inexpressible(kind, body),
         Operation::Transcription => transcription::inexpressible(kind, body),
-        Operation::Responses | Operation::Messages | Operation::Ocr => None,
+        Operation::Responses => responses::inexpressible(kind, body),
+        Operation::Messages => messages::inexpressible(kind, body),
+        Operation::Ocr => None,
     }
 }

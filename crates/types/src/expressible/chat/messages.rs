@@ -83,7 +83,7 @@ fn part(of: Kind, role: Role, part: &RawObject<'_>) -> Option<Fault> {
 }
 
 /// The media type of a `data:` URL in base64.
-fn data_type(url: &str) -> Option<&str> {
+pub(in super::super) fn data_type(url: &str) -> Option<&str> {
     let head = url.strip_prefix("data:")?.split_once(',')?.0.strip_suffix(";base64")?;
     head.split(';').next()
 }
@@ -94,19 +94,23 @@ fn image(of: Kind, image: &RawValue) -> Option<Fault> {
     let Some(url) = string_of(object.get("url")) else {
         return Some(Fault::at("url", format!("{kind} takes an image by its URL")));
     };
+    image_url(of, &url).map(|message| Fault::at("url", message))
+}
+
+/// What is wrong with an image's URL.
+pub(in super::super) fn image_url(of: Kind, url: &str) -> Option<String> {
+    let kind = of.kind;
     let is_remote = ["https://", "http://", "gs://"].iter().any(|scheme| url.starts_with(scheme));
-    match data_type(&url) {
+    match data_type(url) {
         Some(media_type) if of.limits.images.contains(&media_type) => None,
-        Some(media_type) => Some(Fault::at("url", format!("{kind} takes no images of {media_type:.64}"))),
+        Some(media_type) => Some(format!("{kind} takes no images of {media_type:.64}")),
         None if of.limits.image_urls && is_remote => None,
-        None if of.limits.image_urls => {
-            Some(Fault::at("url", format!("{kind} takes images as https and data URLs")))
-        }
-        None => Some(Fault::at("url", format!("{kind} takes images as data URLs only"))),
+        None if of.limits.image_urls => Some(format!("{kind} takes images as https and data URLs")),
+        None => Some(format!("{kind} takes images as data URLs only")),
     }
 }
 
-fn audio(of: Kind, audio: &RawValue) -> Option<Fault> {
+pub(in super::super) fn audio(of: Kind, audio: &RawValue) -> Option<Fault> {
     let kind = of.kind;
     if of.limits.audio.is_empty() {
         return Some(Fault::new(format!("{kind} takes no audio")));
@@ -125,20 +129,31 @@ fn file(of: Kind, file: &RawValue) -> Option<Fault> {
         if of.limits.documents.is_empty() {
             return Some(Fault::new(format!("{kind} takes no files")));
         }
-        let (media_type, name) = (data_type(&data), text("filename"));
-        let document = Document::of(media_type, name.as_deref());
-        let is_taken = document.is_some_and(|document| of.limits.documents.contains(&document));
-        let names: Vec<_> = of.limits.documents.iter().map(|document| document.extension()).collect();
-        let message = || format!("{kind} takes files that are {}", names.join(", "));
-        return (!is_taken).then(|| Fault::at("file_data", message()));
+        let fault = document(of, data_type(&data), text("filename").as_deref());
+        return fault.map(|message| Fault::at("file_data", message));
     }
     if text("file_url").is_some() {
-        let message = || format!("{kind} takes no files by URL");
-        return (!of.limits.file_urls).then(|| Fault::at("file_url", message()));
+        return file_url(of).map(|message| Fault::at("file_url", message));
     }
     let Some(id) = text("file_id") else {
         return Some(Fault::new(format!("{kind} needs the data of a file")));
     };
     let is_its_own = of.limits.file_ids.is_some_and(|beginning| id.starts_with(beginning));
     (!is_its_own).then(|| Fault::at("file_id", format!("{kind} has no file of this id")))
+}
+
+/// What is wrong with a file of this media type and name.
+pub(in super::super) fn document(of: Kind, media_type: Option<&str>, name: Option<&str>) -> Option<String> {
+    if of.limits.documents.is_empty() {
+        return Some(format!("{} takes no files", of.kind));
+    }
+    let document = Document::of(media_type, name);
+    let is_taken = document.is_some_and(|document| of.limits.documents.contains(&document));
+    let names: Vec<_> = of.limits.documents.iter().map(|document| document.extension()).collect();
+    (!is_taken).then(|| format!("{} takes files that are {}", of.kind, names.join(", ")))
+}
+
+/// What is wrong with a file that is given by its URL.
+pub(in super::super) fn file_url(of: Kind) -> Option<String> {
+    (!of.limits.file_urls).then(|| format!("{} takes no files by URL", of.kind))
 }

@@ -1,7 +1,7 @@
 //! Chat at providers of another form than OpenAI's. The request is walked once, as the text that it is; what is only text costs a look.
 
 mod limits;
-mod messages;
+pub(super) mod messages;
 #[cfg(test)]
 mod tests;
 
@@ -46,36 +46,53 @@ pub(super) fn inexpressible(kind: ProviderKind, body: &str, max_calls: u64) -> O
 
 /// Whose API it is, and what it takes.
 #[derive(Clone, Copy)]
-struct Kind {
-    kind: ProviderKind,
+pub(super) struct Kind {
+    pub(super) kind: ProviderKind,
     limits: Limits,
 }
 
+impl Kind {
+    /// None where chat is OpenAI's, or there is none.
+    pub(super) fn of(kind: ProviderKind) -> Option<Self> {
+        Limits::of(kind).map(|limits| Self { kind, limits })
+    }
+
+    /// What is wrong with a choice of one function.
+    pub(super) fn named_function(self) -> Option<String> {
+        (!self.limits.named_function).then(|| format!("{} cannot be told to call one function", self.kind))
+    }
+
+    /// What is wrong with media in what a tool has given.
+    pub(super) fn tool_media(self) -> Option<String> {
+        (!self.limits.tool_media).then(|| format!("{} takes text alone in what a tool has given", self.kind))
+    }
+}
+
 /// What cannot be said.
-struct Fault {
+pub(super) struct Fault {
     /// Where, as in `messages[1].content[0].image_url.url`.
-    path: String,
-    message: String,
+    pub(super) path: String,
+    pub(super) message: String,
 }
 
 impl Fault {
-    fn new(message: String) -> Self {
+    pub(super) fn new(message: String) -> Self {
         Self { path: String::new(), message }
     }
 
-    fn at(path: &str, message: String) -> Self {
+    pub(super) fn at(path: &str, message: String) -> Self {
         Self { path: path.to_owned(), message }
     }
 
     /// The same, seen from the object or the array around it.
-    fn below(self, name: &str) -> Self {
+    pub(super) fn below(self, name: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         Self { path: format!("{name}{dot}{}", self.path), ..self }
     }
 }
 
 /// The first fault of the elements of a JSON array.
-fn first_fault(list: &str, mut check: impl FnMut(&RawValue) -> Option<Fault>) -> Option<Fault> {
+pub(super) fn first_fault(list: &str, mut check: impl FnMut(&RawValue) -> Option<Fault>) -> Option<Fault> {
     let mut fault = None;
     let index = find_element(list, |element| {
         fault = check(element);
@@ -84,12 +101,12 @@ fn first_fault(list: &str, mut check: impl FnMut(&RawValue) -> Option<Fault>) ->
     fault.map(|fault| fault.below(&format!("[{index}]")))
 }
 
-fn object_of(value: &RawValue) -> Option<RawObject<'_>> {
+pub(super) fn object_of(value: &RawValue) -> Option<RawObject<'_>> {
     serde_json::from_str(value.get()).ok()
 }
 
 /// Whether the member has a value with which the answer is as without it.
-fn changes_nothing(name: &str, value: &str) -> bool {
+pub(super) fn changes_nothing(name: &str, value: &str) -> bool {
     let is_empty = |open: char, close: char| {
         let inside = value.strip_prefix(open).and_then(|value| value.strip_suffix(close));
         inside.is_some_and(|inside| inside.trim_ascii().is_empty())
@@ -153,12 +170,12 @@ fn tool_choice(of: Kind, choice: &str) -> Option<Fault> {
     }
 }
 
-fn parallel_tool_calls(of: Kind, parallel: &str) -> Option<Fault> {
+pub(super) fn parallel_tool_calls(of: Kind, parallel: &str) -> Option<Fault> {
     let message = || format!("{} cannot be told to call one tool at a time", of.kind);
     (parallel == "false" && !of.limits.single_tool_calls).then(|| Fault::new(message()))
 }
 
-fn response_format(of: Kind, format: &str) -> Option<Fault> {
+pub(super) fn response_format(of: Kind, format: &str) -> Option<Fault> {
     let object: RawObject<'_> = serde_json::from_str(format).ok()?;
     let said = string_of(object.get("type"))?;
     let is_known = match said.as_ref() {
