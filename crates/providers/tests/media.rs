@@ -1,7 +1,5 @@
 //! A request whose media must be read before it is sent, because it is signed.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
