@@ -18,7 +18,8 @@ fn row_of<'p>(page: &'p str, heading: &str, kind: ProviderKind) -> &'p str {
     let begins = format!("| `{kind}` | ");
     let row =
         section.lines().take_while(|line| !line.starts_with("## ")).find(|line| line.starts_with(&begins));
-    row.unwrap_or_else(|| panic!("{heading} has no row of {kind}"))
+    assert!(row.is_some(), "{heading} has no row of {kind}");
+    row.unwrap()
 }
 
 fn cells(row: &str) -> Vec<&str> {

@@ -88,8 +88,11 @@ fn effort<'m>(reasoning: &'m str, off: (&'static str, &'static str)) -> Option<(
     let object: RawObject<'m> = serde_json::from_str(reasoning).ok()?;
     let member = |name| object.get(name).map(RawValue::get).filter(|value| *value != "null");
     match (member("effort"), member("enabled"), member("max_tokens")) {
-        (Some("\"none\""), ..) | (None, Some("false"), _) => Some((off.0, Cow::Borrowed(off.1))),
+        (Some("\"none\""), ..) => Some((off.0, Cow::Borrowed(off.1))),
         (Some(effort), ..) => Some(("reasoning_effort", Cow::Borrowed(effort))),
+        // It knows the object, too.
+        (None, Some(_), _) if off.0 == "reasoning" => Some(("reasoning", Cow::Borrowed(reasoning))),
+        (None, Some("false"), _) => Some((off.0, Cow::Borrowed(off.1))),
         (None, _, Some(_)) => Some(("reasoning", Cow::Borrowed(reasoning))),
         (None, _, None) => None,
     }
@@ -146,6 +149,19 @@ mod tests {
             assert_eq!(sent(Differences::EFFORT, "reasoning", object), expected, "{object}");
             let as_it_came = Some(("reasoning".to_owned(), object.to_owned()));
             assert_eq!(sent(Differences::NONE, "reasoning", object), as_it_came);
+        }
+        let together =
+            Differences { no_reasoning: Some(("reasoning", "{\"enabled\":false}")), ..Differences::NONE };
+        for (object, name, value) in [
+            (r#"{"enabled": true}"#, "reasoning", r#"{"enabled": true}"#),
+            (r#"{"effort":"none"}"#, "reasoning", r#"{"enabled":false}"#),
+            (r#"{"effort":"low"}"#, "reasoning_effort", r#""low""#),
+        ] {
+            assert_eq!(
+                sent(together, "reasoning", object),
+                Some((name.to_owned(), value.to_owned())),
+                "{object}"
+            );
         }
         for nothing in ["null", "{}", r#"{"enabled":true,"display":"summarized"}"#] {
             assert_eq!(sent(Differences::EFFORT, "reasoning", nothing), None, "{nothing}");

@@ -1,6 +1,6 @@
-//! OpenAI itself, and those that differ from it in nothing that matters here.
+//! OpenAI itself, and those that have its paths: a row for each that calls something in chat otherwise.
 //!
-//! - OpenAI: <https://platform.openai.com/docs/api-reference/completions>
+//! - OpenAI: <https://platform.openai.com/docs/api-reference>
 //! - vLLM: <https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html>
 //! - Ollama: <https://docs.ollama.com/api/openai-compatibility>
 //! - llama.cpp: <https://github.com/ggml-org/llama.cpp/tree/master/tools/server>
@@ -11,8 +11,6 @@
 //! - `OpenRouter`: <https://openrouter.ai/docs/api-reference/completion>
 //! - Nebius: <https://docs.tokenfactory.nebius.com/api-reference/inference/create-completion>
 //! - Parasail: <https://docs.parasail.io/parasail-docs/serverless/serverless>
-//!
-//! Messages of a history that OpenAI refuses: <https://platform.openai.com/docs/api-reference/chat/create>
 
 use hermod_types::Operation;
 
