@@ -52,6 +52,7 @@ pub(crate) enum Encoding {
 /// A file of the client's.
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
+    pub(crate) filename: Option<String>,
     /// The media type, as the client gave it.
     pub(crate) content_type: Option<String>,
     /// Where its bytes begin in the job's media.
@@ -61,7 +62,8 @@ pub(crate) struct Upload {
 
 impl Upload {
     pub(crate) fn of(part: &FormPart, start: u64, bytes: u64) -> Self {
-        Self { content_type: part.content_type.clone(), start, bytes }
+        let (filename, content_type) = (part.filename.clone(), part.content_type.clone());
+        Self { filename, content_type, start, bytes }
     }
 }
 
@@ -229,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn files_stand_in_json_as_base64() {
         let media: Arc<dyn MediaSource> = Arc::new(Memory(b"abcdef".to_vec(), 2));
-        let file = |start, bytes| Upload { content_type: None, start, bytes };
+        let file = |start, bytes| Upload { filename: None, content_type: None, start, bytes };
         let json = format!("{{\"mask\":{FILE},\"prompt\":\"\\u0000\",\"images\":[{FILE}]}}");
         let sent = Payload::json(&json, [&file(4, 2), &file(0, 3)]).collect(Some(&media)).await.unwrap();
         assert_eq!(sent, r#"{"mask":"ZWY=","prompt":"\u0000","images":["YWJj"]}"#);
