@@ -12,12 +12,23 @@ const ELEVEN_LABS: &[Limited] =
 /// <https://ai.google.dev/gemini-api/docs/speech-generation>: samples, and how fast is said in words.
 const GEMINI: &[Limited] = &[("response_format", &["wav", "pcm"])];
 
-/// What is not said, the least and the greatest speed, and the most who speak with each other.
-const LIMITS: [(ProviderKind, &[Limited], (f64, f64), usize); 2] =
-    [(ProviderKind::ElevenLabs, ELEVEN_LABS, (0.7, 1.2), 0), (ProviderKind::Gemini, GEMINI, (1.0, 1.0), 2)];
+struct Limits {
+    kind: ProviderKind,
+    limited: &'static [Limited],
+    /// The least and the greatest.
+    speed: (f64, f64),
+    /// Most who speak with each other.
+    voices: usize,
+}
+
+const LIMITS: [Limits; 2] = [
+    Limits { kind: ProviderKind::ElevenLabs, limited: ELEVEN_LABS, speed: (0.7, 1.2), voices: 0 },
+    Limits { kind: ProviderKind::Gemini, limited: GEMINI, speed: (1.0, 1.0), voices: 2 },
+];
 
 pub(super) fn inexpressible(kind: ProviderKind, body: &str) -> Option<Inexpressible> {
-    let (_, limited, (least, greatest), voices) = LIMITS.iter().find(|(of, ..)| *of == kind)?;
+    let Limits { limited, speed: (least, greatest), voices, .. } =
+        LIMITS.iter().find(|limits| limits.kind == kind)?;
     let members = Members::of(Operation::Speech, body)?;
     if let Some(reason) = first_unsaid(kind, Operation::Speech, &members, limited) {
         return Some(reason);
@@ -66,6 +77,7 @@ mod tests {
             assert_eq!(reason.and_then(|reason| reason.param).as_deref(), param, "{members}");
         }
     }
+
     #[test]
     fn what_gemini_cannot_say_is_named() {
         let voices = |count: usize| {

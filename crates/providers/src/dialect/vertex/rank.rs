@@ -57,10 +57,11 @@ fn url(ask: &Ask<'_>) -> Result<String, Unsendable> {
     let location = if matches!(region.as_str(), "us" | "eu") { region.as_str() } else { "global" };
     // A base that is configured is asked for this, too.
     let base = root(ask.base);
-    let base = match (base.strip_suffix("aiplatform.googleapis.com"), location) {
-        (None, _) => base.to_owned(),
-        (Some(_), "global") => "https://discoveryengine.googleapis.com".to_owned(),
-        (Some(_), location) => format!("https://{location}-discoveryengine.googleapis.com"),
+    let is_googles = base.contains("aiplatform.") && base.ends_with(".googleapis.com");
+    let base = match location {
+        _ if !is_googles => base.to_owned(),
+        "global" => "https://discoveryengine.googleapis.com".to_owned(),
+        location => format!("https://{location}-discoveryengine.googleapis.com"),
     };
     let project = path_segment(project_id)?;
     Ok(format!(
@@ -95,7 +96,8 @@ mod tests {
                 region: region.to_owned(),
                 auth_credentials: None,
             };
-            let regional = access.regional_url().unwrap();
+            let regional =
+                access.regional_url().unwrap_or_else(|| "https://aiplatform.googleapis.com".to_owned());
             url(&Ask { base: base.unwrap_or(&regional), access: &access, ..test_ask("m") }).unwrap()
         };
         let path = |location| {
