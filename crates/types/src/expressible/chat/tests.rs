@@ -124,7 +124,10 @@ fn what_a_message_holds_is_told_by_its_path() {
         r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x"}}]}]}"#,
         1,
     );
-    assert_eq!(reason.unwrap().message, "bedrock takes images as data URLs only");
+    assert_eq!(
+        reason.unwrap().message,
+        "messages[0].content[0].image_url.url: bedrock takes images as data URLs only"
+    );
 }
 
 #[test]
