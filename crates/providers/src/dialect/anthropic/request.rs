@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::super::claude::{Thinking, thinking};
 use super::super::turns::{
-    BEDROCK_REASONING, CLAUDE_REASONING, Cached, FileData, UNSAID, called, each_turn, element, is_empty,
+    BEDROCK_REASONING, CLAUDE_REASONING, Cached, FileData, UNSAID, each_turn, element, is_empty,
     lone_refusal, put, put_string, system, thoughts, tool_id,
 };
 use super::Unsendable;
@@ -92,10 +92,10 @@ fn output_config(chat: &ChatRequest<'_>, effort: Option<&str>) -> Option<String>
     (!config.is_empty()).then(|| config.finish())
 }
 
+/// A conversation in which tools were called need not name them:
+/// <https://platform.claude.com/docs/en/release-notes/overview#february-27-2025>
 fn tools(body: &mut RequestBody<'_>, chat: &ChatRequest<'_>) {
-    // A conversation in which tools were called must name them, though none may be called any more.
-    let called = if chat.tools.is_empty() { called(chat) } else { Vec::new() };
-    if chat.tools.is_empty() && called.is_empty() {
+    if chat.tools.is_empty() {
         return;
     }
     let out = body.open("tools");
@@ -110,13 +110,8 @@ fn tools(body: &mut RequestBody<'_>, chat: &ChatRequest<'_>) {
             ("strict", strict),
         ]));
     }
-    for name in &called {
-        element(out);
-        put(out, &["{\"name\":", name, ",\"input_schema\":{\"type\":\"object\"}}"]);
-    }
     out.push(']');
     let choice = match &chat.tool_choice {
-        _ if !called.is_empty() => Some(("none", None)),
         Some(ToolChoice::None) => Some(("none", None)),
         Some(ToolChoice::Auto) => Some(("auto", None)),
         Some(ToolChoice::Required) => Some(("any", None)),
