@@ -1,5 +1,7 @@
 //! Calls in the form in which the client wrote them, and the results of those: the provider's own answer, unless that is no JSON.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hermod_types::{BodyForm, Form, Operation, RawObject};
@@ -9,6 +11,7 @@ use crate::answer::Answer;
 use crate::chat::Differences;
 use crate::dialect::{Outgoing, Unsendable};
 use crate::literal::Literal;
+use crate::messages::for_anthropic;
 use crate::multipart::Multipart;
 use crate::request_body;
 
@@ -22,7 +25,9 @@ pub(crate) fn request(
 ) -> Result<Outgoing, Unsendable> {
     match operation.form() {
         BodyForm::Json => {
-            let body = request_body::native(model, body, |name, value| differences.apply(name, value))
+            let is_messages = operation == Operation::Messages;
+            let body = if is_messages { for_anthropic(body) } else { Cow::Borrowed(body) };
+            let body = request_body::native(model, &body, |name, value| differences.apply(name, value))
                 .ok_or(Unsendable::Unreadable)?;
             Outgoing::new(url, body)
         }
