@@ -14,6 +14,7 @@ use crate::literal::Literal;
 use crate::messages::for_anthropic;
 use crate::multipart::Multipart;
 use crate::request_body;
+use crate::responses::for_others;
 
 /// Writes a request.
 pub(crate) fn request(
@@ -25,8 +26,13 @@ pub(crate) fn request(
 ) -> Result<Outgoing, Unsendable> {
     match operation.form() {
         BodyForm::Json => {
-            let is_messages = operation == Operation::Messages;
-            let body = if is_messages { for_anthropic(body) } else { Cow::Borrowed(body) };
+            let body = if operation == Operation::Messages {
+                for_anthropic(body)
+            } else if operation == Operation::Responses {
+                for_others(body)
+            } else {
+                Cow::Borrowed(body)
+            };
             let body = request_body::native(model, &body, |name, value| differences.apply(name, value))
                 .ok_or(Unsendable::Unreadable)?;
             Outgoing::new(url, body)

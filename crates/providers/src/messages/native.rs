@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::{BEDROCK_REASONING, CLAUDE_REASONING};
+use crate::history::{Change, changed, each, without};
 use crate::literal::Literal;
 
 /// Members that are ours.
-const OURS: [&str; 2] = ["extra_content", "format"];
+const OURS: [&str; 2] = ["extra_content", "reasoning_format"];
 /// One of these stands in each body that has something of ours.
 const MARKS: [&str; 2] = ["thinking\"", "\"extra_content\""];
 
@@ -24,7 +25,7 @@ struct Block<'a> {
     #[serde(borrow, default)]
     signature: Option<Literal<'a>>,
     #[serde(borrow, default)]
-    format: Option<Cow<'a, str>>,
+    reasoning_format: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     extra_content: Option<&'a RawValue>,
 }
@@ -35,13 +36,6 @@ pub(crate) fn for_anthropic(body: &str) -> Cow<'_, str> {
         return Cow::Borrowed(body);
     }
     changed(body, "messages", |messages| each(messages, message)).map_or(Cow::Borrowed(body), Cow::Owned)
-}
-
-/// What becomes of an element.
-enum Change {
-    Stays,
-    Goes,
-    Becomes(String),
 }
 
 fn message(json: &str) -> Change {
@@ -55,7 +49,8 @@ fn message(json: &str) -> Change {
 
 fn block(json: &str) -> Change {
     let Ok(block) = serde_json::from_str::<Block<'_>>(json) else { return Change::Stays };
-    let reads = |formats: &[&str]| block.format.as_deref().is_none_or(|format| formats.contains(&format));
+    let reads =
+        |formats: &[&str]| block.reasoning_format.as_deref().is_none_or(|format| formats.contains(&format));
     let is_foreign = match block.kind.as_ref() {
         "thinking" => {
             let is_signed = block.signature.as_ref().is_some_and(|signature| !signature.is_empty());
@@ -68,47 +63,10 @@ fn block(json: &str) -> Change {
     if is_foreign {
         return Change::Goes;
     }
-    if block.format.is_none() && block.extra_content.is_none() {
+    if block.reasoning_format.is_none() && block.extra_content.is_none() {
         return Change::Stays;
     }
-    let Ok(object) = serde_json::from_str::<RawObject<'_>>(json) else { return Change::Stays };
-    let mut out = "{".to_owned();
-    object.write_members(&mut out, |name| !OURS.contains(&name));
-    out.push('}');
-    Change::Becomes(out)
-}
-
-/// The object with another value of a member; none where that stays as it is.
-fn changed(json: &str, member: &str, change: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let object: RawObject<'_> = serde_json::from_str(json).ok()?;
-    let value = change(object.get(member)?.get())?;
-    let mut out = String::with_capacity(json.len());
-    out.push('{');
-    for (name, theirs) in object.members() {
-        if !out.ends_with('{') {
-            out.push(',');
-        }
-        out.push_str(Literal::of(name).as_json());
-        out.push(':');
-        out.push_str(if name == member { &value } else { theirs.get() });
-    }
-    out.push('}');
-    Some(out)
-}
-
-/// The list with its elements changed; none where all stay, or it is no list.
-fn each(json: &str, change: impl Fn(&str) -> Change) -> Option<String> {
-    let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-    let changes: Vec<Change> = elements.iter().map(|element| change(element.get())).collect();
-    if changes.iter().all(|change| matches!(change, Change::Stays)) {
-        return None;
-    }
-    let left = elements.iter().zip(&changes).filter_map(|(element, change)| match change {
-        Change::Stays => Some(element.get()),
-        Change::Goes => None,
-        Change::Becomes(text) => Some(text.as_str()),
-    });
-    Some(format!("[{}]", left.collect::<Vec<_>>().join(",")))
+    without(json, &OURS)
 }
 
 #[cfg(test)]
@@ -136,7 +94,7 @@ mod tests {
     #[test]
     fn what_was_thought_elsewhere_and_what_is_ours_is_left_out() {
         let body = said(
-            r#"[{"type":"thinking","thinking":"t","signature":""},{"type":"thinking","thinking":"u"},{"type":"thinking","thinking":"v","signature":"s","format":"google"},{"type":"redacted_thinking","data":"d","format":"google"},{"type":"thinking","thinking":"w","signature":"s","format":"anthropic-claude-v1"},{"type":"text", "text":"x\u00e9","extra_content":{}},{"type":"tool_use","id":"t","name":"f","input":{"n": 1e400},"extra_content":{"google":{}}}]"#,
+            r#"[{"type":"thinking","thinking":"t","signature":""},{"type":"thinking","thinking":"u"},{"type":"thinking","thinking":"v","signature":"s","reasoning_format":"google"},{"type":"redacted_thinking","data":"d","reasoning_format":"google"},{"type":"thinking","thinking":"w","signature":"s","reasoning_format":"anthropic-claude-v1"},{"type":"text", "text":"x\u00e9","extra_content":{}},{"type":"tool_use","id":"t","name":"f","input":{"n": 1e400},"extra_content":{"google":{}}}]"#,
         );
         assert_eq!(
             for_anthropic(&body),
