@@ -30,6 +30,7 @@ mod dialect;
 mod embeddings;
 mod error;
 mod error_form;
+mod history;
 mod images;
 mod keys;
 mod literal;

@@ -1,5 +1,7 @@
 //! Calls in the form in which the client wrote them, and the results of those: the provider's own answer, unless that is no JSON.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hermod_types::{BodyForm, Form, Operation, RawObject};
@@ -9,8 +11,10 @@ use crate::answer::Answer;
 use crate::chat::Differences;
 use crate::dialect::{Outgoing, Unsendable};
 use crate::literal::Literal;
+use crate::messages::for_anthropic;
 use crate::multipart::Multipart;
 use crate::request_body;
+use crate::responses::for_others;
 
 /// Writes a request.
 pub(crate) fn request(
@@ -22,7 +26,14 @@ pub(crate) fn request(
 ) -> Result<Outgoing, Unsendable> {
     match operation.form() {
         BodyForm::Json => {
-            let body = request_body::native(model, body, |name, value| differences.apply(name, value))
+            let body = if operation == Operation::Messages {
+                for_anthropic(body)
+            } else if operation == Operation::Responses {
+                for_others(body)
+            } else {
+                Cow::Borrowed(body)
+            };
+            let body = request_body::native(model, &body, |name, value| differences.apply(name, value))
                 .ok_or(Unsendable::Unreadable)?;
             Outgoing::new(url, body)
         }

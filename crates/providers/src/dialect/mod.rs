@@ -49,6 +49,7 @@ use crate::payload::{Payload, Upload};
 use crate::rerank::Rerank;
 use crate::speech::Speech;
 use crate::transcription::Transcribe;
+pub(crate) use turns::{BEDROCK_REASONING, CLAUDE_REASONING};
 
 /// What a request is made for.
 #[derive(Clone, Copy, Debug)]

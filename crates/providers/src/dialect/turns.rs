@@ -10,9 +10,9 @@ use crate::literal::{Literal, data_url};
 
 /// How reasoning is marked that Anthropic has signed: `OpenRouter`'s word.
 /// <https://openrouter.ai/docs/use-cases/reasoning-tokens#preserving-reasoning-blocks>
-pub(super) const CLAUDE_REASONING: &str = "anthropic-claude-v1";
+pub(crate) const CLAUDE_REASONING: &str = "anthropic-claude-v1";
 /// The same for what came from Bedrock, whose encrypted blocks nobody else can read.
-pub(super) const BEDROCK_REASONING: &str = "amazon-bedrock";
+pub(crate) const BEDROCK_REASONING: &str = "amazon-bedrock";
 
 /// Members of a client's that are not passed on: they promise nothing, or change nothing where a submit has let them pass.
 pub(super) const UNSAID: [&str; 20] = [

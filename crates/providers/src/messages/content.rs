@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::{AssistantMessage, Message, Part, ReasoningDetail, ToolCall};
+use crate::dialect::CLAUDE_REASONING;
+use crate::history::reader;
 use crate::literal::Literal;
 
 #[derive(Deserialize)]
@@ -37,7 +39,7 @@ struct Block<'a> {
     extra_content: Option<&'a RawValue>,
     /// Of what was thought: who can read its signature.
     #[serde(borrow, default)]
-    format: Option<Cow<'a, str>>,
+    reasoning_format: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     tool_use_id: Option<Literal<'a>>,
     #[serde(borrow, default)]
@@ -124,7 +126,7 @@ impl<'a> Block<'a> {
             name: None,
             input: None,
             extra_content: None,
-            format: None,
+            reasoning_format: None,
             tool_use_id: None,
             content: None,
             is_error: None,
@@ -133,7 +135,10 @@ impl<'a> Block<'a> {
 
     /// Adds it to a turn of the assistant's.
     fn said(mut self, said: &mut AssistantMessage<'a>) -> Option<()> {
-        said.reasoning_format = self.format.take().or(said.reasoning_format.take());
+        if matches!(self.kind.as_ref(), "thinking" | "redacted_thinking") {
+            let format = reader(self.reasoning_format.take(), CLAUDE_REASONING);
+            said.reasoning_format = format.or(said.reasoning_format.take());
+        }
         match self.kind.as_ref() {
             "thinking" => said.reasoning.push(ReasoningDetail::Text {
                 text: self.thinking?,

@@ -1,4 +1,5 @@
 use crate::chat::{ChatChoice, ChatReply, Finish, ReasoningDetail, made_up_id};
+use crate::history::UNKNOWN;
 use crate::literal::Literal;
 use crate::request_body::write_object;
 
@@ -32,7 +33,7 @@ fn stop_reason(choice: &ChatChoice) -> &'static str {
 }
 
 fn blocks(choice: &ChatChoice) -> Vec<String> {
-    let format = choice.reasoning_format.map(|format| format!("\"{format}\""));
+    let format = format!("\"{}\"", choice.reasoning_format.unwrap_or(UNKNOWN));
     let thoughts = choice.reasoning.iter().map(|detail| {
         let (kind, name, said, signature) = match detail {
             ReasoningDetail::Text { text, signature } => {
@@ -46,7 +47,7 @@ fn blocks(choice: &ChatChoice) -> Vec<String> {
             (name, Some(said.as_json())),
             // A text that nothing vouches for has an empty signature.
             ("signature", signature.map(|signature| signature.map_or("\"\"", Literal::as_json))),
-            ("format", format.as_deref()),
+            ("reasoning_format", Some(&format)),
         ])
     });
     let texts = [&choice.content, &choice.refusal].into_iter().flatten().filter(|text| !text.is_empty());

@@ -4,6 +4,7 @@
 
 mod content;
 mod message;
+mod native;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use crate::answer::Answer;
 use crate::chat::{Chat, ChatReply, ChatRequest};
 use crate::dialect::{Ask, Outgoing, Unsendable};
 use crate::plan::Plan;
+pub(crate) use native::for_anthropic;
 pub(crate) use request::Words;
 
 pub(crate) struct MessagesPlan<'a> {

@@ -99,8 +99,8 @@ fn a_message_has_anthropics_shape() {
     assert_eq!(
         message::compose("m", &reply),
         concat!(
-            r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"thinking","thinking":"so","signature":"sig"},"#,
-            r#"{"type":"thinking","thinking":"sum","signature":""},{"type":"redacted_thinking","data":"xyz"},{"type":"text","text":"Sunny\n"},"#,
+            r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"thinking","thinking":"so","signature":"sig","reasoning_format":"unknown"},"#,
+            r#"{"type":"thinking","thinking":"sum","signature":"","reasoning_format":"unknown"},{"type":"redacted_thinking","data":"xyz","reasoning_format":"unknown"},{"type":"text","text":"Sunny\n"},"#,
             r#"{"type":"tool_use","id":"call_1","name":"weather","input":{"n": 1e400}}],"stop_reason":"tool_use","stop_sequence":null,"#,
             r#""usage":{"input_tokens":2,"cache_creation_input_tokens":1,"cache_read_input_tokens":2,"output_tokens":3}}"#
         )
@@ -147,8 +147,8 @@ fn said() -> impl Strategy<Value = ChatChoice> {
         proptest::collection::vec(call, 0..3),
     )
         .prop_map(|(content, reasoning, tool_calls)| ChatChoice {
+            reasoning_format: (!reasoning.is_empty() && content.is_some()).then_some("amazon-bedrock"),
             content,
-            reasoning_format: (!reasoning.is_empty()).then_some("anthropic-claude-v1"),
             reasoning,
             tool_calls,
             ..ChatChoice::default()

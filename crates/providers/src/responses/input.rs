@@ -6,7 +6,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::{AssistantMessage, Message, Part, ReasoningDetail, ToolCall};
+use crate::history::reader;
 use crate::literal::Literal;
+
+/// Who can read what is encrypted in OpenAI's own responses, as `OpenRouter` calls it:
+/// <https://openrouter.ai/docs/use-cases/reasoning-tokens>
+const OPENAI_REASONING: &str = "openai-responses-v1";
 
 #[derive(Deserialize)]
 struct Item<'a> {
@@ -32,7 +37,7 @@ struct Item<'a> {
     encrypted_content: Option<Literal<'a>>,
     /// Of what was thought: who can read what is encrypted.
     #[serde(borrow, default)]
-    format: Option<Cow<'a, str>>,
+    reasoning_format: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     extra_content: Option<&'a RawValue>,
 }
@@ -156,7 +161,7 @@ impl<'a> Item<'a> {
                 is_error: false,
             }),
             (Some("reasoning"), _) => {
-                let format = self.format.take();
+                let format = reader(self.reasoning_format.take(), OPENAI_REASONING);
                 let detail = self.reasoning()?;
                 let said = history.turn_to_speak();
                 said.reasoning.extend(detail);

@@ -3,6 +3,7 @@
 //! What such a request cannot say has been refused before, by [`hermod_types::cannot_serve`].
 
 mod input;
+mod native;
 mod request;
 mod response;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use crate::answer::Answer;
 use crate::chat::{Chat, ChatReply, ChatRequest};
 use crate::dialect::{Ask, Outgoing, Unsendable};
 use crate::plan::Plan;
+pub(crate) use native::for_others;
 
 pub(crate) struct ResponsesPlan<'a> {
     chat: &'a dyn Chat,

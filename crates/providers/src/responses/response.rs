@@ -4,6 +4,7 @@ use hermod_types::RawObject;
 use serde::Deserialize;
 
 use crate::chat::{ChatChoice, ChatReply, Finish, ReasoningDetail, Usage, made_up_id, now};
+use crate::history::UNKNOWN;
 use crate::literal::Literal;
 use crate::request_body::write_object;
 
@@ -124,7 +125,7 @@ impl Items<'_> {
 
     /// What vouches for a text stands beside it, and its summary is never empty. What only the provider can read has none.
     fn reasoning(&self, place: usize, detail: &ReasoningDetail<'_>, format: Option<&str>) -> String {
-        let format = format.map(|format| format!("\"{format}\""));
+        let format = format!("\"{}\"", format.unwrap_or(UNKNOWN));
         let summary =
             |text: &Literal<'_>| format!("[{{\"type\":\"summary_text\",\"text\":{}}}]", text.as_json());
         let made_up = self.id_of("rs", place);
@@ -138,7 +139,7 @@ impl Items<'_> {
             ("type", Some("\"reasoning\"")),
             ("summary", Some(&summary)),
             ("encrypted_content", encrypted.map(Literal::as_json)),
-            ("format", format.as_deref()),
+            ("reasoning_format", Some(&format)),
         ])
     }
 

@@ -110,8 +110,8 @@ fn a_response_has_openais_shape_and_repeats_its_request() {
         concat!(
             r#"{"id":"resp_1","object":"response","created_at":7,"status":"completed","incomplete_details":null,"model":"theirs","#,
             r#""background":false,"error":null,"previous_response_id":null,"store":false,"output":["#,
-            r#"{"id":"rs_1","type":"reasoning","summary":[{"type":"summary_text","text":"so"}],"encrypted_content":"sig"},"#,
-            r#"{"id":"rs_1_1","type":"reasoning","summary":[],"encrypted_content":"xyz"},"#,
+            r#"{"id":"rs_1","type":"reasoning","summary":[{"type":"summary_text","text":"so"}],"encrypted_content":"sig","reasoning_format":"unknown"},"#,
+            r#"{"id":"rs_1_1","type":"reasoning","summary":[],"encrypted_content":"xyz","reasoning_format":"unknown"},"#,
             r#"{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":"Sunny","annotations":[{"type":"url_citation","url":"https://x","start_index":0}]}]},"#,
             r#"{"id":"fc_1","type":"function_call","status":"completed","call_id":"call_1","name":"weather","arguments":"{\"n\":1e400}","extra_content":{"google":{"thought_signature":"s"}}}],"#,
             r#""instructions":"i\u00e9","max_output_tokens":null,"metadata":{"k":"v"},"parallel_tool_calls":true,"prompt_cache_key":null,"reasoning":{"effort":null,"summary":null},"#,
@@ -195,9 +195,9 @@ fn said() -> impl Strategy<Value = ChatChoice> {
         proptest::collection::vec(call, list(3)),
     )
         .prop_map(|(content, refusal, reasoning, tool_calls)| ChatChoice {
+            reasoning_format: (!reasoning.is_empty() && content.is_some()).then_some("anthropic-claude-v1"),
             content,
             refusal,
-            reasoning_format: (!reasoning.is_empty()).then_some("anthropic-claude-v1"),
             reasoning,
             tool_calls,
             ..ChatChoice::default()
@@ -209,6 +209,19 @@ fn assistant<'m>(messages: &'m [Message<'m>]) -> Option<&'m AssistantMessage<'m>
         [Message::Assistant(said)] => Some(said),
         _ => None,
     }
+}
+
+#[test]
+fn a_thought_that_has_been_nowhere_else_is_openais() {
+    let thought = |more: &str| {
+        let input =
+            format!(r#"[{{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"e"{more}}}]"#);
+        let messages = input::messages(&input).unwrap();
+        assistant(&messages).unwrap().reasoning_format.as_ref().map(ToString::to_string)
+    };
+    assert_eq!(thought("").as_deref(), Some("openai-responses-v1"));
+    assert_eq!(thought(r#","reasoning_format":"unknown""#), None);
+    assert_eq!(thought(r#","reasoning_format":"x""#).as_deref(), Some("x"));
 }
 
 proptest! {
