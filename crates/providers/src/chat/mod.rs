@@ -16,8 +16,8 @@ pub(crate) use differences::Differences;
 pub(crate) use openai_form::{openai_reply, openai_request, stop_list};
 pub(crate) use reply::{ChatChoice, ChatReply, Finish, Usage, made_up_id, now, whole};
 pub(crate) use request::{
-    AssistantMessage, CachedPart, ChatRequest, Message, Part, Reasoning, ReasoningDetail, ResponseFormat,
-    Tool, ToolCall, ToolChoice,
+    AssistantMessage, ChatRequest, Message, Part, Reasoning, ReasoningDetail, ResponseFormat, Tool, ToolCall,
+    ToolChoice,
 };
 pub(crate) use wire::{WireFunction, WireSchema};
 
