@@ -28,6 +28,7 @@ mod repair;
 mod sentinel;
 mod shards;
 mod slow_clients;
+mod submit_command;
 mod targets;
 mod upstreams;
 mod virtual_keys;

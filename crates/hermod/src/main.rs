@@ -8,7 +8,7 @@ use hermod::{client, config, demo, queue, up};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Asynchronous LLM completions on Redis: `hermod up` starts all of it on this machine.
+/// Asynchronous LLM calls on Redis: `hermod up` starts all of it on this machine.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
@@ -20,9 +20,9 @@ struct Cli {
 enum Command {
     /// Start everything on this machine: a private Redis, the API, workers, and a demo provider
     Up(up::Up),
-    /// Submit a prompt, and print the job's id
+    /// Submit a job, and print its id
     Submit(client::Submit),
-    /// Print a job's result
+    /// Print a job, its answer, or save its media
     Get(client::Get),
     /// See and manage the queue: stats, dead letters, pause, resume, check
     Queue(queue::QueueCommand),

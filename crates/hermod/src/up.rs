@@ -217,6 +217,11 @@ impl Up {
 
     curl -s {url}/v1/async/completions -d '{{\"model\":\"demo/slow-2s\",\"prompt\":\"Hello\"}}'
     curl -s {url}/v1/async/completions/<id>
+
+  A chat, and any other call, in the same way under its own path:
+
+    curl -s {url}/v1/async/chat/completions -d '{{\"model\":\"demo/echo\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'
+    curl -s {url}/v1/async/chat/completions/<id>
 ",
             self.workers,
             redis.url(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 /// What a model's name makes the demo provider do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// `echo`: answers with the prompt, at once.
+    /// `echo`: answers with what was sent, at once.
     Echo,
     /// `slow-2s`, `slow-500ms`: the same, after that time.
     Slow(Duration),
@@ -12,8 +12,8 @@ pub enum Behaviour {
     Fail(u16),
     /// `flaky-30`: fails this share of the calls, in percent, with a 500; evenly spread.
     Flaky(u8),
-    /// `empty`: a completion whose text is empty.
-    Empty,
+    /// `bytes-10485760`: answers with so many bytes of text, audio or image; `empty`: with none.
+    Bytes(usize),
     /// `hang`: never answers.
     Hang,
     /// `drip`: answers with a byte a second.
@@ -26,18 +26,23 @@ pub enum Behaviour {
     Leak,
     /// `retry-after-20`: a 503 with this `Retry-After`.
     RetryAfter,
-    /// `refuses-first`: a 401 to the key `first`, the prompt to all others.
+    /// `refuses-first`: a 401 to the key `first`, an answer to all others.
     Refuses,
-    /// `limits-first`: a 429 with `Retry-After: 30` to the key `first`, the prompt to all others.
+    /// `limits-first`: a 429 with `Retry-After: 30` to the key `first`, an answer to all others.
     Limits,
-    /// `broken`: breaks off in the middle of its answer.
+    /// `broken`: the connection ends in the middle of the answer.
     Broken,
+    /// `cut`: half of the answer, as if it were all of it.
+    Cut,
 }
+
+/// The most that `bytes-N` answers.
+const MOST_BYTES: usize = 256 << 20;
 
 /// What an unknown model is told.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the model does not exist; try echo, slow-2s, slow-500ms, fail-503, flaky-30, retry-after-20, refuses-first, limits-first, empty, hang, drip, html, error-200, leak or broken"
+    "the model does not exist; try echo, slow-2s, slow-500ms, fail-503, flaky-30, retry-after-20, refuses-first, limits-first, empty, bytes-1000, hang, drip, html, error-200, leak, broken or cut"
 )]
 pub struct UnknownModel;
 
@@ -48,11 +53,13 @@ impl FromStr for Behaviour {
         let (name, value) = model.split_once('-').unwrap_or((model, ""));
         match name {
             "echo" => Some(Self::Echo),
-            "empty" => Some(Self::Empty),
+            "empty" => Some(Self::Bytes(0)),
+            "bytes" => value.parse().ok().filter(|bytes| *bytes <= MOST_BYTES).map(Self::Bytes),
             "hang" => Some(Self::Hang),
             "drip" => Some(Self::Drip),
             "html" => Some(Self::Html),
             "broken" => Some(Self::Broken),
+            "cut" => Some(Self::Cut),
             "leak" => Some(Self::Leak),
             "retry" if value.starts_with("after-") => Some(Self::RetryAfter),
             "error" if value == "200" => Some(Self::ErrorWith200),
@@ -88,10 +95,23 @@ mod tests {
             ("flaky-30", Behaviour::Flaky(30)),
             ("error-200", Behaviour::ErrorWith200),
             ("refuses-first", Behaviour::Refuses),
+            ("empty", Behaviour::Bytes(0)),
+            ("bytes-70", Behaviour::Bytes(70)),
         ] {
             assert_eq!(model.parse::<Behaviour>().unwrap(), behaviour);
         }
-        for model in ["", "gpt-4", "slow-", "slow-2", "fail-200", "fail-x", "flaky-101", "error-500"] {
+        for model in [
+            "",
+            "gpt-4",
+            "slow-",
+            "slow-2",
+            "fail-200",
+            "fail-x",
+            "flaky-101",
+            "error-500",
+            "bytes-",
+            "bytes-999999999999",
+        ] {
             assert!(model.parse::<Behaviour>().is_err(), "{model}");
         }
     }

@@ -1,23 +1,26 @@
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::Server;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use bytes::Bytes;
 use clap::Args;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream;
 use hermod_service::{LogSettings, Shutdown};
+use hermod_types::{BodyForm, Operation};
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 
-use super::Behaviour;
-use super::completion::Request;
+use super::calls::{Calls, ReceivedCall};
+use super::perform::{failure, perform, refusal};
+use super::request::{Input, Refusal, Request};
+use super::upload::Upload;
 
 /// The largest request that it reads.
-const MAX_BODY_BYTES: usize = 64 << 20;
+pub(super) const MAX_BODY_BYTES: usize = 200 << 20;
 /// How long an idle connection is kept: as nginx does. With actix's 5 s, a client's next call often meets a closing one.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
@@ -57,38 +60,10 @@ impl DemoProvider {
     }
 }
 
-/// One call that the provider received.
-#[derive(Clone, Debug)]
-pub struct ReceivedCall {
-    /// When it came.
-    pub at: Instant,
-    /// The model that it named.
-    pub model: String,
-    /// Its body, byte for byte.
-    pub body: String,
-    /// Its headers, by lower-case name.
-    pub headers: Vec<(String, String)>,
-}
-
-/// The calls that a provider has received, for tests.
-#[derive(Clone, Debug, Default)]
-pub struct Calls(Arc<Mutex<Vec<ReceivedCall>>>);
-
-impl Calls {
-    /// All of them so far, in order.
-    pub fn all(&self) -> Vec<ReceivedCall> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn push(&self, call: ReceivedCall) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call);
-    }
-}
-
 /// A demo provider.
 #[derive(Clone, Debug, Default)]
 pub struct Demo {
-    /// Where its calls are kept; none to keep nothing.
+    /// Where its calls are kept, whole; none to keep nothing.
     pub calls: Option<Calls>,
     flaky: Arc<AtomicU64>,
 }
@@ -106,115 +81,72 @@ impl Demo {
     pub fn serve(self, listener: TcpListener) -> std::io::Result<Server> {
         let demo = web::Data::new(self);
         let app = move || {
-            App::new()
-                .app_data(demo.clone())
-                .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
-                .route("/v1/completions", web::post().to(complete))
-                .route("/health", web::get().to(async || HttpResponse::Ok().json(json!({"status": "ok"}))))
+            let mut app = App::new().app_data(demo.clone());
+            for operation in Operation::all() {
+                let handler = move |http: HttpRequest, body: web::Payload, demo: web::Data<Demo>| async move {
+                    demo.answer(operation, &http, body).await
+                };
+                app = app.route(&format!("/v1/{}", operation.path()), web::post().to(handler));
+            }
+            app.route("/health", web::get().to(async || HttpResponse::Ok().json(json!({"status": "ok"}))))
                 .default_service(web::to(async || failure(404, "not_found", "no such path")))
         };
         let server = HttpServer::new(app).workers(1).keep_alive(KEEP_ALIVE).listen(listener)?;
         Ok(server.disable_signals().shutdown_timeout(0).run())
     }
-}
 
-/// `POST /v1/completions`
-async fn complete(http: HttpRequest, body: String, demo: web::Data<Demo>) -> HttpResponse {
-    let request: Request = match serde_json::from_str(&body) {
-        Ok(request) => request,
-        Err(error) => return failure(400, "invalid_request_error", &error.to_string()),
-    };
-    if let Some(calls) = &demo.calls {
-        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let headers = http.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-        calls.push(ReceivedCall { at: Instant::now(), model: request.model.clone(), body, headers });
+    async fn answer(&self, operation: Operation, http: &HttpRequest, body: web::Payload) -> HttpResponse {
+        let at = Instant::now();
+        let (input, whole) = match self.read(operation, http, body).await {
+            Ok(read) => read,
+            Err(error) => return refusal(error),
+        };
+        let request = Request::new(operation, input);
+        if let Some(calls) = &self.calls {
+            let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let (body, form) = match operation.form() {
+                BodyForm::Json => (String::from_utf8_lossy(&whole).into_owned(), Bytes::new()),
+                BodyForm::Multipart => (String::new(), whole),
+            };
+            calls.push(ReceivedCall {
+                at,
+                path: http.path().to_owned(),
+                model: request.as_ref().map(|request| request.model.clone()).unwrap_or_default(),
+                body,
+                form,
+                headers: http.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+            });
+        }
+        match request {
+            Ok(request) => perform(http, &request, &self.flaky).await,
+            Err(error) => refusal(error),
+        }
     }
-    let behaviour: Behaviour = match request.model.parse() {
-        Ok(behaviour) => behaviour,
-        Err(error) => return failure(404, "model_not_found", &format!("{}: {error}", request.model)),
-    };
-    let echo = || HttpResponse::Ok().json(request.completion(str::to_owned));
-    match behaviour {
-        Behaviour::Echo => echo(),
-        Behaviour::Slow(wait) => {
-            tokio::time::sleep(wait).await;
-            echo()
+
+    /// The input, and the body's bytes; of a form these are there only where calls are kept.
+    async fn read(
+        &self,
+        operation: Operation,
+        http: &HttpRequest,
+        body: web::Payload,
+    ) -> Result<(Input, Bytes), Refusal> {
+        if operation.form() == BodyForm::Json {
+            let whole = whole(body).await?;
+            return Ok((Input::Json(whole.clone()), whole));
         }
-        Behaviour::Fail(status) => {
-            failure(status, "demo_failure", &format!("the model {} fails", request.model))
+        let content_type = http.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default();
+        if self.calls.is_none() {
+            return Ok((Input::Form(Upload::read(content_type, body).await?), Bytes::new()));
         }
-        Behaviour::Flaky(percent) => {
-            // Adding the share up to a whole spreads the failures evenly.
-            let share = u64::from(percent);
-            let before = demo.flaky.fetch_add(share, Ordering::Relaxed);
-            if (before + share) / 100 > before / 100 {
-                failure(500, "demo_failure", "this time it fails")
-            } else {
-                echo()
-            }
-        }
-        Behaviour::Empty => HttpResponse::Ok().json(request.completion(|_| String::new())),
-        Behaviour::Hang => std::future::pending().await,
-        Behaviour::Drip => drip(request.completion(str::to_owned).to_string()),
-        Behaviour::Html => {
-            HttpResponse::Ok().content_type("text/html").body("<html>Sign in to the network</html>")
-        }
-        Behaviour::ErrorWith200 => HttpResponse::Ok().json(error("overloaded", "the model is overloaded")),
-        Behaviour::Leak => {
-            let headers = http.headers().iter();
-            let headers =
-                headers.filter_map(|(name, value)| Some(format!("{name}: {}", value.to_str().ok()?)));
-            let headers: Vec<_> = headers.collect();
-            failure(401, "invalid_api_key", &format!("Incorrect API key provided: {}.", headers.join(", ")))
-        }
-        Behaviour::Refuses if is_the_key(&http, &request.model) => {
-            failure(401, "invalid_api_key", "this key is refused")
-        }
-        Behaviour::Limits if is_the_key(&http, &request.model) => {
-            let mut response = failure(429, "rate_limit_exceeded", "this key has made too many calls");
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
-            response
-        }
-        Behaviour::Refuses | Behaviour::Limits => echo(),
-        Behaviour::RetryAfter => {
-            let mut response = failure(503, "demo_failure", "come back later");
-            if let Some(Ok(value)) = request.model.strip_prefix("retry-after-").map(str::parse) {
-                response.headers_mut().insert(RETRY_AFTER, value);
-            }
-            response
-        }
-        Behaviour::Broken => {
-            let parts =
-                [Ok(web::Bytes::from_static(b"{\"choices\":[")), Err(std::io::Error::other("broken"))];
-            HttpResponse::Ok().content_type("application/json").streaming(stream::iter(parts))
-        }
+        let whole = whole(body).await?;
+        let once = stream::iter([std::io::Result::Ok(whole.clone())]);
+        Ok((Input::Form(Upload::read(content_type, once).await?), whole))
     }
 }
 
-/// Whether the call came with the key that the model's name ends with.
-fn is_the_key(http: &HttpRequest, model: &str) -> bool {
-    let key =
-        http.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    key.is_some() && key == model.split_once('-').map(|(_, key)| key)
-}
-
-fn drip(answer: String) -> HttpResponse {
-    let bytes = stream::iter(answer.into_bytes()).then(async |byte| {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        std::io::Result::Ok(web::Bytes::from(vec![byte]))
-    });
-    HttpResponse::Ok().content_type("application/json").streaming(Box::pin(bytes))
-}
-
-fn failure(status: u16, code: &str, message: &str) -> HttpResponse {
-    let mut response =
-        HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
-    if status == 429 {
-        response.insert_header((RETRY_AFTER, "1"));
-    }
-    response.json(error(code, message))
-}
-
-fn error(code: &str, message: &str) -> serde_json::Value {
-    json!({"error": {"message": message, "type": "demo_error", "param": null, "code": code}})
+async fn whole(body: web::Payload) -> Result<Bytes, Refusal> {
+    let read = body.to_bytes_limited(MAX_BODY_BYTES).await;
+    let read = read.map_err(|_| Refusal(format!("the body is over {MAX_BODY_BYTES} bytes")))?;
+    read.map_err(|error| Refusal(error.to_string()))
 }

@@ -1,0 +1,122 @@
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::{Api, Polled, print, progress_bar};
+
+/// Saves the media of a completed job in `path`, which is there once it is whole.
+///
+/// # Errors
+/// If the job has none, the answer breaks off, or the file cannot be written.
+pub(super) async fn save(
+    api: &Api,
+    polled: &Polled,
+    index: Option<usize>,
+    path: &Path,
+) -> anyhow::Result<()> {
+    let mut url = format!("{}/{}/content", api.jobs(polled.operation), polled.id);
+    if let Some(index) = index {
+        url.push_str(&format!("?index={index}"));
+    }
+    let mut response = api.send(api.client.get(url)).await?;
+    let cannot_write = || format!("cannot write {}", path.display());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // What the umask leaves of this, as with any new file.
+    let permissions = Permissions::from_mode(0o666);
+    let file = tempfile::Builder::new().prefix(".hermod-").permissions(permissions).tempfile_in(folder);
+    let mut file = file.with_context(cannot_write)?;
+    let bar = progress_bar(response.content_length())?;
+    let broken = || format!("no answer from {} to its end", api.server.url);
+    while let Some(chunk) =
+        response.chunk().await.map_err(reqwest::Error::without_url).with_context(broken)?
+    {
+        file.write_all(&chunk).with_context(cannot_write)?;
+        bar.inc(u64::try_from(chunk.len()).unwrap_or_default());
+    }
+    bar.finish_and_clear();
+    file.persist(path).with_context(cannot_write)?;
+    print(&format!("{}: {} bytes", path.display(), bar.position()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use actix_web::{App, HttpResponse, HttpServer, web};
+    use futures_util::stream::{self, StreamExt};
+    use hermod_types::Operation;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::client::Server;
+
+    /// An API whose images are their number, and whose speech breaks off.
+    fn start() -> Api {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let app = || {
+            App::new()
+                .route(
+                    "/v1/async/images/edits/ID/content",
+                    web::get().to(async |http: actix_web::HttpRequest| {
+                        HttpResponse::Ok().body(http.query_string().to_owned())
+                    }),
+                )
+                .route(
+                    "/v1/async/audio/speech/ID/content",
+                    web::get().to(async || {
+                        let end = stream::once(async {
+                            tokio::task::yield_now().await;
+                            Err(std::io::Error::other("broken"))
+                        });
+                        let pieces = stream::iter([Ok(web::Bytes::from_static(b"half"))]).chain(end);
+                        HttpResponse::Ok().streaming(Box::pin(pieces))
+                    }),
+                )
+                .default_service(web::to(async || {
+                    HttpResponse::UnprocessableEntity().json(json!({"error": {"message": "no such bytes"}}))
+                }))
+        };
+        actix_web::rt::spawn(
+            HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run(),
+        );
+        Server { url, virtual_key: None }.api().unwrap()
+    }
+
+    fn completed(operation: Operation) -> Polled {
+        let (id, text) = ("ID".to_owned(), String::new());
+        Polled { operation, id, wait: Duration::ZERO, text, job: Value::Null }
+    }
+
+    #[actix_web::test]
+    async fn a_file_is_there_once_it_is_whole() {
+        let api = start();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image.png");
+        std::fs::write(&path, "what was there before").unwrap();
+        save(&api, &completed(Operation::ImageEdit), Some(2), &path).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "index=2");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+        let usual = folder.path().join("usual");
+        std::fs::write(&usual, "").unwrap();
+        assert_eq!(mode(&path), mode(&usual));
+
+        for (operation, said) in [
+            (Operation::Speech, format!("no answer from {} to its end", api.server.url)),
+            (Operation::Ocr, "422 Unprocessable Entity: no such bytes".to_owned()),
+        ] {
+            let error = save(&api, &completed(operation), None, &path).await.unwrap_err();
+            assert_eq!(error.to_string(), said);
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "index=2", "it is as it was");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside it");
+        let nowhere = save(&api, &completed(Operation::ImageEdit), None, Path::new("/nowhere/a")).await;
+        assert_eq!(nowhere.unwrap_err().to_string(), "cannot write /nowhere/a");
+    }
+}

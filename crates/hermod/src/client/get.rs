@@ -1,0 +1,62 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Args;
+use hermod_types::{JobId, Operation};
+
+use super::{Server, download, endpoint, print};
+use crate::attempts::attempts;
+
+/// `hermod get`
+#[derive(Args, Clone, Debug)]
+#[command(override_usage = "hermod get [OPTIONS] [ENDPOINT] <ID>")]
+pub struct Get {
+    #[command(flatten)]
+    server: Server,
+    /// Wait for the end, and print the text.
+    #[arg(long, short)]
+    wait: bool,
+    /// Print what was tried, a line each: targets, keys, errors, times.
+    #[arg(long, short)]
+    attempts: bool,
+    /// Save the audio, image or transcript in this file.
+    #[arg(long, short, value_name = "FILE", conflicts_with = "attempts")]
+    output: Option<PathBuf>,
+    /// Which of several images to save, from 0.
+    #[arg(long, value_name = "NUMBER", requires = "output")]
+    index: Option<usize>,
+    /// The job, behind its endpoint if you know it: else all are asked for it.
+    #[arg(num_args = 1..=2, required = true, value_name = "ID")]
+    words: Vec<String>,
+}
+
+impl Get {
+    /// Prints the job as it is, or waits and prints the text.
+    ///
+    /// # Errors
+    /// If there is no such job, or the API does not answer.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let (operations, id) = match self.words.as_slice() {
+            [id] => (Operation::all().collect(), id),
+            [endpoint, id] => (vec![endpoint::parse(endpoint)?], id),
+            [..] => bail!("expected an endpoint and a job's id"),
+        };
+        let id: JobId = id.parse()?;
+        let api = self.server.api()?;
+        let mut polled = api.find(&operations, &id.to_string()).await?;
+        if self.wait {
+            polled = api.ended(polled).await?;
+        }
+        if self.attempts {
+            print(&attempts(&polled.job)?)?;
+        } else if let Some(path) = &self.output {
+            download::save(&api, &polled.completed()?, self.index, path).await?;
+        } else if self.wait {
+            print(&polled.completed()?.answer()?)?;
+        } else {
+            print(&serde_json::to_string_pretty(&polled.job)?)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,247 @@
+//! The client on the command line.
+
+mod answer;
+mod body;
+mod download;
+mod endpoint;
+mod get;
+mod submit;
+mod upload;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use hermod_types::Operation;
+use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+
+pub use get::Get;
+pub use submit::Submit;
+
+/// The longest that a request may take that carries no media; with media it takes as long as it needs.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest that a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that a health check may take.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+/// The wait between polls where the answer does not say.
+const POLL_MS: u64 = 500;
+
+/// Where the API is, and who asks.
+#[derive(Args, Clone, Debug)]
+struct Server {
+    /// Where the API is.
+    #[arg(long, env = "HERMOD_URL", default_value = "http://localhost:8080")]
+    url: String,
+    /// A virtual key.
+    #[arg(long, env = "HERMOD_VIRTUAL_KEY", hide_env_values = true, value_name = "KEY")]
+    virtual_key: Option<String>,
+}
+
+/// The API, asked over the same connections again and again.
+#[derive(Clone, Debug)]
+struct Api {
+    server: Server,
+    client: Client,
+}
+
+/// `hermod healthcheck`
+#[derive(Args, Clone, Debug)]
+pub struct Healthcheck {
+    /// What to ask.
+    pub url: String,
+}
+
+/// The API's refusal.
+#[derive(Debug, thiserror::Error)]
+#[error("{status}: {message}")]
+struct Refused {
+    status: StatusCode,
+    message: String,
+}
+
+/// A job as a poll shows it.
+#[derive(Debug)]
+struct Polled {
+    operation: Operation,
+    id: String,
+    /// Until the next poll.
+    wait: Duration,
+    /// The answer as it came.
+    text: String,
+    job: Value,
+}
+
+/// Runs a client's command.
+///
+/// # Errors
+/// The command's own.
+pub fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
+impl Healthcheck {
+    /// Asks once.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        // It asks its own container or machine, which a proxy for the way out does not reach.
+        let client = Client::builder().timeout(HEALTH_TIMEOUT).no_proxy().build()?;
+        let response = client.get(&self.url).send().await?;
+        Ok(if response.status() == StatusCode::OK { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Server {
+    fn api(self) -> anyhow::Result<Api> {
+        Ok(Api { server: self, client: Client::builder().connect_timeout(CONNECT_TIMEOUT).build()? })
+    }
+}
+
+impl Api {
+    /// Where jobs of this kind are.
+    fn jobs(&self, operation: Operation) -> String {
+        format!("{}/v1/async/{}", self.server.url.trim_end_matches('/'), operation.path())
+    }
+
+    /// Sends; an answer that is an error becomes [`Refused`].
+    async fn send(&self, mut request: RequestBuilder) -> anyhow::Result<Response> {
+        if let Some(key) = &self.server.virtual_key {
+            request = request.header("x-bf-vk", key);
+        }
+        let response = request.send().await.map_err(reqwest::Error::without_url);
+        let response = response
+            .with_context(|| format!("no answer from {}: is `hermod up` running?", self.server.url))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body: Value = json(status, &response.text().await?)?;
+        let message = body["error"]["message"].as_str().unwrap_or("no message").to_owned();
+        bail!(Refused { status, message })
+    }
+
+    async fn poll(&self, operation: Operation, id: &str) -> anyhow::Result<Polled> {
+        let url = format!("{}/{id}", self.jobs(operation));
+        let response = self.send(self.client.get(url).timeout(TIMEOUT)).await?;
+        let (status, wait) = (response.status(), poll_after(&response));
+        let text = response.text().await?;
+        let job = json(status, &text)?;
+        Ok(Polled { operation, id: id.to_owned(), wait, text, job })
+    }
+
+    /// Looks for the job under these endpoints, one after the other: under all but its own it is not found.
+    async fn find(&self, operations: &[Operation], id: &str) -> anyhow::Result<Polled> {
+        let mut not_found = None;
+        for operation in operations {
+            match self.poll(*operation, id).await {
+                Err(error) if is_not_found(&error) => {
+                    not_found.get_or_insert(error);
+                }
+                found => return found,
+            }
+        }
+        Err(not_found.unwrap_or_else(|| anyhow::anyhow!("no endpoint to ask for the job")))
+    }
+
+    /// Polls until the job has ended.
+    async fn ended(&self, mut polled: Polled) -> anyhow::Result<Polled> {
+        // On standard error, and only if that is a terminal.
+        let spinner = ProgressBar::new_spinner().with_message(format!("job {}", polled.id));
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        while !matches!(polled.job["status"].as_str(), Some("completed" | "failed")) {
+            tokio::time::sleep(polled.wait).await;
+            polled = self.poll(polled.operation, &polled.id).await?;
+        }
+        spinner.finish_and_clear();
+        Ok(polled)
+    }
+}
+
+impl Polled {
+    /// It, unless the job has failed.
+    fn completed(self) -> anyhow::Result<Self> {
+        if self.job["status"] == "failed" {
+            let message = self.job["error"]["error"]["message"].as_str().unwrap_or("no message");
+            bail!("the job failed with {}: {message}", self.job["status_code"]);
+        }
+        Ok(self)
+    }
+}
+
+fn is_not_found(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Refused>().is_some_and(|refused| refused.status == StatusCode::NOT_FOUND)
+}
+
+fn json(status: StatusCode, text: &str) -> anyhow::Result<Value> {
+    serde_json::from_str(text).with_context(|| format!("{status}, and not JSON"))
+}
+
+fn poll_after(response: &Response) -> Duration {
+    let header = response.headers().get("openai-poll-after-ms").and_then(|value| value.to_str().ok());
+    Duration::from_millis(header.and_then(|millis| millis.parse().ok()).unwrap_or(POLL_MS))
+}
+
+/// Bytes, total and rate: on standard error, and only if that is a terminal.
+fn progress_bar(total: Option<u64>) -> anyhow::Result<ProgressBar> {
+    let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec}";
+    let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    Ok(bar.with_style(ProgressStyle::with_template(template)?))
+}
+
+/// Prints a line.
+///
+/// # Errors
+/// If standard output is closed.
+pub fn print(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use actix_web::{App, HttpResponse, HttpServer, web};
+    use serde_json::json;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_job_is_looked_for_under_each_endpoint_until_it_is_found() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        fn error(message: &str) -> Value {
+            json!({"error": {"message": message}})
+        }
+        let app = || {
+            let ocr =
+                web::get().to(async || HttpResponse::Ok().json(json!({"id": "ID", "status": "completed"})));
+            let broken = web::get().to(async || HttpResponse::ServiceUnavailable().json(error("broken")));
+            let missing = web::to(async || HttpResponse::NotFound().json(error("no job")));
+            App::new()
+                .route("/v1/async/ocr/ID", ocr)
+                .route("/v1/async/ocr/OTHER", broken)
+                .default_service(missing)
+        };
+        actix_web::rt::spawn(
+            HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run(),
+        );
+        let api = Server { url, virtual_key: None }.api().unwrap();
+        let all: Vec<_> = Operation::all().collect();
+        let found = api.find(&all, "ID").await.unwrap();
+        assert_eq!((found.operation, &found.job["status"]), (Operation::Ocr, &json!("completed")));
+        for (operations, id, said) in [
+            (&all[..], "NONE", "404 Not Found: no job"),
+            (&[Operation::ChatCompletion], "ID", "404 Not Found: no job"),
+            (&all, "OTHER", "503 Service Unavailable: broken"),
+        ] {
+            assert_eq!(api.find(operations, id).await.unwrap_err().to_string(), said);
+        }
+    }
+}
