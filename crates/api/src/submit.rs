@@ -1,59 +1,147 @@
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{HeaderMap, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
-use hermod_queue::{JobRequest, Queue, QueueError, Submission};
+use hermod_queue::{JobRequest, QueueError, Submission};
 use hermod_types::config::VirtualKey;
-use hermod_types::{ApiConfig, InvalidRequest, JobView, Operation, Request, Target, Ttl, cannot_serve};
+use hermod_types::{
+    ApiConfig, InvalidRequest, JobId, JobView, Operation, Request, Target, Ttl, cannot_serve,
+};
 
-use crate::body;
+use crate::body::{self, Body};
 use crate::caller;
-use crate::error::ApiError;
-use crate::memory::MemoryBudget;
+use crate::error::{ApiError, Failure};
+use crate::form;
+use crate::memory::Room;
+use crate::state::State;
 
-/// The largest body of a submit, in bytes.
-pub(crate) struct BodyLimit(pub(crate) usize);
-
-/// `POST /v1/async/completions`: 202 with the job's id, once Redis holds the job.
-pub(crate) async fn submit(
-    request: HttpRequest,
+/// `POST /v1/async/{path}`: 202 with the job's id, once Redis holds the job.
+pub(crate) async fn json(
+    http: HttpRequest,
     payload: web::Payload,
-    config: web::Data<ApiConfig>,
-    queue: web::Data<Queue>,
-    limit: web::Data<BodyLimit>,
-    memory: web::Data<MemoryBudget>,
-    max_ttl: web::Data<MaxTtl>,
-) -> Result<HttpResponse, ApiError> {
-    let key = caller::authenticate(request.headers(), &config)?;
-    let (bytes, _room) = body::read(request.headers(), payload, limit.0, &memory).await?;
-    let Request { targets, body, .. } = Request::parse(Operation::TextCompletion, &bytes, None)?;
-    drop(bytes);
-    check_targets(&targets, &config, key)?;
-    check_expressible(Operation::TextCompletion, &targets, &body, &config)?;
-
-    let job = JobRequest {
-        operation: Operation::TextCompletion,
-        targets,
-        body,
-        media_bytes: 0,
-        ttl: ttl(&request).unwrap_or(config.default_ttl).min(max_ttl.0),
-        owner: key.map(|key| key.id.clone()),
+    operation: web::Data<Operation>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Failure> {
+    let operation = **operation;
+    let submission = async {
+        let submit = Submit::begin(operation, http.headers(), &state)?;
+        let request = submit.read_json(payload, None).await?;
+        submit.json(request).await
     };
-    match queue.submit(job).await.map_err(ApiError::from_submit)? {
+    answer(operation, submission.await)
+}
+
+/// The same with a form.
+pub(crate) async fn form(
+    http: HttpRequest,
+    payload: web::Payload,
+    operation: web::Data<Operation>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Failure> {
+    let operation = **operation;
+    let submission = async { Submit::begin(operation, http.headers(), &state)?.form(payload).await };
+    answer(operation, submission.await)
+}
+
+fn answer(operation: Operation, submission: Result<JobId, ApiError>) -> Result<HttpResponse, Failure> {
+    let id = submission.map_err(|error| error.of(operation))?;
+    Ok(HttpResponse::Accepted()
+        .insert_header((LOCATION, format!("/v1/async/{}/{id}", operation.path())))
+        .json(JobView::accepted(id)))
+}
+
+/// A submit whose caller is known.
+pub(crate) struct Submit<'a> {
+    operation: Operation,
+    headers: &'a HeaderMap,
+    state: &'a State,
+    key: Option<&'a VirtualKey>,
+}
+
+impl<'a> Submit<'a> {
+    /// # Errors
+    /// As [`caller::authenticate`].
+    pub(crate) fn begin(
+        operation: Operation,
+        headers: &'a HeaderMap,
+        state: &'a State,
+    ) -> Result<Self, ApiError> {
+        let key = caller::authenticate(headers, &state.config)?;
+        Ok(Self { operation, headers, state, key })
+    }
+
+    /// Reads a JSON body. A model without a provider is `default_provider`'s, where there is one.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not what the contract says.
+    pub(crate) async fn read_json(
+        &self,
+        payload: web::Payload,
+        default_provider: Option<&str>,
+    ) -> Result<(Request, Room), ApiError> {
+        if form::is_form(self.headers) {
+            return Err(ApiError::BrokenForm("this endpoint takes JSON".to_owned()));
+        }
+        let body = self.body(payload)?;
+        let (bytes, room) = body.read(body::length(self.headers), &self.state.memory).await?;
+        Ok((Request::parse(self.operation, &bytes, default_provider)?, room))
+    }
+
+    /// Submits what was read.
+    ///
+    /// # Errors
+    /// If the job is not accepted.
+    pub(crate) async fn json(&self, (request, _room): (Request, Room)) -> Result<JobId, ApiError> {
+        let job = self.job(request)?;
+        accepted(self.state.queue.submit(job).await)
+    }
+
+    /// Reads a form, and submits it. What was uploaded of one that is not accepted goes by itself.
+    async fn form(&self, payload: web::Payload) -> Result<JobId, ApiError> {
+        let boundary = form::boundary(self.headers)?;
+        let (body, announced) = (self.body(payload)?, body::length(self.headers));
+        let upload = self.state.queue.upload(announced).await.map_err(ApiError::from_submit)?;
+        let mut upload = upload.ok_or(ApiError::QueueFull)?;
+        let mut room = self.state.memory.room(announced.unwrap_or(0));
+        let form = form::read(body, boundary, &mut upload, &mut room).await?;
+        let job = self.job(Request::from_form(self.operation, form)?)?;
+        accepted(self.state.queue.submit_upload(upload, job).await)
+    }
+
+    fn body(&self, payload: web::Payload) -> Result<Body, ApiError> {
+        Body::new(self.headers, payload, self.state.limits.of(self.operation))
+    }
+
+    /// # Errors
+    /// If no worker could run it, or the virtual key does not allow it.
+    fn job(&self, request: Request) -> Result<JobRequest, ApiError> {
+        let config = &self.state.config;
+        let Request { operation, targets, body, media_bytes } = request;
+        check_targets(&targets, config, self.key)?;
+        check_expressible(operation, &targets, &body, config)?;
+        let wanted = self.headers.get("x-bf-async-job-result-ttl");
+        let wanted = wanted.and_then(|ttl| Ttl::from_header(ttl.to_str().ok()?));
+        Ok(JobRequest {
+            operation,
+            targets,
+            body,
+            media_bytes,
+            ttl: wanted.unwrap_or(config.default_ttl).min(self.state.max_ttl),
+            owner: self.key.map(|key| key.id.clone()),
+        })
+    }
+}
+
+fn accepted(submission: Result<Submission, QueueError>) -> Result<JobId, ApiError> {
+    match submission.map_err(ApiError::from_submit)? {
         Submission::Full => Err(ApiError::QueueFull),
         Submission::TooLate => {
             Err(ApiError::NotAccepted(QueueError::Unreachable("it answered too late".to_owned())))
         }
         Submission::Accepted(id) => {
             metrics::counter!("hermod_jobs_accepted_total").increment(1);
-            Ok(HttpResponse::Accepted()
-                .insert_header((LOCATION, format!("/v1/async/completions/{id}")))
-                .json(JobView::accepted(id)))
+            Ok(id)
         }
     }
 }
-
-/// The longest that a result is kept, whatever its client wants.
-#[derive(Clone, Copy)]
-pub(crate) struct MaxTtl(pub(crate) Ttl);
 
 /// Refuses now what no worker could run, or what the virtual key does not allow.
 fn check_targets(targets: &[Target], config: &ApiConfig, key: Option<&VirtualKey>) -> Result<(), ApiError> {
@@ -93,8 +181,4 @@ fn check_expressible(
         });
     }
     refusal.map_or(Ok(()), Err)
-}
-
-fn ttl(request: &HttpRequest) -> Option<Ttl> {
-    Ttl::from_header(request.headers().get("x-bf-async-job-result-ttl")?.to_str().ok()?)
 }

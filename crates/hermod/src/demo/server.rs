@@ -82,7 +82,7 @@ impl Demo {
         let demo = web::Data::new(self);
         let app = move || {
             let mut app = App::new().app_data(demo.clone());
-            for operation in Operation::public() {
+            for operation in Operation::all() {
                 let handler = move |http: HttpRequest, body: web::Payload, demo: web::Data<Demo>| async move {
                     demo.answer(operation, &http, body).await
                 };

@@ -10,7 +10,7 @@ use crate::Provider;
 #[actix_web::test]
 async fn each_endpoint_fails_as_the_name_of_its_model_says() {
     let provider = Provider::start(Demo::default());
-    for operation in Operation::public() {
+    for operation in Operation::all() {
         let send = async |model: &str| {
             let request = provider.usual(operation, model).header("authorization", "Bearer sk-mine");
             let response = request.send().await.unwrap();
@@ -55,7 +55,7 @@ async fn each_endpoint_fails_as_the_name_of_its_model_says() {
 #[actix_web::test]
 async fn each_endpoint_breaks_off_in_the_middle_of_its_answer() {
     let provider = Provider::start(Demo::default());
-    for operation in Operation::public() {
+    for operation in Operation::all() {
         let whole = provider.usual(operation, "echo").send().await.unwrap().bytes().await.unwrap();
         assert!(!whole.is_empty());
         let cut = provider.usual(operation, "cut").send().await.unwrap();
@@ -79,7 +79,7 @@ async fn each_endpoint_breaks_off_in_the_middle_of_its_answer() {
 #[actix_web::test]
 async fn each_endpoint_takes_its_time() {
     let provider = Provider::start(Demo::default());
-    join_all(Operation::public().map(async |operation| {
+    join_all(Operation::all().map(async |operation| {
         let start = Instant::now();
         assert_eq!(provider.usual(operation, "slow-300ms").send().await.unwrap().status(), 200);
         assert!(start.elapsed() >= Duration::from_millis(300), "{operation}");
@@ -131,10 +131,10 @@ async fn an_answer_is_as_large_as_its_model_says() {
 async fn calls_are_kept_with_their_path_and_body() {
     let calls = Calls::default();
     let provider = Provider::recording(&calls);
-    for operation in Operation::public() {
+    for operation in Operation::all() {
         provider.usual(operation, "fail-500").header("x-mine", "yes").send().await.unwrap();
     }
-    for (operation, call) in Operation::public().zip(calls.all()) {
+    for (operation, call) in Operation::all().zip(calls.all()) {
         assert_eq!(call.path, format!("/v1/{}", operation.path()));
         assert_eq!((call.model.as_str(), call.header("x-mine")), ("fail-500", Some("yes")));
         let is_form = operation.form() == BodyForm::Multipart;

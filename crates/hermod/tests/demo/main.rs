@@ -50,7 +50,9 @@ impl Provider {
     fn usual(&self, operation: Operation, model: &str) -> RequestBuilder {
         let mut body = match operation {
             Operation::TextCompletion => json!({"prompt": "Hello, you"}),
-            Operation::ChatCompletion => json!({"messages": [{"role": "user", "content": "Hello, you"}]}),
+            Operation::ChatCompletion | Operation::Messages => {
+                json!({"messages": [{"role": "user", "content": "Hello, you"}]})
+            }
             Operation::Responses | Operation::Embedding | Operation::Speech => json!({"input": "Hello, you"}),
             Operation::ImageGeneration => json!({"prompt": "Hello, you"}),
             Operation::Rerank => {
@@ -59,10 +61,7 @@ impl Provider {
             Operation::Ocr => {
                 json!({"document": {"type": "document_url", "document_url": "https://x.example/a.pdf"}})
             }
-            Operation::Transcription
-            | Operation::ImageEdit
-            | Operation::ImageVariation
-            | Operation::Messages => Value::Null,
+            Operation::Transcription | Operation::ImageEdit | Operation::ImageVariation => Value::Null,
         };
         if operation.form() == BodyForm::Multipart {
             let field = if operation == Operation::Transcription { "file" } else { "image[]" };
