@@ -205,18 +205,6 @@ impl<'a> ChatRequest<'a> {
         self.members.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value)
     }
 
-    /// All that the user has said, as one text.
-    pub(crate) fn text(&self) -> Literal<'static> {
-        let users = self.messages.iter().flat_map(|message| match message {
-            Message::User(parts) => parts.as_slice(),
-            Message::System(_) | Message::Assistant(_) | Message::Tool { .. } => &[],
-        });
-        Literal::concat(users.filter_map(|part| match part {
-            Part::Text(text) => Some(text),
-            Part::Image { .. } | Part::Audio { .. } | Part::File { .. } => None,
-        }))
-    }
-
     /// The stop sequences as a JSON array.
     pub(crate) fn stop_list(&self) -> Option<String> {
         self.stop.map(super::stop_list)

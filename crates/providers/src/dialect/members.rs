@@ -27,7 +27,9 @@ pub(super) fn foreign(name: &str, value: &str) -> Foreign {
         "verbosity" => value == "\"medium\"",
         "service_tier" => matches!(value, "\"auto\"" | "\"default\""),
         "truncation" => value == "\"disabled\"",
-        "web_search_options" | "audio" | "prediction" | "functions" | "function_call" => false,
+        "functions" => is_empty(value, '[', ']'),
+        "function_call" => matches!(value, "\"auto\"" | "\"none\""),
+        "web_search_options" | "audio" | "prediction" => false,
         _ => return Foreign::Passed,
     };
     if left_out { Foreign::LeftOut } else { Foreign::Refused }

@@ -4,10 +4,10 @@
 
 use std::borrow::Cow;
 
-use hermod_types::{Document, RawObject};
+use hermod_types::{Document, RawObject, media_type_of};
 use serde::Deserialize;
 
-use super::{Host, media_type};
+use super::Host;
 use crate::chat::{AssistantMessage, ChatRequest, Message, Part, ToolCall};
 use crate::dialect::Unsendable;
 use crate::literal::{Literal, data_url};
@@ -275,7 +275,7 @@ pub(super) fn write_media(out: &mut String, host: Host, url: &Literal<'_>) -> bo
         return true;
     }
     let is_link = ["https://", "http://", "gs://"].iter().any(|scheme| text.starts_with(scheme));
-    let kind = media_type(text.split(['?', '#']).next().unwrap_or_default());
+    let kind = media_type_of(&text);
     let kind = match (host, kind) {
         _ if !is_link => return false,
         (_, Some(kind)) => format!("\"mimeType\":\"{kind}\","),

@@ -91,9 +91,12 @@ impl Candidate<'_> {
         choice.finish =
             finish(self.finish_reason.as_deref(), !content.is_empty(), !choice.tool_calls.is_empty())?;
         choice.content = (!content.is_empty() || choice.tool_calls.is_empty()).then_some(content);
+        // What comes with a text is no reason to lose it.
+        let grounding = self.grounding_metadata.and_then(|json| serde_json::from_str(json.get()).ok());
         choice.annotations =
-            self.grounding_metadata.map(|grounding| grounding.annotations(&spoken)).unwrap_or_default();
-        choice.logprobs = self.logprobs_result.map(|result| result.write());
+            grounding.map(|grounding: Grounding<'_>| grounding.annotations(&spoken)).unwrap_or_default();
+        let logprobs = self.logprobs_result.and_then(|json| serde_json::from_str(json.get()).ok());
+        choice.logprobs = logprobs.map(|result: LogprobsResult<'_>| result.write());
         Ok(choice)
     }
 }
@@ -158,9 +161,9 @@ struct Candidate<'a> {
     #[serde(borrow, default)]
     finish_reason: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    grounding_metadata: Option<Grounding<'a>>,
+    grounding_metadata: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    logprobs_result: Option<LogprobsResult<'a>>,
+    logprobs_result: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::{Fault, Kind, first_fault, object_of};
 use crate::shape::string_of;
-use crate::{Document, RawObject};
+use crate::{Document, RawObject, media_type_of};
 
 /// Whose message it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,12 +98,20 @@ fn image(of: Kind, image: &RawValue) -> Option<Fault> {
     match data_type(&url) {
         Some(media_type) if of.limits.images.contains(&media_type) => None,
         Some(media_type) => Some(Fault::at("url", format!("{kind} takes no images of {media_type:.64}"))),
-        None if of.limits.image_urls && is_remote => None,
+        None if of.limits.image_urls && is_remote => {
+            untyped(of, &url).map(|message| Fault::at("url", message))
+        }
         None if of.limits.image_urls => {
             Some(Fault::at("url", format!("{kind} takes images as https and data URLs")))
         }
         None => Some(Fault::at("url", format!("{kind} takes images as data URLs only"))),
     }
+}
+
+/// What is said of a URL whose ending does not tell what is there, to one who must know.
+fn untyped(of: Kind, url: &str) -> Option<String> {
+    let message = || format!("{} takes URLs with an ending that tells the media type", of.kind);
+    (!of.limits.untyped_urls && media_type_of(url).is_none()).then(message)
 }
 
 fn audio(of: Kind, audio: &RawValue) -> Option<Fault> {
@@ -132,9 +140,10 @@ fn file(of: Kind, file: &RawValue) -> Option<Fault> {
         let message = || format!("{kind} takes files that are {}", names.join(", "));
         return (!is_taken).then(|| Fault::at("file_data", message()));
     }
-    if text("file_url").is_some() {
+    if let Some(url) = text("file_url") {
         let message = || format!("{kind} takes no files by URL");
-        return (!of.limits.file_urls).then(|| Fault::at("file_url", message()));
+        let message = if of.limits.file_urls { untyped(of, &url) } else { Some(message()) };
+        return message.map(|message| Fault::at("file_url", message));
     }
     let Some(id) = text("file_id") else {
         return Some(Fault::new(format!("{kind} needs the data of a file")));
