@@ -111,10 +111,11 @@ pub(crate) async fn read_body(mut response: Response, received: &Received<'_>) -
     }
 }
 
-/// A request whose media could not be read. Nothing was sent.
+/// A request whose media could not be read. Nothing was sent, and the provider is not to blame.
 pub(crate) fn unread(error: &std::io::Error) -> CallError {
     let message = format!("the request's media could not be read: {error}");
-    CallError { may_be_billed: false, ..CallError::ours(ErrorCode::UpstreamUnreachable, message) }
+    let error = CallError::ours(ErrorCode::UpstreamUnreachable, message);
+    CallError { may_be_billed: false, blames_target: false, ..error }
 }
 
 /// A call that ended without an answer. The text leaves out the URL, which may hold a secret.

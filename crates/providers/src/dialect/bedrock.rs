@@ -41,7 +41,7 @@ impl ErrorForm for Bedrock {
     fn error(&self, answer: &str) -> Option<ErrorDetail> {
         let body: Refusal = serde_json::from_str(answer).ok()?;
         let kind = body.kind.as_deref().map(bare_type).map(str::to_owned);
-        Some(ErrorDetail { message: body.message?, kind, ..ErrorDetail::default() })
+        Some(ErrorDetail { message: body.message.or(body.error)?, kind, ..ErrorDetail::default() })
     }
 
     fn error_type<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
@@ -186,6 +186,9 @@ fn bare_type(text: &str) -> &str {
 struct Refusal {
     #[serde(alias = "Message")]
     message: Option<String>,
+    /// What an image model says with 200.
+    #[serde(default)]
+    error: Option<String>,
     #[serde(default, rename = "__type")]
     kind: Option<String>,
 }

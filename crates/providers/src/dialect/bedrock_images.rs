@@ -5,7 +5,7 @@
 //! - Stability AI: <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-stability-diffusion.html>
 //!
 //! Amazon's models have a task, with parameters of its own, and a configuration that is the same for all. Those of Stability AI have all
-//! in one object, and a task each.
+//! in one object, and a task each. A mask goes as it came: Amazon's are black where the image changes, Stability AI's white.
 
 use hermod_types::Operation;
 use serde::Deserialize;

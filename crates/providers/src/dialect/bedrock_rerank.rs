@@ -2,7 +2,7 @@
 //!
 //! - Its own API, for requests that are signed: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_agent-runtime_Rerank.html>
 //! - The models themselves: <https://docs.aws.amazon.com/bedrock/latest/userguide/rerank-use.html>. That API does not know Bedrock's API
-//!   keys: <https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html>
+//!   keys: <https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-reference.html>
 
 use hermod_types::config::KeyAccess;
 

@@ -27,9 +27,18 @@ const API_KEY: HeaderName = HeaderName::from_static("xi-api-key");
 /// Members of a speech request that are in its URL.
 const IN_QUERY: [&str; 3] = ["enable_logging", "optimize_streaming_latency", "output_format"];
 
-/// Fields of a transcription that are not passed on as they are: those that have another name, and what says nothing there.
-const READ: [&str; 6] =
-    ["language", "prompt", "response_format", "timestamp_granularities[]", "chunking_strategy", "user"];
+/// Fields of a transcription that are not passed on as they are: those that have another name, what says nothing there, and what only
+/// Hermod says.
+const READ: [&str; 8] = [
+    "language",
+    "prompt",
+    "response_format",
+    "timestamp_granularities[]",
+    "chunking_strategy",
+    "user",
+    "model_id",
+    "file",
+];
 
 #[derive(Debug)]
 pub(super) struct ElevenLabs;
@@ -70,7 +79,10 @@ impl Speech for ElevenLabs {
     fn request(&self, ask: &Ask<'_>, request: &SpeechRequest<'_>) -> Result<Outgoing, Unsendable> {
         let Voice::One(voice) = &request.voice else { return Err(Unsendable::Member("voice".to_owned())) };
         let timed = if is_timed(request) { "/with-timestamps" } else { "" };
-        let path = format!("v1/text-to-speech/{}{timed}", path_segment(&voice.decode())?);
+        let path = format!(
+            "v1/text-to-speech/{}{timed}",
+            path_segment(&voice.decode()).map_err(|_| member("voice"))?
+        );
         let mut url = Url::parse(&below(ask.base, &path)).map_err(|_| Unsendable::Address)?;
         let mut body = RequestBody::new(&["with_timestamps", "voice_settings"]);
         body.own("text", request.input.as_json());
@@ -169,7 +181,12 @@ impl Transcribe for ElevenLabs {
             form.field("timestamps_granularity", if has_times { "word" } else { "none" });
         }
         let (file, start) = request.file().ok_or(Unsendable::Unreadable)?;
-        for part in request.form.parts.iter().filter(|part| !READ.contains(&part.name.as_str())) {
+        for part in request
+            .form
+            .parts
+            .iter()
+            .filter(|part| !READ.iter().any(|read| part.name.eq_ignore_ascii_case(read)))
+        {
             if matches!(part.content, PartContent::Value(_)) {
                 form.part(part, &part.name, 0);
             }

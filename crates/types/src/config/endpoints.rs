@@ -32,7 +32,7 @@ const TABLE: [(ProviderKind, [Support; Operation::COUNT]); 28] = [
     (ProviderKind::Tgi,         [N,   N,   C,   A,   A,   A,   A,   A,   A,   A,   A]),
     (ProviderKind::Together,    [N,   N,   C,   N,   N,   N,   N,   A,   A,   N,   A]),
     (ProviderKind::Fireworks,   [N,   N,   C,   N,   A,   A,   A,   A,   A,   A,   A]),
-    (ProviderKind::OpenRouter,  [N,   N,   N,   N,   A,   A,   A,   A,   A,   A,   A]),
+    (ProviderKind::OpenRouter,  [N,   N,   N,   N,   N,   A,   A,   A,   A,   N,   A]),
     (ProviderKind::DeepSeek,    [N,   N,   C,   A,   A,   A,   A,   A,   A,   A,   A]),
     (ProviderKind::Nebius,      [N,   N,   C,   N,   A,   A,   N,   A,   A,   A,   A]),
     (ProviderKind::Parasail,    [N,   N,   C,   A,   A,   A,   A,   A,   A,   A,   A]),

@@ -48,6 +48,10 @@ pub(super) fn inexpressible(kind: ProviderKind, body: &str) -> Option<Inexpressi
         };
         return Some(Inexpressible::member("voice", message));
     }
+    // It is part of a path.
+    if members.text("voice").is_some_and(|voice| matches!(voice.as_ref(), "." | "..")) {
+        return Some(Inexpressible::member("voice", format!("no voice of {kind} is called `.` or `..`")));
+    }
     let speed = members.text("speed").and_then(|speed| speed.parse::<f64>().ok());
     let is_beyond = speed.is_some_and(|speed| !(least..=greatest).contains(&&speed));
     let message = format!("{kind} takes a `speed` of {least} to {greatest}");
@@ -66,6 +70,7 @@ mod tests {
             (r#""voice":"v","response_format":"aac""#, Some("response_format")),
             (r#""voice":"v","instructions":"whisper""#, Some("instructions")),
             (r#""voice":"v","speed":4"#, Some("speed")),
+            (r#""voice":"..""#, Some("voice")),
             (r#""voice":[{"speaker":"a","voice":"v"}]"#, Some("voice")),
         ] {
             let reason = inexpressible(ProviderKind::ElevenLabs, &format!("{{{members}}}"));
