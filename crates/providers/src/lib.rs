@@ -53,7 +53,7 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hermod_types::config::Models;
+use hermod_types::config::{KeyAccess, Models, ProviderKind};
 use hermod_types::{Config, ErrorCode, Inexpressible, Operation, Target, cannot_serve};
 
 pub use answer::CallResult;
@@ -65,6 +65,10 @@ pub use replies::Replies;
 pub use transport::Meter;
 pub use verdict::Verdict;
 
+use chat::ChatPlan;
+use dialect::Ask;
+use payload::Payload;
+use plan::Plan;
 use provider::Provider;
 
 /// Every configured provider, with one pool of connections for all.
@@ -141,4 +145,18 @@ impl Providers {
     pub fn retry_policy(&self, provider: &str) -> Option<&RetryPolicy> {
         self.by_name.get(provider).map(Provider::retry_policy)
     }
+}
+
+/// For benchmarks: a chat request in the form of a kind of provider, and its answer in the client's. None for a kind whose form is the
+/// client's own, and for what cannot be said or read.
+#[doc(hidden)]
+pub fn convert_chat(kind: ProviderKind, model: &str, body: &str, answer: &str) -> Option<(String, String)> {
+    let dialect = dialect::of(kind);
+    let chat = dialect.chat()?;
+    let plan = ChatPlan::new(body, chat)?;
+    let base = "http://localhost";
+    let ask = Ask { base, model, is_alias: false, key: None, access: &KeyAccess::Plain, token: None };
+    let Payload::Text(request) = plan.request(&ask, 0).ok()?.body else { return None };
+    let result = plan.compose(&ask, vec![chat.read(answer).ok()?], usize::MAX)?;
+    Some((request, result))
 }

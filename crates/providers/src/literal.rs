@@ -72,11 +72,16 @@ impl fmt::Debug for Literal<'_> {
     }
 }
 
-/// The two parts of a `data:` URL in base64: media type and data. None for any other URL.
+/// The two parts of a `data:` URL in base64: media type and data. None for any other URL. Many write `image/jpg`, which no provider
+/// knows, for `image/jpeg`.
 pub(crate) fn data_url(url: &str) -> Option<(&str, &str)> {
     let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
     let media_type = head.strip_suffix(";base64")?;
-    Some((media_type.split(';').next().unwrap_or_default(), data))
+    let media_type = match media_type.split(';').next().unwrap_or_default() {
+        "image/jpg" => "image/jpeg",
+        media_type => media_type,
+    };
+    Some((media_type, data))
 }
 
 #[cfg(test)]
@@ -95,6 +100,7 @@ mod tests {
     fn a_data_url_has_a_type_and_data() {
         assert_eq!(data_url("data:image/png;base64,AAAA"), Some(("image/png", "AAAA")));
         assert_eq!(data_url("data:text/plain;charset=utf-8;base64,AA"), Some(("text/plain", "AA")));
+        assert_eq!(data_url("data:image/jpg;base64,AA"), Some(("image/jpeg", "AA")));
         assert_eq!((data_url("https://x/y.png"), data_url("data:text/plain,hi")), (None, None));
     }
 }

@@ -4,7 +4,10 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use hermod_types::{Journal, Operation, RawObject, Request, ResultExtra, Target, compose_result};
+use hermod_types::config::{ApiProvider, ProviderKind};
+use hermod_types::{
+    Journal, Operation, RawObject, Request, ResultExtra, Target, cannot_serve, compose_result,
+};
 
 const SIZES: [(&str, usize); 3] = [("1 KB", 1 << 10), ("64 KB", 64 << 10), ("1 MB", 1 << 20)];
 
@@ -43,6 +46,23 @@ fn parse_sizes(criterion: &mut Criterion, group: &str, operation: Operation, pro
     group.finish();
 }
 
+/// The look at what a provider of another form cannot say.
+fn expressible(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("look at a chat for anthropic");
+    let provider = ApiProvider { kind: ProviderKind::Anthropic, allowed: None };
+    for (name, bytes) in SIZES {
+        let text = serde_json::Value::from(text(bytes));
+        let body = format!(
+            r#"{{"messages":[{{"role":"system","content":"Be brief."}},{{"role":"user","content":{text}}}],"max_tokens":256,"temperature":0.7}}"#
+        );
+        group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap_or_default()));
+        group.bench_with_input(BenchmarkId::from_parameter(name), body.as_str(), |bencher, body| {
+            bencher.iter(|| cannot_serve(&provider, Operation::ChatCompletion, black_box(body), 256));
+        });
+    }
+    group.finish();
+}
+
 fn compose(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("compose a result");
     let Ok(target) = "openai/gpt-3.5-turbo-instruct".parse::<Target>() else { return };
@@ -68,6 +88,7 @@ fn compose(criterion: &mut Criterion) {
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     parse(&mut criterion);
+    expressible(&mut criterion);
     compose(&mut criterion);
     criterion.final_summary();
 }

@@ -14,8 +14,8 @@ use crate::plan::Plan;
 pub(crate) use openai_form::{Differences, openai_reply, openai_request, stop_list};
 pub(crate) use reply::{ChatChoice, ChatReply, Finish, Usage, made_up_id, now, whole};
 pub(crate) use request::{
-    AssistantMessage, ChatRequest, Message, Part, Reasoning, ReasoningDetail, ResponseFormat, Tool, ToolCall,
-    ToolChoice,
+    AssistantMessage, CachedPart, ChatRequest, Message, Part, Reasoning, ReasoningDetail, ResponseFormat,
+    Tool, ToolCall, ToolChoice,
 };
 pub(crate) use wire::{WireFunction, WireSchema};
 

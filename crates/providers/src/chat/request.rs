@@ -10,6 +10,8 @@ use hermod_types::RawObject;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ChatRequest<'a> {
     pub(crate) messages: Vec<Message<'a>>,
+    /// Parts of the messages up to which the prompt is to be cached.
+    pub(crate) cached: Vec<CachedPart<'a>>,
     pub(crate) tools: Vec<Tool<'a>>,
     pub(crate) tool_choice: Option<ToolChoice<'a>>,
     pub(crate) parallel_tool_calls: Option<bool>,
@@ -26,6 +28,17 @@ pub(crate) struct ChatRequest<'a> {
     pub(crate) members: Vec<(Cow<'a, str>, &'a str)>,
 }
 
+/// A part with `cache_control`, as Anthropic has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CachedPart<'a> {
+    /// The place of the message.
+    pub(crate) message: usize,
+    /// The place of the part in it.
+    pub(crate) part: usize,
+    /// As JSON: `{"type":"ephemeral"}`.
+    pub(crate) control: &'a str,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Message<'a> {
     /// Of the roles `system` and `developer`.
@@ -38,6 +51,15 @@ pub(crate) enum Message<'a> {
         parts: Vec<Part<'a>>,
         is_error: bool,
     },
+}
+
+impl<'a> Message<'a> {
+    pub(crate) fn parts(&self) -> &[Part<'a>] {
+        match self {
+            Self::System(parts) | Self::User(parts) | Self::Tool { parts, .. } => parts,
+            Self::Assistant(said) => &said.parts,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -177,7 +199,7 @@ impl<'a> ChatRequest<'a> {
                 continue;
             }
             match name.as_ref() {
-                "messages" => request.messages = wire::messages(json)?,
+                "messages" => request.messages = wire::messages(json, &mut request.cached)?,
                 "tools" => request.tools = wire::tools(json)?,
                 "tool_choice" => request.tool_choice = wire::tool_choice(json),
                 "parallel_tool_calls" => request.parallel_tool_calls = Some(json == "true"),

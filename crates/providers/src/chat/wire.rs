@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::request::{
-    AssistantMessage, Message, Part, Reasoning, ReasoningDetail, ResponseFormat, Tool, ToolCall, ToolChoice,
+    AssistantMessage, CachedPart, Message, Part, Reasoning, ReasoningDetail, ResponseFormat, Tool, ToolCall,
+    ToolChoice,
 };
 use crate::literal::Literal;
 
@@ -84,6 +85,8 @@ struct WirePart<'a> {
     input_audio: Option<WireAudio<'a>>,
     #[serde(borrow, default)]
     file: Option<WireFile<'a>>,
+    #[serde(borrow, default)]
+    cache_control: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -120,18 +123,22 @@ pub(super) fn tool_calls(json: &str) -> Vec<ToolCall<'_>> {
     calls.unwrap_or_default().into_iter().map(WireToolCall::read).collect()
 }
 
-pub(super) fn messages(json: &str) -> Option<Vec<Message<'_>>> {
-    let messages: Vec<WireMessage<'_>> = serde_json::from_str(json).ok()?;
-    messages.into_iter().map(WireMessage::read).collect()
+pub(super) fn messages<'a>(json: &'a str, cached: &mut Vec<CachedPart<'a>>) -> Option<Vec<Message<'a>>> {
+    let messages: Vec<WireMessage<'a>> = serde_json::from_str(json).ok()?;
+    messages.into_iter().enumerate().map(|(place, message)| message.read(place, cached)).collect()
 }
 
 impl<'a> WireMessage<'a> {
-    fn read(self) -> Option<Message<'a>> {
+    fn read(self, message: usize, cached: &mut Vec<CachedPart<'a>>) -> Option<Message<'a>> {
         let parts = match self.content.map(RawValue::get) {
             None | Some("null") => Vec::new(),
             Some(text) if text.starts_with('"') => vec![Part::Text(Literal::from_json(text)?)],
             Some(parts) => {
                 let parts: Vec<WirePart<'a>> = serde_json::from_str(parts).ok()?;
+                let controls = parts.iter().enumerate();
+                cached.extend(controls.filter_map(|(part, wire)| {
+                    Some(CachedPart { message, part, control: wire.cache_control?.get() })
+                }));
                 parts.into_iter().map(WirePart::read).collect::<Option<_>>()?
             }
         };

@@ -22,6 +22,8 @@ mod jina;
 mod members;
 mod mistral;
 mod openai_chat;
+#[cfg(test)]
+mod round_trip;
 mod turns;
 mod vertex;
 mod voyage;

@@ -8,7 +8,7 @@ use super::Unsendable;
 use crate::chat::{AssistantMessage, ChatRequest, Message, Part, ReasoningDetail, ToolCall};
 use crate::literal::{Literal, data_url};
 
-/// How reasoning is marked that Anthropic has signed: OpenRouter's word.
+/// How reasoning is marked that Anthropic has signed: `OpenRouter`'s word.
 /// <https://openrouter.ai/docs/use-cases/reasoning-tokens#preserving-reasoning-blocks>
 pub(super) const CLAUDE_REASONING: &str = "anthropic-claude-v1";
 /// The same for what came from Bedrock, whose encrypted blocks nobody else can read.
@@ -102,16 +102,28 @@ pub(super) fn is_empty(part: &Part<'_>) -> bool {
     matches!(part, Part::Text(text) if text.is_empty())
 }
 
-/// What the system says, in all messages of it.
-pub(super) fn system<'m, 'a>(messages: &'m [Message<'a>]) -> impl Iterator<Item = &'m Literal<'a>> {
-    let parts = messages.iter().filter_map(|message| match message {
-        Message::System(parts) => Some(parts),
-        Message::User(_) | Message::Assistant(_) | Message::Tool { .. } => None,
-    });
-    parts.flatten().filter(|part| !is_empty(part)).filter_map(|part| match part {
-        Part::Text(text) => Some(text),
-        Part::Image { .. } | Part::Audio { .. } | Part::File { .. } => None,
-    })
+/// The texts that the system says, in all messages of it.
+pub(super) fn system<'m, 'a>(messages: &'m [Message<'a>]) -> impl Iterator<Item = &'m Part<'a>> {
+    let messages = messages.iter().filter(|message| matches!(message, Message::System(_)));
+    messages.flat_map(Message::parts).filter(|part| matches!(part, Part::Text(text) if !text.is_empty()))
+}
+
+/// The parts up to which the prompt is to be cached, each with its `cache_control`.
+pub(super) struct Cached<'m, 'a>(Vec<(&'m Part<'a>, &'a str)>);
+
+impl<'m, 'a> Cached<'m, 'a> {
+    pub(super) fn of(chat: &'m ChatRequest<'a>) -> Self {
+        let parts = chat.cached.iter();
+        let parts = parts.filter_map(|cached| {
+            Some((chat.messages.get(cached.message)?.parts().get(cached.part)?, cached.control))
+        });
+        Self(parts.collect())
+    }
+
+    /// None for a part that has none.
+    pub(super) fn control(&self, part: &Part<'_>) -> Option<&'a str> {
+        self.0.iter().find(|(cached, _)| std::ptr::eq(*cached, part)).map(|(_, control)| *control)
+    }
 }
 
 /// What the assistant has refused with, where it said nothing else.

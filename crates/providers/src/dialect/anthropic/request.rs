@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::super::claude::{Thinking, thinking};
 use super::super::turns::{
-    BEDROCK_REASONING, CLAUDE_REASONING, FileData, UNSAID, called, each_turn, element, is_empty,
+    BEDROCK_REASONING, CLAUDE_REASONING, Cached, FileData, UNSAID, each_turn, element, is_empty,
     lone_refusal, put, put_string, system, thoughts, tool_id,
 };
 use super::Unsendable;
@@ -28,12 +28,13 @@ pub(super) fn body(model: &str, chat: &ChatRequest<'_>) -> Result<String, Unsend
     let Thinking { thinking, effort, max_tokens } = thinking(model, &chat.reasoning, chat.max_tokens)?;
     let mut body = RequestBody::new(&UNSAID);
     body.model(model);
-    messages(body.open("messages"), chat)?;
+    let cached = Cached::of(chat);
+    messages(body.open("messages"), chat, &cached)?;
     let mut texts = system(&chat.messages).peekable();
     if texts.peek().is_some() {
         let out = body.open("system");
         out.push('[');
-        texts.for_each(|text| write_text(out, text));
+        texts.try_for_each(|part| write_parts(out, std::slice::from_ref(part), &cached))?;
         out.push(']');
     }
     if let Some(thinking) = thinking {
@@ -91,10 +92,10 @@ fn output_config(chat: &ChatRequest<'_>, effort: Option<&str>) -> Option<String>
     (!config.is_empty()).then(|| config.finish())
 }
 
+/// A conversation in which tools were called need not name them:
+/// <https://platform.claude.com/docs/en/release-notes/overview#february-27-2025>
 fn tools(body: &mut RequestBody<'_>, chat: &ChatRequest<'_>) {
-    // A conversation in which tools were called must name them, though none may be called any more.
-    let called = if chat.tools.is_empty() { called(chat) } else { Vec::new() };
-    if chat.tools.is_empty() && called.is_empty() {
+    if chat.tools.is_empty() {
         return;
     }
     let out = body.open("tools");
@@ -109,13 +110,8 @@ fn tools(body: &mut RequestBody<'_>, chat: &ChatRequest<'_>) {
             ("strict", strict),
         ]));
     }
-    for name in &called {
-        element(out);
-        put(out, &["{\"name\":", name, ",\"input_schema\":{\"type\":\"object\"}}"]);
-    }
     out.push(']');
     let choice = match &chat.tool_choice {
-        _ if !called.is_empty() => Some(("none", None)),
         Some(ToolChoice::None) => Some(("none", None)),
         Some(ToolChoice::Auto) => Some(("auto", None)),
         Some(ToolChoice::Required) => Some(("any", None)),
@@ -136,18 +132,19 @@ fn tools(body: &mut RequestBody<'_>, chat: &ChatRequest<'_>) {
     }
 }
 
-fn messages(out: &mut String, chat: &ChatRequest<'_>) -> Result<(), Unsendable> {
+fn messages(out: &mut String, chat: &ChatRequest<'_>, cached: &Cached<'_, '_>) -> Result<(), Unsendable> {
     out.push('[');
     each_turn(&chat.messages, |side, turn| {
         element(out);
         put(out, &["{\"role\":\"", side.as_str(), "\",\"content\":"]);
         if let [Message::User(parts)] = turn
-            && let [Part::Text(text)] = parts.as_slice()
+            && let [part @ Part::Text(text)] = parts.as_slice()
+            && cached.control(part).is_none()
         {
             out.push_str(text.as_json());
         } else {
             out.push('[');
-            turn.iter().try_for_each(|message| write_message(out, message))?;
+            turn.iter().try_for_each(|message| write_message(out, message, cached))?;
             out.push(']');
         }
         out.push('}');
@@ -157,19 +154,21 @@ fn messages(out: &mut String, chat: &ChatRequest<'_>) -> Result<(), Unsendable> 
     Ok(())
 }
 
-fn write_message(out: &mut String, message: &Message<'_>) -> Result<(), Unsendable> {
+fn write_message(out: &mut String, message: &Message<'_>, cached: &Cached<'_, '_>) -> Result<(), Unsendable> {
     match message {
         Message::System(_) => Ok(()),
-        Message::User(parts) => write_parts(out, parts),
-        Message::Assistant(said) => write_assistant(out, said),
+        Message::User(parts) => write_parts(out, parts, cached),
+        Message::Assistant(said) => write_assistant(out, said, cached),
         Message::Tool { call_id, parts, is_error } => {
             element(out);
             put(out, &["{\"type\":\"tool_result\",\"tool_use_id\":", &tool_id(call_id, usize::MAX)]);
-            if let [Part::Text(text)] = parts.as_slice() {
+            if let [part @ Part::Text(text)] = parts.as_slice()
+                && cached.control(part).is_none()
+            {
                 put(out, &[",\"content\":", text.as_json()]);
             } else {
                 out.push_str(",\"content\":[");
-                write_parts(out, parts)?;
+                write_parts(out, parts, cached)?;
                 out.push(']');
             }
             out.push_str(if *is_error { ",\"is_error\":true}" } else { "}" });
@@ -178,7 +177,11 @@ fn write_message(out: &mut String, message: &Message<'_>) -> Result<(), Unsendab
     }
 }
 
-fn write_assistant(out: &mut String, said: &AssistantMessage<'_>) -> Result<(), Unsendable> {
+fn write_assistant(
+    out: &mut String,
+    said: &AssistantMessage<'_>,
+    cached: &Cached<'_, '_>,
+) -> Result<(), Unsendable> {
     // Claude's signatures are the same wherever it runs.
     for detail in thoughts(said, &[CLAUDE_REASONING, BEDROCK_REASONING], &[CLAUDE_REASONING]) {
         element(out);
@@ -197,7 +200,7 @@ fn write_assistant(out: &mut String, said: &AssistantMessage<'_>) -> Result<(), 
             ReasoningDetail::Summary(_) => {}
         }
     }
-    write_parts(out, &said.parts)?;
+    write_parts(out, &said.parts, cached)?;
     if let Some(refusal) = lone_refusal(said) {
         write_text(out, refusal);
     }
@@ -214,7 +217,7 @@ fn write_text(out: &mut String, text: &Literal<'_>) {
     put(out, &["{\"type\":\"text\",\"text\":", text.as_json(), "}"]);
 }
 
-fn write_parts(out: &mut String, parts: &[Part<'_>]) -> Result<(), Unsendable> {
+fn write_parts(out: &mut String, parts: &[Part<'_>], cached: &Cached<'_, '_>) -> Result<(), Unsendable> {
     for part in parts.iter().filter(|part| !is_empty(part)) {
         match part {
             Part::Text(text) => write_text(out, text),
@@ -229,6 +232,12 @@ fn write_parts(out: &mut String, parts: &[Part<'_>]) -> Result<(), Unsendable> {
                 }
                 out.push('}');
             }
+        }
+        if let Some(control) = cached.control(part)
+            && out.ends_with('}')
+        {
+            out.pop();
+            put(out, &[",\"cache_control\":", control, "}"]);
         }
     }
     Ok(())

@@ -1,10 +1,11 @@
 //! A chat request as Converse takes it: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>
 
 use hermod_types::RawObject;
+use serde_json::value::RawValue;
 
 use super::super::claude::{Thinking, is_claude, thinking};
 use super::super::turns::{
-    BEDROCK_REASONING, CLAUDE_REASONING, FileData, UNSAID, called, each_turn, element, is_empty,
+    BEDROCK_REASONING, CLAUDE_REASONING, Cached, FileData, UNSAID, called, each_turn, element, is_empty,
     lone_refusal, put, put_string, system, thoughts, tool_id,
 };
 use super::Unsendable;
@@ -55,12 +56,13 @@ pub(super) fn body(model: &str, chat: &ChatRequest<'_>) -> Result<String, Unsend
         Family::Nova | Family::GptOss | Family::Gpt | Family::Other => Thinking::default(),
     };
     let mut body = RequestBody::new(&[UNSAID.as_slice(), &READ].concat());
-    messages(body.open("messages"), family, chat)?;
+    let mut marks = Marks { names: DocumentNames::default(), cached: Cached::of(chat), family };
+    messages(body.open("messages"), chat, &mut marks)?;
     let mut texts = system(&chat.messages).peekable();
     if texts.peek().is_some() {
         let out = body.open("system");
         out.push('[');
-        texts.for_each(|text| write_text(out, text));
+        texts.try_for_each(|part| write_parts(out, std::slice::from_ref(part), &mut marks))?;
         out.push(']');
     }
     if let Some(config) = inference_config(chat, &thinking) {
@@ -223,26 +225,45 @@ fn tools(
     Ok(())
 }
 
-fn messages(out: &mut String, family: Family, chat: &ChatRequest<'_>) -> Result<(), Unsendable> {
-    let mut names = DocumentNames::default();
+/// What a part of a message has besides its content.
+struct Marks<'m, 'a> {
+    names: DocumentNames,
+    cached: Cached<'m, 'a>,
+    family: Family,
+}
+
+impl Marks<'_, '_> {
+    /// Marks the prompt up to here as one to be cached, as `control` says: <https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html>
+    fn write_cache_point(&self, out: &mut String, control: &str) {
+        // It changes no answer, and others refuse it.
+        if matches!(self.family, Family::Claude | Family::Nova) {
+            let control: Option<RawObject<'_>> = serde_json::from_str(control).ok();
+            let ttl = control.as_ref().and_then(|control| control.get("ttl")).map(RawValue::get);
+            element(out);
+            put(
+                out,
+                &["{\"cachePoint\":", &write_object(&[("type", Some("\"default\"")), ("ttl", ttl)]), "}"],
+            );
+        }
+    }
+}
+
+fn messages(out: &mut String, chat: &ChatRequest<'_>, marks: &mut Marks<'_, '_>) -> Result<(), Unsendable> {
     out.push('[');
     each_turn(&chat.messages, |side, turn| {
         element(out);
         put(out, &["{\"role\":\"", side.as_str(), "\",\"content\":["]);
-        turn.iter().try_for_each(|message| write_message(out, family, message, &mut names))?;
+        turn.iter().try_for_each(|message| write_message(out, message, marks))?;
         out.push_str("]}");
         Ok(())
     })?;
-    if let Some(cache) = chat.member("cache_control")
-        && matches!(family, Family::Claude | Family::Nova)
+    if let Some(control) = chat.member("cache_control")
         && out.ends_with("]}")
     {
         // What Anthropic does by itself: the conversation so far is written to the cache.
         out.truncate(out.len() - "]}".len());
-        let cache: Option<RawObject<'_>> = serde_json::from_str(cache).ok();
-        let ttl = cache.as_ref().and_then(|cache| cache.get("ttl")).map(|ttl| ttl.get());
-        let point = write_object(&[("type", Some("\"default\"")), ("ttl", ttl)]);
-        put(out, &[",{\"cachePoint\":", &point, "}]}"]);
+        marks.write_cache_point(out, control);
+        out.push_str("]}");
     }
     out.push(']');
     Ok(())
@@ -250,26 +271,29 @@ fn messages(out: &mut String, family: Family, chat: &ChatRequest<'_>) -> Result<
 
 fn write_message(
     out: &mut String,
-    family: Family,
     message: &Message<'_>,
-    names: &mut DocumentNames,
+    marks: &mut Marks<'_, '_>,
 ) -> Result<(), Unsendable> {
     match message {
         Message::System(_) => Ok(()),
         Message::User(parts) => match parts.as_slice() {
-            [Part::Text(text)] => {
+            [Part::Text(text)] if text.is_empty() => {
                 write_text(out, text);
                 Ok(())
             }
-            parts => write_parts(out, parts, names),
+            parts => write_parts(out, parts, marks),
         },
-        Message::Assistant(said) => write_assistant(out, family, said, names),
+        Message::Assistant(said) => write_assistant(out, said, marks),
         Message::Tool { call_id, parts, is_error } => {
             element(out);
             let id = tool_id(call_id, LONGEST_ID);
             put(out, &["{\"toolResult\":{\"toolUseId\":", &id, ",\"content\":["]);
-            write_parts(out, parts, names)?;
+            parts.iter().filter(|part| !is_empty(part)).try_for_each(|part| write_part(out, part, marks))?;
             out.push_str(if *is_error { "],\"status\":\"error\"}}" } else { "]}}" });
+            // It stands behind the result: there is no place for it inside.
+            if let Some(control) = parts.iter().rev().find_map(|part| marks.cached.control(part)) {
+                marks.write_cache_point(out, control);
+            }
             Ok(())
         }
     }
@@ -277,12 +301,14 @@ fn write_message(
 
 fn write_assistant(
     out: &mut String,
-    family: Family,
     said: &AssistantMessage<'_>,
-    names: &mut DocumentNames,
+    marks: &mut Marks<'_, '_>,
 ) -> Result<(), Unsendable> {
-    let text_of: &[&str] =
-        if family == Family::Claude { &[BEDROCK_REASONING, CLAUDE_REASONING] } else { &[BEDROCK_REASONING] };
+    let text_of: &[&str] = if marks.family == Family::Claude {
+        &[BEDROCK_REASONING, CLAUDE_REASONING]
+    } else {
+        &[BEDROCK_REASONING]
+    };
     for detail in thoughts(said, text_of, &[BEDROCK_REASONING]) {
         element(out);
         match detail {
@@ -297,7 +323,7 @@ fn write_assistant(
             ReasoningDetail::Summary(_) => {}
         }
     }
-    write_parts(out, &said.parts, names)?;
+    write_parts(out, &said.parts, marks)?;
     if let Some(refusal) = lone_refusal(said) {
         write_text(out, refusal);
     }
@@ -315,25 +341,32 @@ fn write_text(out: &mut String, text: &Literal<'_>) {
     put(out, &["{\"text\":", text.as_json(), "}"]);
 }
 
-fn write_parts(out: &mut String, parts: &[Part<'_>], names: &mut DocumentNames) -> Result<(), Unsendable> {
-    let cannot = |path: &str| Unsendable::Member(path.to_owned());
+fn write_parts(out: &mut String, parts: &[Part<'_>], marks: &mut Marks<'_, '_>) -> Result<(), Unsendable> {
     for part in parts.iter().filter(|part| !is_empty(part)) {
-        match part {
-            Part::Text(text) => write_text(out, text),
-            Part::Image { url, .. } => {
-                let decoded = url.decode();
-                let data =
-                    data_url(&decoded).and_then(|(kind, data)| Some((kind.strip_prefix("image/")?, data)));
-                let (format, data) = data.ok_or_else(|| cannot("image_url.url"))?;
-                write_bytes(out, "image", format, None, data);
-            }
-            Part::Audio { .. } => return Err(cannot("input_audio")),
-            Part::File { data, name, .. } => {
-                let data = data.as_ref().ok_or_else(|| cannot("file"))?;
-                let file = FileData::of(data, name.as_ref()).ok_or_else(|| cannot("file.file_data"))?;
-                let name = names.next(name.as_ref().map(Literal::decode).as_deref());
-                write_bytes(out, "document", file.document.extension(), Some(&name), file.base64());
-            }
+        write_part(out, part, marks)?;
+        if let Some(control) = marks.cached.control(part) {
+            marks.write_cache_point(out, control);
+        }
+    }
+    Ok(())
+}
+
+fn write_part(out: &mut String, part: &Part<'_>, marks: &mut Marks<'_, '_>) -> Result<(), Unsendable> {
+    let cannot = |path: &str| Unsendable::Member(path.to_owned());
+    match part {
+        Part::Text(text) => write_text(out, text),
+        Part::Image { url, .. } => {
+            let decoded = url.decode();
+            let data = data_url(&decoded).and_then(|(kind, data)| Some((kind.strip_prefix("image/")?, data)));
+            let (format, data) = data.ok_or_else(|| cannot("image_url.url"))?;
+            write_bytes(out, "image", format, None, data);
+        }
+        Part::Audio { .. } => return Err(cannot("input_audio")),
+        Part::File { data, name, .. } => {
+            let data = data.as_ref().ok_or_else(|| cannot("file"))?;
+            let file = FileData::of(data, name.as_ref()).ok_or_else(|| cannot("file.file_data"))?;
+            let name = marks.names.next(name.as_ref().map(Literal::decode).as_deref());
+            write_bytes(out, "document", file.document.extension(), Some(&name), file.base64());
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-/// Names of the documents in one request. Each stands once, and has letters, digits, single blanks, hyphens, parentheses and square
+/// Names of the documents in one request. Each stands once, whatever its case, and has letters, digits, single blanks, hyphens, parentheses and square
 /// brackets only: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html>
 #[derive(Debug, Default)]
 pub(super) struct DocumentNames(Vec<String>);
@@ -18,7 +18,7 @@ impl DocumentNames {
         let name = if words.is_empty() { "document".to_owned() } else { words.join(" ") };
         let mut number = 1_usize;
         let mut candidate = name.clone();
-        while self.0.contains(&candidate) {
+        while self.0.iter().any(|taken| taken.eq_ignore_ascii_case(&candidate)) {
             number += 1;
             candidate = format!("{name} ({number})");
         }
@@ -36,7 +36,7 @@ mod tests {
         let mut names = DocumentNames::default();
         let mut next = |name| names.next(name);
         assert_eq!(next(Some("Q3_report.v2.pdf")), "Q3 report v2");
-        assert_eq!(next(Some("Q3  report/v2.txt")), "Q3 report v2 (2)");
+        assert_eq!(next(Some("q3  report/v2.txt")), "q3 report v2 (2)");
         assert_eq!(next(Some("\"},{\"text\":\"x.pdf")), "text x");
         assert_eq!((next(None), next(Some("é.pdf"))), ("document".to_owned(), "document (2)".to_owned()));
         assert_eq!(next(Some(&"x".repeat(500))).len(), LONGEST);

@@ -82,10 +82,10 @@ fn part(of: Kind, role: Role, part: &RawObject<'_>) -> Option<Fault> {
     check(of, inside).map(|fault| fault.below(&said))
 }
 
-/// The media type of a `data:` URL in base64.
+/// The media type of a `data:` URL in base64. What many call `image/jpg` is sent as `image/jpeg`.
 fn data_type(url: &str) -> Option<&str> {
     let head = url.strip_prefix("data:")?.split_once(',')?.0.strip_suffix(";base64")?;
-    head.split(';').next()
+    head.split(';').next().map(|media_type| if media_type == "image/jpg" { "image/jpeg" } else { media_type })
 }
 
 fn image(of: Kind, image: &RawValue) -> Option<Fault> {

@@ -42,7 +42,8 @@ pub(super) fn inexpressible(kind: ProviderKind, body: &str, max_calls: u64) -> O
         .or_else(|| member("response_format", response_format))
         .or_else(|| member("web_search_options", search))
         .or_else(|| member("messages", messages::fault))?;
-    Some(Inexpressible::member(fault.path, fault.message))
+    let message = format!("{}: {}", fault.path, fault.message);
+    Some(Inexpressible::member(fault.path, message))
 }
 
 /// Whose API it is, and what it takes.
@@ -130,7 +131,7 @@ fn tools(of: Kind, tools: &str) -> Option<Fault> {
         let tool = object_of(tool)?;
         match string_of(tool.get("type")).as_deref() {
             None | Some("function") if tool.get("function").is_some() => None,
-            None | Some("function") => Some(Fault::at("function", "is needed".to_owned())),
+            None | Some("function") => Some(Fault::at("function", "it is needed".to_owned())),
             Some(other) => {
                 Some(Fault::at("type", format!("{kind} takes functions as tools, and no `{other:.64}`")))
             }

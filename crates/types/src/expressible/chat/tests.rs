@@ -99,6 +99,7 @@ fn what_a_message_holds_is_told_by_its_path() {
         ),
         (r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}}"#, [true; 5], ""),
         (r#"{"type":"image_url","image_url":{"url":"data:image\/png;base64,AA"}}"#, [true; 5], ""),
+        (r#"{"type":"image_url","image_url":{"url":"data:image/jpg;base64,AA"}}"#, [true; 5], ""),
         (r#"{"type":"image_url","image_url":{"url":"data:image/tiff;base64,AA"}}"#, NONE, "image_url.url"),
         (r#"{"type":"image_url","image_url":{"file_id":"file-1"}}"#, NONE, "image_url.url"),
         (
@@ -146,7 +147,10 @@ fn what_a_message_holds_is_told_by_its_path() {
         r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x"}}]}]}"#,
         1,
     );
-    assert_eq!(reason.unwrap().message, "bedrock takes images as data URLs only");
+    assert_eq!(
+        reason.unwrap().message,
+        "messages[0].content[0].image_url.url: bedrock takes images as data URLs only"
+    );
 }
 
 #[test]
