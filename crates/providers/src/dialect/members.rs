@@ -19,7 +19,9 @@ pub(super) fn foreign(name: &str, value: &str) -> Foreign {
         | "prompt_cache_key"
         | "prompt_cache_retention"
         | "metadata"
-        | "store" => true,
+        | "store"
+        // Anthropic's, of what may be kept.
+        | "cache_control" => true,
         "logprobs" => value == "false",
         "top_logprobs" => value == "0",
         "logit_bias" => is_empty(value, '{', '}'),

@@ -98,7 +98,7 @@ impl<'m> Writer<'m> {
         let is_empty = |part: &Part<'_>| matches!(part, Part::Text(text) if text.is_empty());
         let mut out =
             if said.parts.iter().all(is_empty) { String::new() } else { self.parts(message, &said.parts)? };
-        if let Some(refusal) = &said.refusal {
+        if let Some(refusal) = said.refusal.as_ref().filter(|refusal| !refusal.is_empty()) {
             separate(&mut out);
             out.push_str(&format!("{{\"text\":{}}}", refusal.as_json()));
         }

@@ -11,6 +11,9 @@ use super::logprobs::LogprobsResult;
 use crate::chat::{ChatChoice, ChatReply, Finish, ReasoningDetail, ToolCall, Usage};
 use crate::literal::Literal;
 
+/// How its thoughts are marked: `OpenRouter`'s word.
+/// <https://openrouter.ai/docs/use-cases/reasoning-tokens#preserving-reasoning-blocks>
+const FORMAT: &str = "google-gemini-v1";
 /// Most letters of an answer's id that the ids of its calls have: with the rest they are no longer than any API takes.
 const MOST_OF_ID: usize = 40;
 
@@ -62,7 +65,7 @@ impl Ids {
 impl Candidate<'_> {
     fn read(self, ids: &mut Ids) -> Result<ChatChoice, String> {
         let parts = self.content.and_then(|content| content.parts).unwrap_or_default();
-        let mut choice = ChatChoice::default();
+        let mut choice = ChatChoice { reasoning_format: Some(FORMAT), ..ChatChoice::default() };
         let mut texts = Vec::new();
         // By the place of their part, for what is cited.
         let mut spoken = Vec::with_capacity(parts.len());
