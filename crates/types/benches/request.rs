@@ -57,7 +57,7 @@ fn expressible(criterion: &mut Criterion) {
         );
         group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap_or_default()));
         group.bench_with_input(BenchmarkId::from_parameter(name), body.as_str(), |bencher, body| {
-            bencher.iter(|| cannot_serve(&provider, Operation::ChatCompletion, black_box(body), 256));
+            bencher.iter(|| cannot_serve(&provider, Operation::ChatCompletion, "m", black_box(body), 256));
         });
     }
     group.finish();
