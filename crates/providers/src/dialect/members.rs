@@ -19,7 +19,9 @@ pub(super) fn foreign(name: &str, value: &str) -> Foreign {
         | "prompt_cache_key"
         | "prompt_cache_retention"
         | "metadata"
-        | "store" => true,
+        | "store"
+        // Anthropic's, of what may be kept.
+        | "cache_control" => true,
         "logprobs" => value == "false",
         "top_logprobs" => value == "0",
         "logit_bias" => is_empty(value, '{', '}'),
@@ -27,7 +29,9 @@ pub(super) fn foreign(name: &str, value: &str) -> Foreign {
         "verbosity" => value == "\"medium\"",
         "service_tier" => matches!(value, "\"auto\"" | "\"default\""),
         "truncation" => value == "\"disabled\"",
-        "web_search_options" | "audio" | "prediction" | "functions" | "function_call" => false,
+        "functions" => is_empty(value, '[', ']'),
+        "function_call" => matches!(value, "\"auto\"" | "\"none\""),
+        "web_search_options" | "audio" | "prediction" => false,
         _ => return Foreign::Passed,
     };
     if left_out { Foreign::LeftOut } else { Foreign::Refused }

@@ -50,7 +50,7 @@ impl Audio<'_> {
     fn compose(&self) -> String {
         let mut out = audio_result(&self.bytes, &self.format, &self.content_type, self.usage.as_deref());
         if !self.members.is_empty() {
-            out.truncate(out.trim_end_matches('}').len());
+            out.pop();
             for (name, json) in &self.members {
                 out.push_str(&format!(",\"{name}\":{json}"));
             }

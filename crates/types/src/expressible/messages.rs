@@ -155,7 +155,7 @@ fn source(of: Served, place: Place, what: &str, source: &RawObject<'_>) -> Optio
                 }
                 ("base64", _) => media::document(own, text("media_type").as_deref(), None),
                 (_, "image") => media::image_url(own, &text("url").unwrap_or_default()),
-                _ => media::file_url(own),
+                _ => media::file_url(own, &text("url").unwrap_or_default()),
             }
         }
         (other, _) => return Some(of.without("type", other)),

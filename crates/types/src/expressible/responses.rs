@@ -170,7 +170,9 @@ fn part(of: Served, place: Place, part: &RawObject<'_>) -> Option<Fault> {
                 media::document(own, media::data_type(&data), given("filename").as_deref())
                     .map(|message| Fault::at("file_data", message))
             }
-            (None, Some(_), Some(own)) => media::file_url(own).map(|message| Fault::at("file_url", message)),
+            (None, Some(url), Some(own)) => {
+                media::file_url(own, &url).map(|message| Fault::at("file_url", message))
+            }
             (_, _, None) => None,
         },
         other => return Some(of.without("type", other)),

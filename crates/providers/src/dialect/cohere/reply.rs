@@ -7,6 +7,9 @@ use serde::Deserialize;
 use crate::chat::{ChatChoice, ChatReply, Finish, ReasoningDetail, ToolCall, Usage, whole};
 use crate::literal::Literal;
 
+/// How its thoughts are marked: no other model is shown them.
+pub(super) const FORMAT: &str = "cohere-v2";
+
 /// Reads it; what is wrong with it, if it is no answer.
 pub(super) fn read(answer: &str) -> Result<ChatReply, String> {
     let answer: ChatAnswer<'_> =
@@ -102,7 +105,7 @@ impl AnswerMessage<'_> {
             })
             .collect();
         let content = (!texts.is_empty() || tool_calls.is_empty()).then(|| Literal::concat(&texts));
-        ChatChoice { content, tool_calls, reasoning, ..ChatChoice::default() }
+        ChatChoice { content, tool_calls, reasoning, reasoning_format: Some(FORMAT), ..ChatChoice::default() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A request of chat: <https://docs.cohere.com/v2/reference/chat>
 
 use super::super::members::{Foreign, foreign};
+use super::reply::FORMAT;
 use super::root;
 use crate::chat::{
     AssistantMessage, ChatRequest, Message, Part, Reasoning, ReasoningDetail, ResponseFormat, Tool, ToolCall,
@@ -125,17 +126,20 @@ fn write_said(out: &mut String, message: usize, said: &AssistantMessage<'_>) -> 
     out.push_str("{\"role\":\"assistant\"");
     let mut plan = Vec::new();
     let mut thoughts = String::new();
-    for detail in &said.reasoning {
+    // Those of another provider are none of its own.
+    let is_own = said.reasoning_format.as_deref().is_none_or(|format| format == FORMAT);
+    for detail in said.reasoning.iter().filter(|_| is_own) {
         match detail {
-            ReasoningDetail::Text { text, .. } => {
+            ReasoningDetail::Text { text, signature: None } => {
                 write_part(&mut thoughts, "thinking", text.as_json());
                 thoughts.push(',');
             }
             ReasoningDetail::Summary(text) => plan.push(text),
-            ReasoningDetail::Encrypted { .. } => {}
+            ReasoningDetail::Text { .. } | ReasoningDetail::Encrypted { .. } => {}
         }
     }
-    let refusal = said.refusal.iter().map(|text| Part::Text(text.clone()));
+    let refusal =
+        said.refusal.iter().filter(|refusal| !refusal.is_empty()).map(|text| Part::Text(text.clone()));
     let parts: Vec<Part<'_>> = said.parts.iter().cloned().chain(refusal).collect();
     if !parts.is_empty() || !thoughts.is_empty() {
         let mut content = String::new();

@@ -51,6 +51,15 @@ fn a_message_that_came_out_goes_back_in() {
     }
 }
 
+#[test]
+fn thoughts_of_another_are_not_shown() {
+    let theirs = r#"{"role":"assistant","content":"a","reasoning_details":[{"type":"reasoning.text","text":"hm","FIELD"}]}"#;
+    for field in [r#"format":"google-gemini-v1"#, r#"signature":"s"#] {
+        let request = format!(r#"{{"messages":[{}]}}"#, theirs.replace("FIELD", field));
+        assert_eq!(sent(&request), r#"{"model":"m","messages":[{"role":"assistant","content":"a"}]}"#);
+    }
+}
+
 proptest! {
     #[test]
     fn schemas_and_arguments_pass_as_they_were_written(schema in json_object(), arguments in json_string()) {

@@ -4,10 +4,10 @@
 
 use std::borrow::Cow;
 
-use hermod_types::{Document, RawObject};
+use hermod_types::{Document, RawObject, media_type_of};
 use serde::Deserialize;
 
-use super::{Host, media_type};
+use super::Host;
 use crate::chat::{AssistantMessage, ChatRequest, Message, Part, ToolCall};
 use crate::dialect::Unsendable;
 use crate::literal::{Literal, data_url};
@@ -98,7 +98,7 @@ impl<'m> Writer<'m> {
         let is_empty = |part: &Part<'_>| matches!(part, Part::Text(text) if text.is_empty());
         let mut out =
             if said.parts.iter().all(is_empty) { String::new() } else { self.parts(message, &said.parts)? };
-        if let Some(refusal) = &said.refusal {
+        if let Some(refusal) = said.refusal.as_ref().filter(|refusal| !refusal.is_empty()) {
             separate(&mut out);
             out.push_str(&format!("{{\"text\":{}}}", refusal.as_json()));
         }
@@ -275,7 +275,7 @@ pub(super) fn write_media(out: &mut String, host: Host, url: &Literal<'_>) -> bo
         return true;
     }
     let is_link = ["https://", "http://", "gs://"].iter().any(|scheme| text.starts_with(scheme));
-    let kind = media_type(text.split(['?', '#']).next().unwrap_or_default());
+    let kind = media_type_of(&text);
     let kind = match (host, kind) {
         _ if !is_link => return false,
         (_, Some(kind)) => format!("\"mimeType\":\"{kind}\","),

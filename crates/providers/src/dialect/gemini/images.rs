@@ -1,11 +1,12 @@
 //! Images: Gemini's by `generateContent`, <https://ai.google.dev/gemini-api/docs/image-generation>, and Imagen's by `predict`,
 //! <https://ai.google.dev/gemini-api/docs/imagen>. At Vertex AI they are the same.
 
+use hermod_types::media_type_of;
 use serde::Deserialize;
 
 use super::content::generated;
 use super::contents::write_media;
-use super::{Gemini, Host, authorized, media_type, url};
+use super::{Gemini, Host, authorized, url};
 use crate::answer::Answer;
 use crate::dialect::{Ask, Outgoing, Unsendable};
 use crate::images::{Image, ImageReply, ImageRequest, Images};
@@ -237,7 +238,7 @@ fn input_images(parts: &mut String, host: Host, urls: &str) -> Result<(), Unsend
 /// By what the client says, else by the file's name.
 fn kind_of(upload: &Upload) -> Result<&str, Unsendable> {
     let said = upload.content_type.as_deref().filter(|kind| kind.starts_with("image/"));
-    let named = || media_type(upload.filename.as_deref()?);
+    let named = || media_type_of(upload.filename.as_deref()?);
     said.or_else(named).ok_or_else(|| Unsendable::Member("image".to_owned()))
 }
 

@@ -127,41 +127,6 @@ fn authorized(ask: &Ask<'_>, mut outgoing: Outgoing) -> Result<Outgoing, Unsenda
     Ok(outgoing)
 }
 
-/// The media type of what has such a name, or such an address; none where the ending tells none.
-fn media_type(name: &str) -> Option<&'static str> {
-    let (_, ending) = name.rsplit_once('.')?;
-    Some(match ending.to_ascii_lowercase().as_str() {
-        "png" => "image/png",
-        "jpg" | "jpeg" => "image/jpeg",
-        "webp" => "image/webp",
-        "heic" => "image/heic",
-        "heif" => "image/heif",
-        "gif" => "image/gif",
-        "pdf" => "application/pdf",
-        "txt" => "text/plain",
-        "md" => "text/markdown",
-        "html" | "htm" => "text/html",
-        "css" => "text/css",
-        "csv" => "text/csv",
-        "xml" => "text/xml",
-        "json" => "application/json",
-        "mp3" => "audio/mp3",
-        "wav" => "audio/wav",
-        "aac" => "audio/aac",
-        "aiff" => "audio/aiff",
-        "flac" => "audio/flac",
-        "ogg" => "audio/ogg",
-        "m4a" => "audio/m4a",
-        "mpga" => "audio/mp3",
-        "opus" => "audio/opus",
-        "mp4" => "video/mp4",
-        "mpeg" | "mpg" => "video/mpeg",
-        "mov" => "video/quicktime",
-        "webm" => "video/webm",
-        _ => return None,
-    })
-}
-
 /// Shows the key in a header: in the address, where it may be as well, proxies would log it.
 pub(super) fn api_key(headers: &mut HeaderMap, key: &SecretString) -> Result<(), Unsendable> {
     secret_header(headers, API_KEY, key.expose_secret())

@@ -11,6 +11,9 @@ use super::logprobs::LogprobsResult;
 use crate::chat::{ChatChoice, ChatReply, Finish, ReasoningDetail, ToolCall, Usage};
 use crate::literal::Literal;
 
+/// How its thoughts are marked: `OpenRouter`'s word.
+/// <https://openrouter.ai/docs/use-cases/reasoning-tokens#preserving-reasoning-blocks>
+const FORMAT: &str = "google-gemini-v1";
 /// Most letters of an answer's id that the ids of its calls have: with the rest they are no longer than any API takes.
 const MOST_OF_ID: usize = 40;
 
@@ -62,7 +65,7 @@ impl Ids {
 impl Candidate<'_> {
     fn read(self, ids: &mut Ids) -> Result<ChatChoice, String> {
         let parts = self.content.and_then(|content| content.parts).unwrap_or_default();
-        let mut choice = ChatChoice::default();
+        let mut choice = ChatChoice { reasoning_format: Some(FORMAT), ..ChatChoice::default() };
         let mut texts = Vec::new();
         // By the place of their part, for what is cited.
         let mut spoken = Vec::with_capacity(parts.len());
@@ -91,9 +94,12 @@ impl Candidate<'_> {
         choice.finish =
             finish(self.finish_reason.as_deref(), !content.is_empty(), !choice.tool_calls.is_empty())?;
         choice.content = (!content.is_empty() || choice.tool_calls.is_empty()).then_some(content);
+        // What comes with a text is no reason to lose it.
+        let grounding = self.grounding_metadata.and_then(|json| serde_json::from_str(json.get()).ok());
         choice.annotations =
-            self.grounding_metadata.map(|grounding| grounding.annotations(&spoken)).unwrap_or_default();
-        choice.logprobs = self.logprobs_result.map(|result| result.write());
+            grounding.map(|grounding: Grounding<'_>| grounding.annotations(&spoken)).unwrap_or_default();
+        let logprobs = self.logprobs_result.and_then(|json| serde_json::from_str(json.get()).ok());
+        choice.logprobs = logprobs.map(|result: LogprobsResult<'_>| result.write());
         Ok(choice)
     }
 }
@@ -158,9 +164,9 @@ struct Candidate<'a> {
     #[serde(borrow, default)]
     finish_reason: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    grounding_metadata: Option<Grounding<'a>>,
+    grounding_metadata: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    logprobs_result: Option<LogprobsResult<'a>>,
+    logprobs_result: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

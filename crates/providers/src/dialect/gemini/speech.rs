@@ -58,8 +58,8 @@ impl Speech for Gemini {
             if !["audio/l16", "audio/pcm"].iter().any(|pcm| kind.to_ascii_lowercase().starts_with(pcm)) {
                 return Err(format!("its audio is {kind:.64} and not samples"));
             }
-            let said = kind.split(';').filter_map(|part| part.trim().strip_prefix("rate=")?.parse().ok());
-            rate = said.last().unwrap_or(rate);
+            let mut said = kind.split(';').filter_map(|part| part.trim().strip_prefix("rate=")?.parse().ok());
+            rate = said.next().unwrap_or(rate);
             samples.extend(Audio::from_base64(media.data.inner())?);
         }
         let format = format(request).map_err(|_| "its audio has another format".to_owned())?;

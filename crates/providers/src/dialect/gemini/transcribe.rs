@@ -3,7 +3,9 @@
 //! There are no times. The audio stands in the request, which may have 100 MB:
 //! <https://ai.google.dev/gemini-api/docs/file-input-methods>
 
-use super::{Gemini, authorized, media_type, read, url};
+use hermod_types::media_type_of;
+
+use super::{Gemini, authorized, read, url};
 use crate::answer::Answer;
 use crate::chat::Finish;
 use crate::dialect::{Ask, Outgoing, Unsendable};
@@ -72,6 +74,6 @@ fn kind_of(upload: &Upload) -> Option<String> {
         // By this name it is not in Google's list.
         Some("audio/mpeg") => Some("audio/mp3".to_owned()),
         Some(kind) if kind.starts_with("audio/") || kind.starts_with("video/") => Some(kind.to_owned()),
-        Some(_) | None => media_type(upload.filename.as_deref()?).map(str::to_owned),
+        Some(_) | None => media_type_of(upload.filename.as_deref()?).map(str::to_owned),
     }
 }

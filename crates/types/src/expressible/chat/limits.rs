@@ -9,6 +9,8 @@ use crate::config::ProviderKind;
 pub(super) struct Limits {
     /// Image by URL, and not as data URLs only.
     pub(super) image_urls: bool,
+    /// The same for a URL whose ending does not tell what is there.
+    pub(super) untyped_urls: bool,
     /// Media types of images in data URLs.
     pub(super) images: &'static [&'static str],
     /// `format`s of `input_audio`.
@@ -20,6 +22,8 @@ pub(super) struct Limits {
     pub(super) file_ids: Option<&'static str>,
     /// Images and files in what a tool has given.
     pub(super) tool_media: bool,
+    /// Strict tools beside others.
+    pub(super) some_strict: bool,
     /// `tool_choice` that names a function.
     pub(super) named_function: bool,
     /// `parallel_tool_calls: false`.
@@ -57,12 +61,14 @@ const TEXTS: &[Document] =
 /// - Members: <https://platform.claude.com/docs/en/api/messages>
 const ANTHROPIC: Limits = Limits {
     image_urls: true,
+    untyped_urls: true,
     images: WEB_IMAGES,
     audio: &[],
     documents: TEXTS,
     file_urls: true,
     file_ids: Some("file_"),
     tool_media: true,
+    some_strict: true,
     named_function: true,
     single_tool_calls: true,
     json_object: false,
@@ -74,6 +80,7 @@ const ANTHROPIC: Limits = Limits {
 /// a time is Claude's alone, which is told when the model is known.
 const BEDROCK: Limits = Limits {
     image_urls: false,
+    untyped_urls: true,
     images: WEB_IMAGES,
     audio: &[],
     documents: &[
@@ -90,6 +97,7 @@ const BEDROCK: Limits = Limits {
     file_urls: false,
     file_ids: None,
     tool_media: true,
+    some_strict: true,
     named_function: true,
     single_tool_calls: true,
     json_object: false,
@@ -103,12 +111,14 @@ const BEDROCK: Limits = Limits {
 /// - What a tool gives: <https://ai.google.dev/gemini-api/docs/function-calling#multimodal>
 const GEMINI: Limits = Limits {
     image_urls: true,
+    untyped_urls: true,
     images: GEMINI_IMAGES,
     audio: &["wav", "mp3", "aiff", "aac", "ogg", "flac"],
     documents: TEXTS,
     file_urls: true,
     file_ids: None,
     tool_media: true,
+    some_strict: true,
     named_function: true,
     single_tool_calls: false,
     json_object: true,
@@ -116,15 +126,21 @@ const GEMINI: Limits = Limits {
     lacks: &[],
 };
 
+/// As Gemini, but it wants to be told what a link leads to:
+/// <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference#filedata>
+const VERTEX: Limits = Limits { untyped_urls: false, ..GEMINI };
+
 /// <https://docs.cohere.com/v2/reference/chat>
 const COHERE: Limits = Limits {
     image_urls: true,
+    untyped_urls: true,
     images: WEB_IMAGES,
     audio: &[],
     documents: &[],
     file_urls: false,
     file_ids: None,
     tool_media: false,
+    some_strict: false,
     named_function: false,
     single_tool_calls: false,
     json_object: true,
@@ -138,7 +154,8 @@ impl Limits {
         match kind {
             ProviderKind::Anthropic => Some(ANTHROPIC),
             ProviderKind::Bedrock => Some(BEDROCK),
-            ProviderKind::Gemini | ProviderKind::Vertex => Some(GEMINI),
+            ProviderKind::Gemini => Some(GEMINI),
+            ProviderKind::Vertex => Some(VERTEX),
             ProviderKind::Cohere => Some(COHERE),
             ProviderKind::OpenAi
             | ProviderKind::Compatible

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::{Fault, Kind, first_fault, object_of};
 use crate::shape::string_of;
-use crate::{Document, RawObject};
+use crate::{Document, RawObject, media_type_of};
 
 /// Whose message it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,10 +104,16 @@ pub(in super::super) fn image_url(of: Kind, url: &str) -> Option<String> {
     match data_type(url) {
         Some(media_type) if of.limits.images.contains(&media_type) => None,
         Some(media_type) => Some(format!("{kind} takes no images of {media_type:.64}")),
-        None if of.limits.image_urls && is_remote => None,
+        None if of.limits.image_urls && is_remote => untyped(of, url),
         None if of.limits.image_urls => Some(format!("{kind} takes images as https and data URLs")),
         None => Some(format!("{kind} takes images as data URLs only")),
     }
+}
+
+/// What is said of a URL whose ending does not tell what is there, to one who must know.
+fn untyped(of: Kind, url: &str) -> Option<String> {
+    let message = || format!("{} takes URLs with an ending that tells the media type", of.kind);
+    (!of.limits.untyped_urls && media_type_of(url).is_none()).then(message)
 }
 
 pub(in super::super) fn audio(of: Kind, audio: &RawValue) -> Option<Fault> {
@@ -132,8 +138,8 @@ fn file(of: Kind, file: &RawValue) -> Option<Fault> {
         let fault = document(of, data_type(&data), text("filename").as_deref());
         return fault.map(|message| Fault::at("file_data", message));
     }
-    if text("file_url").is_some() {
-        return file_url(of).map(|message| Fault::at("file_url", message));
+    if let Some(url) = text("file_url") {
+        return file_url(of, &url).map(|message| Fault::at("file_url", message));
     }
     let Some(id) = text("file_id") else {
         return Some(Fault::new(format!("{kind} needs the data of a file")));
@@ -154,6 +160,7 @@ pub(in super::super) fn document(of: Kind, media_type: Option<&str>, name: Optio
 }
 
 /// What is wrong with a file that is given by its URL.
-pub(in super::super) fn file_url(of: Kind) -> Option<String> {
-    (!of.limits.file_urls).then(|| format!("{} takes no files by URL", of.kind))
+pub(in super::super) fn file_url(of: Kind, url: &str) -> Option<String> {
+    let message = || format!("{} takes no files by URL", of.kind);
+    if of.limits.file_urls { untyped(of, url) } else { Some(message()) }
 }

@@ -40,6 +40,7 @@ pub(super) fn inexpressible(kind: ProviderKind, body: &str, max_calls: u64) -> O
         .or_else(|| member("tool_choice", tool_choice))
         .or_else(|| member("parallel_tool_calls", parallel_tool_calls).filter(|_| given("tools").is_some()))
         .or_else(|| member("response_format", response_format))
+        .or_else(|| member("web_search_options", search))
         .or_else(|| member("messages", messages::fault))?;
     let message = format!("{}: {}", fault.path, fault.message);
     Some(Inexpressible::member(fault.path, message))
@@ -143,7 +144,7 @@ fn choices(kind: ProviderKind, n: &str, max_calls: u64) -> Option<Fault> {
 
 fn tools(of: Kind, tools: &str) -> Option<Fault> {
     let kind = of.kind;
-    first_fault(tools, |tool| {
+    let fault = first_fault(tools, |tool| {
         let tool = object_of(tool)?;
         match string_of(tool.get("type")).as_deref() {
             None | Some("function") if tool.get("function").is_some() => None,
@@ -152,7 +153,20 @@ fn tools(of: Kind, tools: &str) -> Option<Fault> {
                 Some(Fault::at("type", format!("{kind} takes functions as tools, and no `{other:.64}`")))
             }
         }
-    })
+    });
+    fault.or_else(|| mixed(of, tools))
+}
+
+/// The first strict tool among others, where all are or none is.
+fn mixed(of: Kind, tools: &str) -> Option<Fault> {
+    let is_strict = |tool: &RawValue| {
+        let function = object_of(tool).and_then(|tool| tool.get("function").and_then(object_of));
+        function.is_some_and(|function| function.get("strict").is_some_and(|strict| strict.get() == "true"))
+    };
+    let strict = find_element(tools, is_strict).filter(|_| !of.limits.some_strict)?;
+    find_element(tools, |tool| !is_strict(tool))?;
+    let message = format!("{} takes tools that are all strict, or none of them", of.kind);
+    Some(Fault::at(&format!("[{strict}].function.strict"), message))
 }
 
 fn tool_choice(of: Kind, choice: &str) -> Option<Fault> {
@@ -186,4 +200,12 @@ pub(super) fn response_format(of: Kind, format: &str) -> Option<Fault> {
         _ => false,
     };
     (!is_known).then(|| Fault::at("type", format!("{} has no response format `{said:.64}`", of.kind)))
+}
+
+/// Whether there is a search is all that is said of it.
+fn search(of: Kind, options: &str) -> Option<Fault> {
+    let object: RawObject<'_> = serde_json::from_str(options).ok()?;
+    let is_said = |value: &RawValue| !matches!(value.get(), "null" | "\"medium\"");
+    let (name, _) = object.members().find(|(_, value)| is_said(value))?;
+    Some(Fault::at(name, format!("{} cannot be told how to search", of.kind)))
 }

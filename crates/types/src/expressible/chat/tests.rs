@@ -34,6 +34,11 @@ fn members_are_told_by_their_names() {
         (r#""prediction":{}"#, NONE, "prediction"),
         (r#""web_search_options":{}"#, GOOGLE, "web_search_options"),
         (r#""functions":[{"name":"f"}]"#, NONE, "functions"),
+        (
+            r#""tools":[{"type":"function","function":{"name":"f"}},{"type":"function","function":{"name":"g","strict":true}}]"#,
+            [true, true, true, true, false],
+            "tools[1].function.strict",
+        ),
         (r#""verbosity":"low""#, NONE, "verbosity"),
         (r#""presence_penalty":0.5"#, NOT_THE_FIRST_TWO, "presence_penalty"),
         (r#""temperature":1.5"#, [false, false, true, true, false], "temperature"),
@@ -68,12 +73,28 @@ fn members_are_told_by_their_names() {
 }
 
 #[test]
+fn a_search_is_asked_for_and_no_more() {
+    for (options, param) in [
+        (r#"{"search_context_size":"medium","user_location":null}"#, None),
+        (r#"{"user_location":{}}"#, Some("web_search_options.user_location")),
+    ] {
+        let body = format!(r#"{{"messages":[],"web_search_options":{options}}}"#);
+        assert_eq!(fault(ProviderKind::Gemini, &body).as_deref(), param, "{options}");
+    }
+}
+
+#[test]
 fn what_a_message_holds_is_told_by_its_path() {
     const NONE: [bool; 5] = [false; 5];
     for (part, wanted, param) in [
         (
             r#"{"type":"image_url","image_url":{"url":"https://x/y.png"}}"#,
             [true, false, true, true, true],
+            "image_url.url",
+        ),
+        (
+            r#"{"type":"image_url","image_url":{"url":"https://x/y"}}"#,
+            [true, false, true, false, true],
             "image_url.url",
         ),
         (r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}}"#, [true; 5], ""),
