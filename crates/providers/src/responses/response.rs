@@ -76,14 +76,13 @@ const fn incomplete(finish: Finish) -> Option<&'static str> {
     }
 }
 
+/// `OpenAI`'s clients need each of these.
 fn usage(usage: Usage) -> String {
-    let written = usage.cache_write_tokens.map(|written| written.to_string());
-    let cached = usage.cached_tokens.unwrap_or(0).to_string();
-    let details =
-        write_object(&[("cached_tokens", Some(&cached)), ("cache_write_tokens", written.as_deref())]);
     format!(
-        "{{\"input_tokens\":{},\"input_tokens_details\":{details},\"output_tokens\":{},\"output_tokens_details\":{{\"reasoning_tokens\":{}}},\"total_tokens\":{}}}",
+        "{{\"input_tokens\":{},\"input_tokens_details\":{{\"cached_tokens\":{},\"cache_write_tokens\":{}}},\"output_tokens\":{},\"output_tokens_details\":{{\"reasoning_tokens\":{}}},\"total_tokens\":{}}}",
         usage.prompt_tokens,
+        usage.cached_tokens.unwrap_or(0),
+        usage.cache_write_tokens.unwrap_or(0),
         usage.completion_tokens,
         usage.reasoning_tokens.unwrap_or(0),
         usage.total_tokens

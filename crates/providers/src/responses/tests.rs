@@ -117,7 +117,7 @@ fn a_response_has_openais_shape_and_repeats_its_request() {
             r#""instructions":"i\u00e9","max_output_tokens":null,"metadata":{"k":"v"},"parallel_tool_calls":true,"prompt_cache_key":null,"reasoning":{"effort":null,"summary":null},"#,
             r#""safety_identifier":null,"service_tier":null,"temperature":0.70,"text":{"format":{"type":"text"}},"tool_choice":"auto","#,
             r#""tools":[{"type":"function","name":"f","parameters":{"b":1.0,"a":1e400}}],"top_p":null,"truncation":"disabled","user":null,"#,
-            r#""usage":{"input_tokens":5,"input_tokens_details":{"cached_tokens":2},"output_tokens":3,"output_tokens_details":{"reasoning_tokens":1},"total_tokens":8}}"#
+            r#""usage":{"input_tokens":5,"input_tokens_details":{"cached_tokens":2,"cache_write_tokens":0},"output_tokens":3,"output_tokens_details":{"reasoning_tokens":1},"total_tokens":8}}"#
         )
     );
 }

@@ -104,7 +104,7 @@ static ROWS: [Row; 12] = [
     row(Operation::ImageVariation, "images/variations", "image_variation", images::VARIATION, MEDIA, "image variations"),
     row(Operation::Rerank, "rerank", "rerank", rerank::RULES, TEXT, "rerank"),
     row(Operation::Ocr, "ocr", "ocr", ocr::RULES, MEDIA, "ocr"),
-    // Bifrost calls its type `responses`: <https://docs.getbifrost.ai/features/async-inference>.
+    // Bifrost calls its type `responses`: <https://docs.getbifrost.ai/integrations/anthropic-sdk/overview>.
     Row { record_type: "messages", polled_as: Operation::Responses, ..row(Operation::Messages, "messages", "responses", messages::RULES, MEDIA, "messages") },
 ];
 
