@@ -4,6 +4,7 @@ use hermod_types::RawObject;
 use serde_json::value::RawValue;
 
 use crate::literal::Literal;
+use crate::request_body::RequestBody;
 
 /// What a server in OpenAI's form calls otherwise, or does not take. All else goes to it as the client wrote it.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,15 @@ impl Differences {
         let theirs = self.renamed.iter().find(|(ours, _)| *ours == name).map_or(name, |(_, theirs)| theirs);
         let said = self.values.iter().find(|(of, ours, _)| *of == name && *ours == value);
         Some((theirs, Cow::Borrowed(said.map_or(value, |(_, _, theirs)| theirs))))
+    }
+
+    /// Adds a member to a body by its name there. The client's member of that name, in any case, gives way.
+    pub(crate) fn add<'m>(&self, body: &mut RequestBody<'m>, name: &'m str, value: &'m str) {
+        let Some((theirs, value)) = self.apply(name, value) else { return };
+        match self.renamed.iter().find(|(ours, _)| *ours == name) {
+            Some((_, theirs)) => body.own(theirs, &value),
+            None => body.changed(theirs, value),
+        }
     }
 
     /// The name under which a message takes what the assistant thought.

@@ -12,7 +12,7 @@ use crate::request_body::{RequestBody, write_object};
 
 /// Writes a request that did not come in this form.
 pub(crate) fn openai_request(model: &str, chat: &ChatRequest<'_>, differences: Differences) -> String {
-    let mut body = RequestBody::new(&["prompt", "echo"]);
+    let mut body = RequestBody::new(&["prompt", "n", "echo"]);
     body.model(model);
     let mut messages = "[".to_owned();
     for message in &chat.messages {
@@ -84,8 +84,8 @@ pub(crate) fn openai_request(model: &str, chat: &ChatRequest<'_>, differences: D
     ];
     let others = others.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let members = chat.members.iter().map(|(name, value)| (name.as_ref(), *value));
-    for (name, value) in others.chain(members).filter_map(|(name, value)| differences.apply(name, value)) {
-        body.changed(name, value);
+    for (name, value) in others.chain(members) {
+        differences.add(&mut body, name, value);
     }
     body.finish()
 }

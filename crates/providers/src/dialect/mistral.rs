@@ -60,8 +60,8 @@ impl Continue for Mistral {
                 body.client(name, value);
             }
         }
-        for (name, value) in chat.members.iter().filter_map(|(name, value)| CHAT.apply(name, value)) {
-            body.changed(name, value);
+        for (name, value) in &chat.members {
+            CHAT.add(&mut body, name, value);
         }
         post(ask, &below(ask.base, "v1/fim/completions"), body.finish())
     }
