@@ -45,6 +45,7 @@ const fn list_of(operation: Operation) -> Option<(&'static str, bool)> {
         }
         Operation::Rerank => Some(("results", true)),
         Operation::Ocr => Some(("pages", true)),
+        Operation::Messages => Some(("content", true)),
         Operation::Speech | Operation::Transcription => None,
     }
 }
@@ -69,7 +70,8 @@ pub(crate) fn result(operation: Operation, body: &str, answer: Answer) -> Result
         | Operation::ImageEdit
         | Operation::ImageVariation
         | Operation::Rerank
-        | Operation::Ocr => object(operation, answer),
+        | Operation::Ocr
+        | Operation::Messages => object(operation, answer),
     }
 }
 

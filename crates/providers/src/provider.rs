@@ -210,7 +210,7 @@ impl Provider {
 
     /// The path that is configured in place of the dialect's own.
     fn path_of(&self, operation: Operation) -> Option<&str> {
-        self.paths.get(&operation).map(String::as_str)
+        self.paths.get(&operation.polled_as()).map(String::as_str)
     }
 
     /// A request that is not the provider's own.
@@ -235,7 +235,8 @@ impl Provider {
             | Operation::ImageEdit
             | Operation::ImageVariation
             | Operation::Rerank
-            | Operation::Ocr => {
+            | Operation::Ocr
+            | Operation::Messages => {
                 Err(CallError::inexpressible(Inexpressible::endpoint(self.api.kind, call.operation)))
             }
         }

@@ -106,7 +106,7 @@ impl Row {
         };
         let Some(holder) = self.holder else { return Ok(None) };
         let operation =
-            self.operation.map_or(Some(Operation::default()), |name| Operation::from_request_type(&name));
+            self.operation.map_or(Some(Operation::default()), |name| Operation::from_record_type(&name));
         let (operation, owner, media) =
             (operation.ok_or_else(|| unreadable("type"))?, self.owner, self.media);
         let Some(code) = self.code else {

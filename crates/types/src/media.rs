@@ -65,7 +65,8 @@ pub fn media_of(operation: Operation, result: &str) -> Vec<Option<MediaPart>> {
         | Operation::Responses
         | Operation::Embedding
         | Operation::Rerank
-        | Operation::Ocr => Vec::new(),
+        | Operation::Ocr
+        | Operation::Messages => Vec::new(),
     }
 }
 
@@ -198,6 +199,7 @@ mod tests {
             Operation::Embedding,
             Operation::Rerank,
             Operation::Ocr,
+            Operation::Messages,
         ] {
             assert_eq!(media_of(operation, result), []);
         }

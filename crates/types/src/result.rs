@@ -5,14 +5,13 @@ use crate::{Journal, Operation, RawObject, Target};
 /// What we add to a provider's answer as `extra_fields`.
 #[derive(Clone, Debug, Serialize)]
 pub struct ResultExtra<'a> {
-    #[serde(rename = "request_type")]
-    operation: Operation,
+    request_type: &'static str,
     provider: &'a str,
     model_requested: &'a str,
     original_model_requested: &'a str,
     resolved_model_used: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    converted_request_type: Option<Operation>,
+    converted_request_type: Option<&'static str>,
     latency: u64,
     fallback_index: usize,
     #[serde(skip_serializing_if = "Journal::is_empty")]
@@ -31,7 +30,7 @@ impl<'a> ResultExtra<'a> {
         attempts: &'a Journal,
     ) -> Self {
         Self {
-            operation,
+            request_type: operation.request_type(),
             provider: target.provider(),
             model_requested: target.model(),
             original_model_requested: target.model(),
@@ -46,8 +45,8 @@ impl<'a> ResultExtra<'a> {
     /// The same, where the provider was asked for `operation`. Nothing is said of one that is its own.
     #[must_use]
     pub fn sent_as(self, operation: Operation) -> Self {
-        let converted_request_type = (operation != self.operation).then_some(operation);
-        Self { converted_request_type, ..self }
+        let sent = operation.request_type();
+        Self { converted_request_type: (sent != self.request_type).then_some(sent), ..self }
     }
 
     /// Ends `object` with itself as the last member.

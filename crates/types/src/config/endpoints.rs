@@ -18,9 +18,12 @@ const A: Support = Support::Absent;
 const N: Support = Support::Native;
 const C: Support = Support::Converted;
 
-/// A column for each operation, in the order of its enum; a row for each kind, in the order of its own.
+/// Operations without a column: messages are served wherever chat is.
+const DERIVED: usize = 1;
+
+/// A column for each other operation, in the order of its enum; a row for each kind, in the order of its own.
 #[rustfmt::skip]
-const TABLE: [(ProviderKind, [Support; Operation::COUNT]); 28] = [
+const TABLE: [(ProviderKind, [Support; Operation::COUNT - DERIVED]); 28] = [
     //                        text chat resp embd spch trns  gen edit  var rank  ocr
     (ProviderKind::OpenAi,      [N,   N,   N,   N,   N,   N,   N,   N,   N,   A,   A]),
     (ProviderKind::Compatible,  [N,   N,   N,   N,   N,   N,   N,   N,   N,   N,   N]),
@@ -65,13 +68,34 @@ const _: () = {
 impl ProviderKind {
     /// How it serves this operation.
     pub const fn support(self, operation: Operation) -> Support {
-        TABLE[self as usize].1[operation as usize]
+        let cells = &TABLE[self as usize].1;
+        match operation as usize {
+            place if place < cells.len() => cells[place],
+            _ => match (self, cells[Operation::ChatCompletion as usize]) {
+                (_, Support::Absent) => Support::Absent,
+                (Self::Anthropic, _) => Support::Native,
+                (_, Support::Native | Support::Converted) => Support::Converted,
+            },
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_are_anthropics_own_and_served_wherever_chat_is() {
+        for kind in ProviderKind::all() {
+            let expected = match (kind, kind.support(Operation::ChatCompletion)) {
+                (ProviderKind::Anthropic, _) => Support::Native,
+                (_, Support::Absent) => Support::Absent,
+                (_, Support::Native | Support::Converted) => Support::Converted,
+            };
+            assert_eq!(kind.support(Operation::Messages), expected, "{kind}");
+        }
+        assert_eq!(ProviderKind::Anthropic.support(Operation::Responses), Support::Converted);
+    }
 
     #[test]
     fn text_completions_are_native_where_their_form_is() {

@@ -221,7 +221,7 @@ impl ApiProvider {
 }
 
 fn allows(allowed: Option<&BTreeSet<Operation>>, operation: Operation) -> bool {
-    allowed.is_none_or(|allowed| allowed.contains(&operation))
+    allowed.is_none_or(|allowed| allowed.contains(&operation.polled_as()))
 }
 
 impl ProviderConfig {

@@ -56,7 +56,8 @@ pub(super) fn read_provider(name: &str, mut file: Section<'_>, report: &Report<'
         provider.allowed = custom.section("allowed_requests").map(read_allowed);
         if let Some(mut paths) = custom.section("request_path_overrides") {
             let path = |operation: Operation| Some((operation, paths.text(operation.request_type())?));
-            provider.paths = Operation::all().filter_map(path).collect();
+            provider.paths =
+                Operation::all().filter(|operation| operation.is_public()).filter_map(path).collect();
             paths.finish();
         }
         custom.finish();
@@ -112,8 +113,9 @@ fn api_of(name: &str, file: &Section<'_>, custom: Option<&mut Section<'_>>, url:
 
 /// What is not `true` is not allowed: <https://docs.getbifrost.ai/providers/custom-providers>.
 fn read_allowed(mut file: Section<'_>) -> BTreeSet<Operation> {
-    let mut is_allowed = |operation: &Operation| file.boolean(operation.request_type()).unwrap_or_default();
-    let allowed = Operation::all().filter(|operation| is_allowed(operation)).collect();
+    let is_allowed = |operation: &Operation| file.boolean(operation.request_type()).unwrap_or_default();
+    let public = Operation::all().filter(|operation| operation.is_public());
+    let allowed = public.filter(is_allowed).collect();
     file.finish();
     allowed
 }

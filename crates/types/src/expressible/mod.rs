@@ -59,6 +59,7 @@ pub fn cannot_serve(
         | Operation::ImageEdit
         | Operation::ImageVariation
         | Operation::Rerank
-        | Operation::Ocr => None,
+        | Operation::Ocr
+        | Operation::Messages => None,
     }
 }

@@ -1,4 +1,5 @@
-//! The calls that Hermod takes, in one table: a row for each endpoint of Bifrost's async API.
+//! The calls that Hermod takes, in one table: a row for each endpoint of Bifrost's async API, and one for Anthropic's messages, which
+//! an integration route takes.
 //!
 //! The API's routes, its checks and its polls, the worker's calls and the command line all read this table. A new endpoint is a row,
 //! a file beside this one with its rules, and a column in the table of providers.
@@ -6,6 +7,7 @@
 mod chat;
 mod embedding;
 mod images;
+mod messages;
 mod ocr;
 mod rerank;
 mod responses;
@@ -35,6 +37,7 @@ pub enum Operation {
     ImageVariation,
     Rerank,
     Ocr,
+    Messages,
 }
 
 /// How a request's body is written.
@@ -52,8 +55,12 @@ struct Row {
     operation: Operation,
     /// Below `/v1/async/`, and below OpenAI's `/v1/`.
     path: &'static str,
-    /// What `extra_fields.request_type` says, and a job's record.
+    /// What `extra_fields.request_type` says, and the configuration's lists.
     request_type: &'static str,
+    /// What a job's record says.
+    record_type: &'static str,
+    /// The operation under whose path its jobs are polled.
+    polled_as: Operation,
     rules: Rules,
     /// Whether bodies carry media: they may be larger.
     media: bool,
@@ -69,14 +76,23 @@ const fn row(
     media: bool,
     plural: &'static str,
 ) -> Row {
-    Row { operation, path, request_type, rules, media, plural }
+    Row {
+        operation,
+        path,
+        request_type,
+        record_type: request_type,
+        polled_as: operation,
+        rules,
+        media,
+        plural,
+    }
 }
 
 const TEXT: bool = false;
 const MEDIA: bool = true;
 
 #[rustfmt::skip]
-static ROWS: [Row; 11] = [
+static ROWS: [Row; 12] = [
     row(Operation::TextCompletion, "completions", "text_completion", text_completion::RULES, TEXT, "text completions"),
     row(Operation::ChatCompletion, "chat/completions", "chat_completion", chat::RULES, MEDIA, "chat completions"),
     row(Operation::Responses, "responses", "responses", responses::RULES, MEDIA, "responses"),
@@ -88,6 +104,8 @@ static ROWS: [Row; 11] = [
     row(Operation::ImageVariation, "images/variations", "image_variation", images::VARIATION, MEDIA, "image variations"),
     row(Operation::Rerank, "rerank", "rerank", rerank::RULES, TEXT, "rerank"),
     row(Operation::Ocr, "ocr", "ocr", ocr::RULES, MEDIA, "ocr"),
+    // Bifrost calls its type `responses`: <https://docs.getbifrost.ai/features/async-inference>.
+    Row { record_type: "messages", polled_as: Operation::Responses, ..row(Operation::Messages, "messages", "responses", messages::RULES, MEDIA, "messages") },
 ];
 
 // Each operation's row is found by its place in the enum.
@@ -97,7 +115,7 @@ const _: () = {
         assert!(ROWS[place].operation as usize == place, "the rows stand in the order of the enum");
         place += 1;
     }
-    assert!(Operation::Ocr as usize + 1 == ROWS.len(), "the last operation has the last row");
+    assert!(Operation::Messages as usize + 1 == ROWS.len(), "the last operation has the last row");
 };
 
 impl Operation {
@@ -111,15 +129,25 @@ impl Operation {
 
     /// The operation of this path below `/v1/async/`.
     pub fn from_path(path: &str) -> Option<Self> {
-        ROWS.iter().find(|row| row.path == path).map(|row| row.operation)
+        Self::all().find(|operation| operation.path() == path && operation.is_public())
     }
 
-    /// The operation that records and answers call `request_type`.
-    pub fn from_request_type(request_type: &str) -> Option<Self> {
-        ROWS.iter().find(|row| row.request_type == request_type).map(|row| row.operation)
+    /// The operation that records call `record_type`.
+    pub fn from_record_type(record_type: &str) -> Option<Self> {
+        Self::all().find(|operation| operation.record_type() == record_type)
     }
 
-    /// Its path below `/v1/async/`, and below OpenAI's `/v1/`: `chat/completions`.
+    /// Whether it has a path below `/v1/async/`.
+    pub fn is_public(self) -> bool {
+        self.polled_as() == self
+    }
+
+    /// The operation under whose path below `/v1/async/` its jobs are polled, and whose names in the configuration count for it.
+    pub const fn polled_as(self) -> Self {
+        self.row().polled_as
+    }
+
+    /// Its path below OpenAI's or Anthropic's `/v1/`, and below `/v1/async/` if it [is public](Self::is_public): `chat/completions`.
     pub const fn path(self) -> &'static str {
         self.row().path
     }
@@ -127,6 +155,11 @@ impl Operation {
     /// What `extra_fields.request_type` says of it: `chat_completion`.
     pub const fn request_type(self) -> &'static str {
         self.row().request_type
+    }
+
+    /// What a job's record calls it: no other operation's is the same.
+    pub const fn record_type(self) -> &'static str {
+        self.row().record_type
     }
 
     /// How its requests are written.
@@ -162,15 +195,16 @@ impl fmt::Display for Operation {
     }
 }
 
+/// As its [record type](Operation::record_type).
 impl serde::Serialize for Operation {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.request_type())
+        serializer.serialize_str(self.record_type())
     }
 }
 
 impl<'de> serde::Deserialize<'de> for Operation {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::from_request_type(&name).ok_or_else(|| serde::de::Error::custom("not a request type"))
+        Self::from_record_type(&name).ok_or_else(|| serde::de::Error::custom("not a record's type"))
     }
 }

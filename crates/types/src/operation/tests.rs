@@ -17,6 +17,7 @@ fn least(operation: Operation) -> &'static str {
     match operation {
         Operation::TextCompletion | Operation::ImageGeneration => r#""prompt":"x""#,
         Operation::ChatCompletion => r#""messages":[{"role":"user","content":"x"}]"#,
+        Operation::Messages => r#""max_tokens":1,"messages":[{"role":"user","content":"x"}]"#,
         Operation::Responses | Operation::Embedding => r#""input":"x""#,
         Operation::Speech => r#""input":"x","voice":"alloy""#,
         Operation::Rerank => r#""query":"x","documents":["y"]"#,
@@ -31,7 +32,7 @@ fn json() -> impl Iterator<Item = Operation> {
 
 #[test]
 fn each_endpoint_takes_the_least_and_refuses_a_stream_in_its_own_words() {
-    assert_eq!(json().count(), 8);
+    assert_eq!(json().count(), 9);
     for operation in json() {
         let least = least(operation);
         let request = parse(operation, least).unwrap();
@@ -39,7 +40,10 @@ fn each_endpoint_takes_the_least_and_refuses_a_stream_in_its_own_words() {
         let request = parse(operation, &format!(r#"{least},"stream":false"#)).unwrap();
         assert_eq!(request.body, format!("{{{least}}}"));
         let stream = refused(operation, &format!(r#"{least},"stream":true"#));
-        let words = format!("stream is not supported for async {}", operation.plural());
+        let words = match operation.is_public() {
+            true => format!("stream is not supported for async {}", operation.plural()),
+            false => "streaming is not supported for async requests".to_owned(),
+        };
         assert_eq!(stream, (words, "stream".to_owned()));
         let nothing = refused(operation, r#""stream":true"#).0;
         assert!(!nothing.contains("stream"), "what is required comes first: {nothing}");
@@ -385,8 +389,8 @@ fn a_model_without_a_provider_is_the_default_providers() {
 #[test]
 fn each_row_is_found_by_its_names() {
     for operation in Operation::all() {
-        assert_eq!(Operation::from_path(operation.path()), Some(operation));
-        assert_eq!(Operation::from_request_type(operation.request_type()), Some(operation));
+        assert_eq!(Operation::from_path(operation.path()), operation.is_public().then_some(operation));
+        assert_eq!(Operation::from_record_type(operation.record_type()), Some(operation));
     }
     let forms = [Operation::Transcription, Operation::ImageEdit, Operation::ImageVariation];
     for operation in Operation::all() {

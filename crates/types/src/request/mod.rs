@@ -99,7 +99,11 @@ fn body_of(object: &RawObject<'_>, rules: &JsonRules, length: usize) -> String {
 }
 
 fn not_streamed(operation: Operation, member: &str) -> InvalidRequest {
-    let message = format!("stream is not supported for async {}", operation.plural());
+    let message = if operation.is_public() {
+        format!("stream is not supported for async {}", operation.plural())
+    } else {
+        "streaming is not supported for async requests".to_owned()
+    };
     InvalidRequest::rule(member, message)
 }
 

@@ -32,8 +32,11 @@ fn what_is_allowed_is_what_is_true() {
     );
     // An API process knows as much.
     let api = ApiConfig::names_from_json(&custom(text), &environment).unwrap();
-    let expected = ApiProvider { kind: ProviderKind::OpenAi, allowed: Some(expected.into()) };
+    let expected = ApiProvider { kind: ProviderKind::Compatible, allowed: Some(expected.into()) };
     assert_eq!(api.providers["mine"], expected);
+    assert!(!expected.allows(Operation::Messages), "they are responses");
+    let responses = read(r#","allowed_requests":{"responses":true}"#);
+    assert!(responses.providers["mine"].allows(Operation::Messages));
     assert!(expected.allows(Operation::Ocr) && !expected.allows(Operation::Speech));
     assert_eq!(config.without_provider_secrets().providers["mine"], expected);
 }
@@ -52,11 +55,11 @@ fn without_a_word_all_is_allowed_and_an_empty_list_allows_nothing() {
 
 #[test]
 fn each_operation_may_have_a_path_of_its_own() {
-    let text =
-        Operation::all().map(|operation| format!(r#""{operation}":"/my/{operation}""#)).collect::<Vec<_>>();
+    let public = || Operation::all().filter(|operation| operation.is_public());
+    let text = public().map(|operation| format!(r#""{operation}":"/my/{operation}""#)).collect::<Vec<_>>();
     let config = read(&format!(r#","request_path_overrides":{{{},"count_tokens":"/x"}}"#, text.join(",")));
     let paths = &config.providers["mine"].paths;
-    for operation in Operation::all() {
+    for operation in public() {
         assert_eq!(paths[&operation], format!("/my/{operation}"));
     }
     assert_eq!(config.ignored, ["providers.*.custom_provider_config.request_path_overrides.count_tokens"]);
