@@ -5,7 +5,7 @@ use hermod_types::Operation;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
-use crate::{PATIENCE, eventually};
+use crate::{FormBody, PATIENCE, eventually};
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
@@ -120,6 +120,12 @@ impl Api {
     /// Submits to this endpoint what must be accepted; returns the job's path.
     pub async fn submit_to(&self, operation: Operation, body: &Value) -> String {
         self.accepted(self.submission_to(operation).body(body.to_string())).await
+    }
+
+    /// A submit of a form that is still to be sent.
+    pub fn form_to(&self, operation: Operation, form: FormBody) -> RequestBuilder {
+        let body = form.finish();
+        self.submission_to(operation).header("content-type", FormBody::CONTENT_TYPE).body(body)
     }
 
     /// Sends a submit that must be accepted; returns the job's path.

@@ -168,6 +168,7 @@ async fn a_redis_that_evicts_is_refused_unless_accepted() {
 async fn bodies_in_memory_are_bounded() {
     let cluster = Cluster::builder()
         .set("HERMOD_MAX_BODY_BYTES", 1 << 20)
+        .set("HERMOD_MAX_UPLOAD_BYTES", 1 << 20)
         .set("HERMOD_MAX_MEMORY_BYTES", 1 << 20)
         .start()
         .await;

@@ -121,6 +121,7 @@ async fn a_body_over_the_limit_is_refused_before_it_comes() {
 async fn slow_large_uploads_do_not_keep_small_submits_out() {
     let cluster = Cluster::builder()
         .set("HERMOD_MAX_BODY_BYTES", 1 << 20)
+        .set("HERMOD_MAX_UPLOAD_BYTES", 1 << 20)
         .set("HERMOD_MAX_MEMORY_BYTES", 4 << 20)
         .redis_options(FAST_REDIS)
         .start()

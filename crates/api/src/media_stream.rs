@@ -154,3 +154,61 @@ fn length_of(bytes: &Bytes) -> u64 {
 fn damaged(what: &str) -> ApiError {
     ApiError::Internal(QueueError::Unexpected(format!("media that cannot be decoded: {what}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use hermod_types::{Operation, media_of};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The bytes in `range` of the only media of a result.
+    fn read(result: &str, operation: Operation, range: Range<u64>) -> Result<Vec<u8>, ApiError> {
+        let part = media_of(operation, result).remove(0).unwrap();
+        let source = Source::Inline(Bytes::copy_from_slice(result.as_bytes()));
+        let mut media = MediaStream::new(source, &part, range, &MemoryBudget::new(0, 1 << 20));
+        let mut read = Vec::new();
+        // Nothing is waited for.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        while let Some(bytes) = runtime.block_on(media.next())? {
+            assert!(bytes.len() <= PIECE_BYTES);
+            read.extend_from_slice(&bytes);
+        }
+        Ok(read)
+    }
+
+    fn speech(text: &str) -> String {
+        format!(r#"{{"response_format":"mp3","audio":"{text}","extra_fields":{{}}}}"#)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn any_part_of_audio_is_that_of_the_whole(size in 1..900_000_usize, from in any::<prop::sample::Index>(), to in any::<prop::sample::Index>()) {
+            let audio: Vec<u8> = (0_u64..).flat_map(u64::to_le_bytes).take(size).collect();
+            let (from, to) = (from.index(size), to.index(size));
+            let range = from.min(to)..from.max(to) + 1;
+            let part = read(&speech(&BASE64.encode(&audio)), Operation::Speech, range.start as u64..range.end as u64);
+            prop_assert!(part.unwrap() == audio[range]);
+        }
+
+        #[test]
+        fn any_part_of_a_text_is_that_of_the_whole(count in 1..60_000_usize, from in any::<prop::sample::Index>(), to in any::<prop::sample::Index>()) {
+            let text = "a\u{e9}\"\u{1f600}\n\\".repeat(count);
+            let ascii: String = serde_json::to_string(&text).unwrap().replace('\u{1f600}', "\\ud83d\\uDE00");
+            let (from, to) = (from.index(text.len()), to.index(text.len()));
+            let range = from.min(to)..from.max(to) + 1;
+            let result = format!(r#"{{"text":{ascii}}}"#);
+            let part = read(&result, Operation::Transcription, range.start as u64..range.end as u64);
+            prop_assert!(part.unwrap() == text.as_bytes()[range]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_base64_is_told_and_loose_ends_are_not() {
+        assert!(matches!(read(&speech("QU$D"), Operation::Speech, 0..3), Err(ApiError::Internal(_))));
+        assert!(matches!(read(&speech("Q==="), Operation::Speech, 0..1), Err(ApiError::Internal(_))));
+        assert_eq!(read(&speech("QR=="), Operation::Speech, 0..1).unwrap(), b"A");
+    }
+}
