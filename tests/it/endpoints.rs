@@ -11,7 +11,7 @@ const JSON: [(Operation, &str, &str, &str); 8] = [
     (Operation::TextCompletion, r#""prompt":"h\u00e9llo","n":1"#, "/choices/0/text", "héllo"),
     (
         Operation::ChatCompletion,
-        r#""messages":[{"role":"user","content":"h\u00e9llo"}],"seed":1e400,"tools":[{"type":"function","function":{"name":"f","parameters":{"z":1.0,"a":{}}}}]"#,
+        r#""messages":[{"role":"user","content":"h\u00e9llo"}],"seed":123456789012345678901234567890,"tools":[{"type":"function","function":{"name":"f","parameters":{"z":1.0,"a":{}}}}]"#,
         "/choices/0/message/content",
         "héllo",
     ),
@@ -211,7 +211,7 @@ async fn each_endpoint_says_what_is_missing_and_that_nothing_is_streamed() {
         (
             Operation::Rerank,
             r#""query":"x","documents":["a",{"text":""}]"#,
-            "documents[1].text",
+            "documents[1]",
             "document text is required for rerank at index 1".to_owned(),
         ),
         (
