@@ -11,6 +11,7 @@
 //! | `native` | calls in the form in which the client wrote them |
 //! | `completion` | text completions made of chat |
 //! | `chat` | the common form of chat, and OpenAI's |
+//! | `embeddings`, `rerank`, `images`, `speech`, `transcription` | those calls at a provider with a form of its own |
 //! | `plan` | a request that is several calls, and what their answers make together |
 //! | `dialect` | what each kind of provider is sent, and how its answer is read |
 //! | `tokens` | access tokens for Google's APIs |
@@ -24,10 +25,13 @@ mod answer;
 mod chat;
 mod completion;
 mod dialect;
+mod embeddings;
 mod error;
 mod error_form;
+mod images;
 mod keys;
 mod literal;
+mod messages;
 mod multipart;
 mod native;
 mod openai;
@@ -36,9 +40,13 @@ mod plan;
 mod provider;
 mod replies;
 mod request_body;
+mod rerank;
+mod responses;
 mod retry_after;
 mod secrets;
+mod speech;
 mod tokens;
+mod transcription;
 mod transport;
 mod verdict;
 

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream};
+use hermod_types::FormPart;
 use reqwest::Body;
 
 /// Most bytes that are read of a job's media at once.
@@ -48,7 +49,42 @@ pub(crate) enum Encoding {
     Base64,
 }
 
+/// A file of the client's.
+#[derive(Clone, Debug)]
+pub(crate) struct Upload {
+    pub(crate) filename: Option<String>,
+    pub(crate) content_type: Option<String>,
+    /// Where its bytes begin in the job's media.
+    pub(crate) start: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Upload {
+    pub(crate) fn of(part: &FormPart, start: u64, bytes: u64) -> Self {
+        let (filename, content_type) = (part.filename.clone(), part.content_type.clone());
+        Self { filename, content_type, start, bytes }
+    }
+}
+
+/// Stands for a file in JSON that is being written: a JSON string whose content no JSON can have.
+pub(crate) const FILE: &str = "\"\0\"";
+
 impl Payload {
+    /// JSON in which each [`FILE`] is the base64 of one of the `files`, in their order.
+    pub(crate) fn json<'f>(json: &str, files: impl IntoIterator<Item = &'f Upload>) -> Self {
+        let mut texts = json.split('\0').map(|text| Segment::Text(text.to_owned()));
+        let mut segments: Vec<Segment> = texts.next().into_iter().collect();
+        for (text, file) in texts.zip(files) {
+            segments.push(Segment::Media {
+                start: file.start,
+                bytes: file.bytes,
+                encoding: Encoding::Base64,
+            });
+            segments.push(text);
+        }
+        Self::Segments(segments)
+    }
+
     /// Bytes of it.
     fn length(&self) -> u64 {
         match self {
@@ -189,6 +225,15 @@ mod tests {
                 assert_eq!(length, u64::try_from(sent.len()).unwrap());
             }
         }
+    }
+
+    #[tokio::test]
+    async fn files_stand_in_json_as_base64() {
+        let media: Arc<dyn MediaSource> = Arc::new(Memory(b"abcdef".to_vec(), 2));
+        let file = |start, bytes| Upload { filename: None, content_type: None, start, bytes };
+        let json = format!("{{\"mask\":{FILE},\"prompt\":\"\\u0000\",\"images\":[{FILE}]}}");
+        let sent = Payload::json(&json, [&file(4, 2), &file(0, 3)]).collect(Some(&media)).await.unwrap();
+        assert_eq!(sent, r#"{"mask":"ZWY=","prompt":"\u0000","images":["YWJj"]}"#);
     }
 
     #[tokio::test]

@@ -15,12 +15,19 @@ use crate::answer::{self, Answer, CallResult, unusable};
 use crate::chat::ChatPlan;
 use crate::completion::{CompletionPlan, Writer};
 use crate::dialect::{self, Ask, Dialect, OpenAiForm, Outgoing, Unsendable, at_path};
+use crate::embeddings::EmbeddingPlan;
 use crate::error::MAX_ANSWER_BYTES;
+use crate::images::ImagePlan;
 use crate::keys::{Key, KeyPool};
-use crate::payload::MediaSource;
+use crate::messages::{MessagesPlan, Words};
+use crate::payload::{MediaSource, Payload};
 use crate::plan::{self, MOST_AT_ONCE, Plan};
 use crate::replies::Replies;
+use crate::rerank::RerankPlan;
+use crate::responses::ResponsesPlan;
 use crate::secrets::Secrets;
+use crate::speech::SpeechPlan;
+use crate::transcription::TranscriptionPlan;
 use crate::transport::{self, Meter, Received, within};
 use crate::{CallError, InvalidProvider, native, tokens};
 
@@ -221,24 +228,39 @@ impl Provider {
             has_n: has_n(self.api.kind),
         };
         let chat = self.dialect.chat().unwrap_or(&form);
+        let absent = || CallError::inexpressible(Inexpressible::endpoint(self.api.kind, call.operation));
         match call.operation {
             Operation::TextCompletion => {
                 let writer = self.dialect.continues().map_or(Writer::Chat(chat), Writer::Continue);
                 self.run(ask, call, CompletionPlan::new(call.body, self.api.kind, writer)).await
             }
             Operation::ChatCompletion => self.run(ask, call, ChatPlan::new(call.body, chat)).await,
-            Operation::Responses
-            | Operation::Embedding
-            | Operation::Speech
-            | Operation::Transcription
-            | Operation::ImageGeneration
-            | Operation::ImageEdit
-            | Operation::ImageVariation
-            | Operation::Rerank
-            | Operation::Ocr
-            | Operation::Messages => {
-                Err(CallError::inexpressible(Inexpressible::endpoint(self.api.kind, call.operation)))
+            Operation::Responses => self.run(ask, call, ResponsesPlan::new(call.body, chat)).await,
+            Operation::Messages => {
+                let words = Words::of(self.api.kind, self.dialect.chat().is_some());
+                self.run(ask, call, MessagesPlan::new(call.body, chat, words)).await
             }
+            Operation::Embedding => {
+                let own = self.dialect.embeddings().ok_or_else(absent)?;
+                self.run(ask, call, EmbeddingPlan::new(call.body, own, ask.model)).await
+            }
+            Operation::Rerank => {
+                let own = self.dialect.rerank().ok_or_else(absent)?;
+                self.run(ask, call, RerankPlan::new(call.body, own)).await
+            }
+            Operation::ImageGeneration | Operation::ImageEdit | Operation::ImageVariation => {
+                let own = self.dialect.images().ok_or_else(absent)?;
+                self.run(ask, call, ImagePlan::new(call.operation, call.body, own, ask.model)).await
+            }
+            Operation::Speech => {
+                let own = self.dialect.speech().ok_or_else(absent)?;
+                self.run(ask, call, SpeechPlan::new(call.body, own)).await
+            }
+            Operation::Transcription => {
+                let own = self.dialect.transcribe().ok_or_else(absent)?;
+                self.run(ask, call, TranscriptionPlan::new(call.body, own)).await
+            }
+            Operation::Ocr => Err(absent()),
         }
     }
 
@@ -304,6 +326,10 @@ impl Provider {
         call: &ProviderCall<'_>,
         received: &Received<'_>,
     ) -> Result<Answer, CallError> {
+        if self.dialect.signs_body(ask) {
+            let whole = outgoing.body.collect(call.media.as_ref()).await;
+            outgoing.body = Payload::Text(whole.map_err(|error| transport::unread(&error))?);
+        }
         self.dialect.sign(ask, &mut outgoing).map_err(|why| unsendable(why, call.target))?;
         let Outgoing { url, headers: own, body } = outgoing;
         let mut request = Request::new(Method::POST, url);

@@ -111,6 +111,12 @@ pub(crate) async fn read_body(mut response: Response, received: &Received<'_>) -
     }
 }
 
+/// A request whose media could not be read. Nothing was sent.
+pub(crate) fn unread(error: &std::io::Error) -> CallError {
+    let message = format!("the request's media could not be read: {error}");
+    CallError { may_be_billed: false, ..CallError::ours(ErrorCode::UpstreamUnreachable, message) }
+}
+
 /// A call that ended without an answer. The text leaves out the URL, which may hold a secret.
 pub(crate) fn unreachable(error: reqwest::Error) -> CallError {
     let code = if error.is_timeout() { ErrorCode::UpstreamTimeout } else { ErrorCode::UpstreamUnreachable };

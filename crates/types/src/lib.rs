@@ -7,6 +7,7 @@
 mod attempt;
 mod backoff;
 pub mod config;
+mod document;
 mod error;
 mod expressible;
 mod form;
@@ -25,6 +26,7 @@ mod ttl;
 pub use attempt::{Attempt, Journal};
 pub use backoff::Backoff;
 pub use config::{ApiConfig, Config};
+pub use document::Document;
 pub use error::{ErrorBody, ErrorCode, ErrorDetail, ErrorExtra};
 pub use expressible::{Inexpressible, cannot_serve};
 pub use form::{Form, FormPart, PartContent};

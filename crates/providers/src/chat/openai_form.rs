@@ -336,6 +336,7 @@ impl MessageChoice<'_> {
                 .collect(),
             annotations: message.annotations.into_iter().flatten().map(|raw| raw.get().to_owned()).collect(),
             finish: self.finish_reason.as_deref().map(Finish::from_word),
+            ..ChatChoice::default()
         }
     }
 }

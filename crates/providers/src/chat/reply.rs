@@ -34,6 +34,10 @@ pub(crate) struct ChatChoice {
     pub(crate) reasoning: Vec<ReasoningDetail<'static>>,
     /// Each an annotation in OpenAI's form, as JSON.
     pub(crate) annotations: Vec<String>,
+    /// What the provider wants to see again with the message, as JSON.
+    pub(crate) extra_content: Option<String>,
+    /// In OpenAI's form, as JSON.
+    pub(crate) logprobs: Option<String>,
     pub(crate) finish: Option<Finish>,
 }
 
@@ -197,9 +201,13 @@ impl ChatChoice {
             out.push('}');
         });
         write_list(out, "annotations", &self.annotations, |out, _, annotation| out.push_str(annotation));
+        if let Some(extra) = &self.extra_content {
+            out.push_str(&format!(",\"extra_content\":{extra}"));
+        }
+        let logprobs = self.logprobs.as_deref().unwrap_or("null");
         let finish =
             self.finish.map_or_else(|| "null".to_owned(), |finish| format!("\"{}\"", finish.as_str()));
-        out.push_str(&format!("}},\"logprobs\":null,\"finish_reason\":{finish}}}"));
+        out.push_str(&format!("}},\"logprobs\":{logprobs},\"finish_reason\":{finish}}}"));
     }
 
     /// `reasoning` and `reasoning_content` are the same text by two names, `OpenRouter`'s and `DeepSeek`'s.

@@ -47,6 +47,8 @@ pub(crate) struct AssistantMessage<'a> {
     pub(crate) tool_calls: Vec<ToolCall<'a>>,
     /// What it thought, with what the provider wants to see again.
     pub(crate) reasoning: Vec<ReasoningDetail<'a>>,
+    /// What the provider wants to see again with it, as JSON.
+    pub(crate) extra_content: Option<Cow<'a, str>>,
 }
 
 #[derive(Clone, Debug)]

@@ -30,6 +30,8 @@ struct WireMessage<'a> {
     reasoning_content: Option<Literal<'a>>,
     #[serde(borrow, default)]
     reasoning_details: Option<Vec<WireDetail<'a>>>,
+    #[serde(borrow, default)]
+    extra_content: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -138,6 +140,7 @@ impl<'a> WireMessage<'a> {
                 refusal: self.refusal,
                 tool_calls: self.tool_calls.unwrap_or_default().into_iter().map(WireToolCall::read).collect(),
                 reasoning: reasoning(self.reasoning_details, self.reasoning.or(self.reasoning_content)),
+                extra_content: self.extra_content.map(|extra| Cow::Borrowed(extra.get())),
             }),
             "tool" | "function" => Message::Tool {
                 call_id: self.tool_call_id.unwrap_or_else(|| Literal::of("")),

@@ -7,7 +7,7 @@
 //! sequence must be more than white space.
 
 use hermod_types::ErrorDetail;
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
@@ -37,6 +37,11 @@ impl ErrorForm for Anthropic {
 }
 
 impl Dialect for Anthropic {
+    fn authorize(&self, ask: &Ask<'_>, headers: &mut HeaderMap) -> Result<(), Unsendable> {
+        headers.extend([VERSION]);
+        ask.key.map_or(Ok(()), |key| secret_header(headers, API_KEY, key.expose_secret()))
+    }
+
     fn chat(&self) -> Option<&dyn Chat> {
         Some(self)
     }
@@ -58,10 +63,7 @@ impl Chat for Anthropic {
         }
         body.own("max_tokens", chat.max_tokens.unwrap_or(MAX_TOKENS));
         let mut outgoing = Outgoing::new(&below(ask.base, "v1/messages"), body.finish())?;
-        outgoing.headers.extend([VERSION]);
-        if let Some(key) = ask.key {
-            secret_header(&mut outgoing.headers, API_KEY, key.expose_secret())?;
-        }
+        self.authorize(ask, &mut outgoing.headers)?;
         Ok(outgoing)
     }
 

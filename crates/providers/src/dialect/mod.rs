@@ -11,6 +11,7 @@ mod bedrock;
 mod cohere;
 mod deepseek;
 mod gemini;
+mod members;
 mod mistral;
 mod openai_chat;
 mod vertex;
@@ -28,9 +29,14 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::CallError;
 use crate::chat::{Chat, ChatReply, ChatRequest, Differences, openai_reply, openai_request};
 use crate::completion::Continue;
+use crate::embeddings::Embeddings;
 use crate::error_form::ErrorForm;
+use crate::images::Images;
 use crate::multipart::Multipart;
-use crate::payload::Payload;
+use crate::payload::{Payload, Upload};
+use crate::rerank::Rerank;
+use crate::speech::Speech;
+use crate::transcription::Transcribe;
 
 /// What a request is made for.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +68,15 @@ impl Outgoing {
     /// Of JSON.
     pub(crate) fn new(url: &str, body: String) -> Result<Self, Unsendable> {
         Self::with(url, HeaderValue::from_static("application/json"), Payload::Text(body))
+    }
+
+    /// Of JSON in which each [`FILE`](crate::payload::FILE) stands for one of the `files`, in their order.
+    pub(crate) fn with_files<'f>(
+        url: &str,
+        json: &str,
+        files: impl IntoIterator<Item = &'f Upload>,
+    ) -> Result<Self, Unsendable> {
+        Self::with(url, HeaderValue::from_static("application/json"), Payload::json(json, files))
     }
 
     /// Of a form.
@@ -122,6 +137,36 @@ pub(crate) trait Dialect: ErrorForm {
     /// What continues a prompt, where that is not chat.
     fn continues(&self) -> Option<&dyn Continue> {
         None
+    }
+
+    /// Its embeddings, where they have a form of their own.
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        None
+    }
+
+    /// Its rerank, where that has a form of its own.
+    fn rerank(&self) -> Option<&dyn Rerank> {
+        None
+    }
+
+    /// Its images, where they have a form of their own.
+    fn images(&self) -> Option<&dyn Images> {
+        None
+    }
+
+    /// Its speech, where that has a form of its own.
+    fn speech(&self) -> Option<&dyn Speech> {
+        None
+    }
+
+    /// Its transcriptions, where they have a form of their own.
+    fn transcribe(&self) -> Option<&dyn Transcribe> {
+        None
+    }
+
+    /// Whether [`Dialect::sign`] must see the whole body: media are then read before it is called.
+    fn signs_body(&self, _ask: &Ask<'_>) -> bool {
+        false
     }
 
     /// What to show instead of the key, where that must be got first. Asked before the calls of each request.

@@ -17,7 +17,8 @@ use reqwest::Client;
 use reqwest::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Ask, Dialect, Outgoing, Unsendable, gemini, path_segment, root, secret_header};
+use super::gemini::{self, Host};
+use super::{Ask, Dialect, Outgoing, Unsendable, path_segment, root, secret_header};
 use crate::CallError;
 use crate::chat::{Chat, ChatReply, ChatRequest};
 use crate::error_form::ErrorForm;
@@ -44,7 +45,7 @@ impl ErrorForm for Vertex {
 
 impl Chat for Vertex {
     fn request(&self, ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing, Unsendable> {
-        let mut outgoing = Outgoing::new(&url(ask)?, gemini::body(chat))?;
+        let mut outgoing = Outgoing::new(&url(ask)?, gemini::body(Host::Vertex, ask.model, chat)?)?;
         match (ask.token, ask.key) {
             (Some(token), _) => {
                 let bearer = format!("Bearer {}", token.expose_secret());

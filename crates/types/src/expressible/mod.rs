@@ -2,6 +2,9 @@
 //!
 //! Members whose value changes nothing are no reason, and neither are `seed` and `user`, which promise nothing.
 
+mod chat;
+mod messages;
+mod responses;
 mod text;
 
 use crate::Operation;
@@ -50,16 +53,16 @@ pub fn cannot_serve(
     }
     match operation {
         Operation::TextCompletion => text::inexpressible(kind, body, max_calls),
-        Operation::ChatCompletion
-        | Operation::Responses
-        | Operation::Embedding
+        Operation::ChatCompletion => chat::inexpressible(kind, body, max_calls),
+        Operation::Responses => responses::inexpressible(kind, body),
+        Operation::Messages => messages::inexpressible(kind, body),
+        Operation::Embedding
         | Operation::Speech
         | Operation::Transcription
         | Operation::ImageGeneration
         | Operation::ImageEdit
         | Operation::ImageVariation
         | Operation::Rerank
-        | Operation::Ocr
-        | Operation::Messages => None,
+        | Operation::Ocr => None,
     }
 }

@@ -44,7 +44,11 @@ pub(super) fn inexpressible(kind: ProviderKind, body: &str, max_calls: u64) -> O
 }
 
 /// What is asked for beyond what the provider takes, if anything is.
-fn out_of_bounds(kind: ProviderKind, bounds: &Bounds, object: &RawObject<'_>) -> Option<Inexpressible> {
+pub(super) fn out_of_bounds(
+    kind: ProviderKind,
+    bounds: &Bounds,
+    object: &RawObject<'_>,
+) -> Option<Inexpressible> {
     for &(param, least, greatest) in bounds.numbers {
         let number = object.get(param).and_then(|value| value.get().parse::<f64>().ok());
         if number.is_some_and(|number| !(least..=greatest).contains(&number)) {
@@ -52,17 +56,21 @@ fn out_of_bounds(kind: ProviderKind, bounds: &Bounds, object: &RawObject<'_>) ->
             return Some(Inexpressible::member(param, message));
         }
     }
+    stops(kind, bounds, object.get("stop")?.get()).map(|message| Inexpressible::member("stop", message))
+}
+
+/// What is wrong with stop sequences.
+pub(super) fn stops(kind: ProviderKind, bounds: &Bounds, list: &str) -> Option<String> {
     let (mut stops, mut is_any_blank) = (0, false);
-    each_string(object.get("stop")?.get(), |stop| {
+    each_string(list, |stop| {
         stops += 1;
         is_any_blank |= stop.trim().is_empty();
     });
-    let refuse = |message: String| Some(Inexpressible::member("stop", message));
     if stops > bounds.stops {
-        return refuse(format!("{kind} takes up to {} stop sequences", bounds.stops));
+        return Some(format!("{kind} takes up to {} stop sequences", bounds.stops));
     }
     if !bounds.blank_stops && is_any_blank {
-        return refuse(format!("{kind} takes no stop sequence of white space alone"));
+        return Some(format!("{kind} takes no stop sequence of white space alone"));
     }
     None
 }
