@@ -86,8 +86,8 @@ async fn config_check_says_what_is_used_ignored_and_refused() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     for line in [
         "  openai  openai at https://api.openai.com, key primary; 120 s a call, 0 retries",
-        "  mine    openai at http://mine:8000/v1, without a key; 120 s a call, 0 retries",
-        "  part    openai at http://part, without a key; 120 s a call, 0 retries; allows chat_completion, embedding",
+        "  mine    openai-compatible at http://mine:8000/v1, without a key; 120 s a call, 0 retries",
+        "  part    openai-compatible at http://part, without a key; 120 s a call, 0 retries; allows chat_completion, embedding",
         "  vk-1  openai: gpt",
         "  results are kept for 60 s; a submit needs no virtual key",
         "  client.drop_excess_requests",

@@ -23,7 +23,7 @@ const JSON: [(Operation, &str, &str, &str); 8] = [
     ),
     (Operation::Embedding, r#""input":["h\u00e9llo"],"dimensions":1"#, "/object", "list"),
     (Operation::Speech, r#""input":"h\u00e9llo","voice":"alloy","speed":1.0"#, "/response_format", "mp3"),
-    (Operation::ImageGeneration, r#""prompt":"h\u00e9llo","response_format":"url""#, "/data/0/b64_json", ""),
+    (Operation::ImageGeneration, r#""prompt":"h\u00e9llo","size":"1x1""#, "/data/0/b64_json", ""),
     (
         Operation::Rerank,
         r#""query":"h\u00e9llo","documents":["no","h\u00e9llo"],"return_documents":true"#,

@@ -143,8 +143,12 @@ async fn clients_that_do_not_read_cost_a_piece_each() {
 #[tokio::test]
 async fn pieces_are_counted_in_the_memory_limit() {
     // For large ones there are then 10 MiB: a body of the largest size must fit in.
-    let cluster =
-        Cluster::builder().set("HERMOD_MAX_MEMORY_BYTES", 1 << 20).redis_options(FAST_REDIS).start().await;
+    let cluster = Cluster::builder()
+        .set("HERMOD_MAX_UPLOAD_BYTES", 10 << 20)
+        .set("HERMOD_MAX_MEMORY_BYTES", 1 << 20)
+        .redis_options(FAST_REDIS)
+        .start()
+        .await;
     let large = result_of(&cluster, 9 << 20).await;
     let small = result_of(&cluster, 40_000).await;
     let mut deaf = Vec::new();

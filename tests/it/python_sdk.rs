@@ -1,20 +1,21 @@
-//! The `openai` Python SDK, unmodified, from the Python Package Index.
+//! The Python SDKs of OpenAI and Anthropic, unmodified, from the Python Package Index.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hermod_tests::Cluster;
+use serde_json::json;
 
-/// The SDK and all that it needs, each file with its hash.
+/// The SDKs and all that they need, each file with its hash.
 const REQUIREMENTS: &str = include_str!("python_sdk.txt");
 
-/// A folder with the SDK, made once and kept beside the build.
-fn python_with_sdk() -> PathBuf {
+/// A folder with the SDKs, made once and kept beside the build.
+fn python_with_sdks() -> PathBuf {
     let target = std::env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().to_owned();
-    let packages = target.join("openai-3.54.0-pinned");
+    let packages = target.join("openai-3.54.0-anthropic-2.14.0-pinned");
     let lock = std::fs::File::create(target.join("python-sdk.lock")).unwrap();
     lock.lock().unwrap();
-    if !packages.join("openai").is_dir() {
+    if !packages.join("anthropic").is_dir() {
         hermod_tests::pip::install(REQUIREMENTS, &packages).unwrap();
     }
     packages
@@ -47,20 +48,92 @@ except NotFoundError as error:
     print(error.status_code, error.body["code"])
 "#;
 
-#[tokio::test]
-async fn the_openai_sdk_submits_and_polls() {
-    let cluster = Cluster::start().await;
+/// A job through each SDK's own call, with two headers; and a form, as the SDK writes one.
+const OTHER_CALLS: &str = r#"
+import os, time
+from anthropic import Anthropic
+from openai import OpenAI, BadRequestError
+
+base = os.environ["BASE_URL"]
+
+def ended(call, waits):
+    job = call({"x-bf-async": "true"})
+    print(type(job).__name__, waits(job), job.model)
+    while True:
+        answer = call({"x-bf-async-id": job.id})
+        if not waits(answer):
+            return answer
+        time.sleep(0.05)
+
+openai = OpenAI(base_url=base + "/openai/v1", api_key="sk-bf-team")
+response = ended(lambda headers: openai.responses.create(model="slow-300ms", input="Hello", extra_headers=headers),
+                 lambda job: job.status in ("pending", "processing"))
+print(response.status, response.output_text, response.id[:5])
+
+anthropic = Anthropic(base_url=base + "/anthropic", api_key="sk-bf-team")
+message = ended(lambda headers: anthropic.messages.create(model="slow-300ms", max_tokens=9, extra_headers=headers,
+                                                          messages=[{"role": "user", "content": "Hello"}]),
+                lambda job: job.stop_reason is None)
+print(message.stop_reason, message.content[0].text, message.id[:4])
+
+jobs = OpenAI(base_url=base + "/v1/async", api_key="sk-bf-team")
+job = jobs.audio.transcriptions.create(model="demo/echo", file=("talk.mp3", b"x" * 300000),
+                                       timestamp_granularities=["word", "segment"], response_format="verbose_json")
+while True:
+    raw = jobs.get(f"/audio/transcriptions/{job.id}", cast_to=object, options={})
+    if raw["status"] in ("completed", "failed"):
+        break
+    time.sleep(0.05)
+print(raw["result"]["text"], len(raw["result"]["words"]), len(raw["result"]["segments"]))
+try:
+    jobs.images.edit(model="echo", image=b"x", prompt="x")
+except BadRequestError as error:
+    print(error.body["message"])
+"#;
+
+/// What a script prints, line by line.
+async fn run(cluster: &Cluster, script: &'static str, base: &str) -> Vec<String> {
     let mut python = Command::new("python3");
-    python.arg("-c").arg(SCRIPT).env("PYTHONPATH", python_with_sdk());
-    python.env("BASE_URL", format!("{}/v1/async", cluster.api.url));
+    python.arg("-c").arg(script).env("PYTHONPATH", python_with_sdks());
+    python.env("BASE_URL", format!("{}{base}", cluster.api.url));
     let output = tokio::task::spawn_blocking(move || python.output().unwrap()).await.unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
-    let lines: Vec<_> = printed.lines().collect();
-    assert!(lines[0].starts_with("submitted "), "{printed}");
+    printed.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_openai_sdk_submits_and_polls() {
+    let cluster = Cluster::start().await;
+    let lines = run(&cluster, SCRIPT, "/v1/async").await;
+    assert!(lines[0].starts_with("submitted "), "{lines:?}");
     assert_eq!(
         lines[1..],
         ["completed Hello 1", "400 model should be in provider/model format model", "404 job_not_found",]
     );
     assert_eq!(cluster.calls()[0].body, r#"{"model":"fail-503","prompt":"Hello","max_tokens":5}"#);
+}
+
+#[tokio::test]
+async fn each_sdk_has_its_own_call_wait() {
+    let all = |provider: &str| json!({"provider": provider, "allowed_models": ["*"]});
+    let key = json!({"id": "vk-1", "name": "team", "value": "sk-bf-team",
+        "provider_configs": [all("openai"), all("anthropic"), all("demo")]});
+    let config = json!({
+        "providers": {"openai": {"keys": [{"value": "k"}]}, "anthropic": {"keys": [{"value": "k"}]}},
+        "client": {"enforce_auth_on_inference": true},
+        "governance": {"virtual_keys": [key]},
+    });
+    let cluster = Cluster::builder().config(config).start().await;
+    assert_eq!(
+        run(&cluster, OTHER_CALLS, "").await,
+        [
+            "Response True slow-300ms",
+            "completed Hello resp_",
+            "Message True slow-300ms",
+            "end_turn Hello msg_",
+            "a recording of 300000 bytes named talk.mp3 7 1",
+            "model should be in provider/model format",
+        ]
+    );
 }

@@ -150,12 +150,12 @@ async fn files_reach_the_provider_as_they_are() {
 async fn a_whole_body_is_read_from_standard_input() {
     let cluster = Cluster::start().await;
     let body =
-        r#"{"messages":[{"role":"user","content":"Hello"}],"model":"nope/x","seed":1.10,"z":{"b":1,"a":2}}"#;
+        r#"{"messages":[{"role":"user","content":"Hello"}],"model":"nope/x","top_p":1.10,"z":{"b":1,"a":2}}"#;
     let args = ["submit", "chat", "--json", "-", "-m", "demo/echo", "--wait"];
     let output = hermod(&cluster.api.url, &args, body).await;
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "Hello\n", "{:?}", output.stderr);
     let sent = &cluster.calls()[0].body;
-    assert!(sent.contains(r#""seed":1.10"#) && sent.contains(r#""z":{"b":1,"a":2}"#), "{sent}");
+    assert!(sent.contains(r#""top_p":1.10"#) && sent.contains(r#""z":{"b":1,"a":2}"#), "{sent}");
 }
 
 #[tokio::test]

@@ -312,3 +312,19 @@ async fn slow_uploads_take_a_piece_each_and_not_their_size() {
     assert_eq!(cluster.api.send(cluster.api.form_to(Operation::Transcription, form)).await.status, 202);
     drop(uploads);
 }
+
+#[tokio::test]
+async fn json_that_carries_media_may_be_as_large_as_an_upload() {
+    let cluster = Cluster::builder().set("HERMOD_MAX_MEMORY_BYTES", 8 * MIB).start().await;
+    let url = format!("data:image/png;base64,{}", "QUJD".repeat(10 * MIB));
+    let content =
+        json!([{"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": url}}]);
+    let body = json!({"model": "demo/echo", "messages": [{"role": "user", "content": content}]});
+    let path = cluster.api.submit_to(Operation::ChatCompletion, &body).await;
+    let job = cluster.api.ended_at(&path).await;
+    assert_eq!(job["result"]["choices"][0]["message"]["content"], "what is it? [1 image]", "{job}");
+    assert!(cluster.calls()[0].body.contains(&url));
+    let text = json!({"model": "demo/echo", "prompt": "x".repeat(11 * MIB)});
+    assert!(cluster.api.post(text.to_string()).await.error(413).contains("HERMOD_MAX_BODY_BYTES"));
+    cluster.assert_drained().await;
+}

@@ -44,33 +44,39 @@ fn content_type(headers: &HeaderMap) -> &str {
 
 /// Reads a form, whose files go to `upload`, in order.
 ///
-/// `room` is for the fields and one piece. It may have a part more than a form may have: then there may be others that are not read.
+/// `room` is for the fields and one piece. The form may have a part more than it may have: then the rest is not read.
 ///
 /// # Errors
 /// If it is no readable form, as [`Body::next`], if there is no room, or if Redis does not take a piece.
 pub(crate) async fn read(
-    body: Body,
+    mut body: Body,
     boundary: String,
     upload: &mut Upload,
     room: &mut Room,
 ) -> Result<Form, ApiError> {
     let held_back = Rc::new(Cell::new(0));
     // The form is read on the thread of its connection.
-    let parts = SendWrapper::new(Box::pin(bounded(body, Rc::clone(&held_back))));
+    let parts = SendWrapper::new(Box::pin(bounded(&mut body, Rc::clone(&held_back))));
     let mut parts = Multipart::new(parts, boundary);
     let mut reader = Reader { upload, room, held_back, texts: 0 };
     let mut form = Form::default();
-    while form.parts.len() <= Form::MAX_PARTS {
-        let Some(part) = parts.next_field().await.map_err(failure)? else { break };
+    while let Some(part) = parts.next_field().await.map_err(failure)? {
         reader.held_back.set(0);
         form.parts.push(reader.part(part).await?);
+        if form.parts.len() > Form::MAX_PARTS {
+            return Ok(form);
+        }
     }
+    drop(parts);
+    // What follows the end means nothing.
+    body.pass_over().await?;
     Ok(form)
 }
 
 /// What a client sends, as long as the reader of the form makes something of it.
-fn bounded(body: Body, held_back: Rc<Cell<usize>>) -> impl Stream<Item = Result<Bytes, ApiError>> {
-    let chunks = stream::try_unfold(body, async |mut body| Ok(body.next().await?.map(|chunk| (chunk, body))));
+fn bounded(body: &mut Body, held_back: Rc<Cell<usize>>) -> impl Stream<Item = Result<Bytes, ApiError>> {
+    let chunks =
+        stream::try_unfold(body, async |body: &mut Body| Ok(body.next().await?.map(|chunk| (chunk, body))));
     chunks.and_then(move |chunk| {
         held_back.set(held_back.get() + chunk.len());
         let is_bounded = held_back.get() <= MOST_HEADERS;
