@@ -38,10 +38,11 @@ const JSON: [(Operation, &str, &str, &str); 8] = [
     ),
 ];
 
-const FORMS: [(Operation, &str); 3] = [
-    (Operation::Transcription, "file"),
-    (Operation::ImageEdit, "image[]"),
-    (Operation::ImageVariation, "image"),
+/// Each endpoint that takes a form: its file, what is said without one, and how it calls its jobs.
+const FORMS: [(Operation, &str, &str, &str); 3] = [
+    (Operation::Transcription, "file", "file is required", "transcriptions"),
+    (Operation::ImageEdit, "image[]", "at least one image is required", "image edits"),
+    (Operation::ImageVariation, "image", "at least one image is required", "image variations"),
 ];
 
 /// A 400 about this member, with this message.
@@ -83,7 +84,7 @@ async fn json_goes_to_the_provider_as_it_was_written_and_its_answer_comes_back()
 #[tokio::test]
 async fn forms_reach_the_provider_part_by_part() {
     let cluster = Cluster::start().await;
-    for (number, (operation, file)) in FORMS.into_iter().enumerate() {
+    for (number, (operation, file, ..)) in FORMS.into_iter().enumerate() {
         let form = FormBody::new()
             .field("timestamp_granularities[]", "word")
             .file(file, "h\u{e9} llo.bin", "audio/x-mine; a=b", b"\0\r\n--8d1 \xff")
@@ -259,12 +260,7 @@ async fn each_endpoint_says_what_is_missing_and_that_nothing_is_streamed() {
         };
         refused(&answer, Some("model"), "model should be in provider/model format");
     }
-    for (operation, file) in FORMS {
-        let (missing, plural) = match operation {
-            Operation::Transcription => ("file is required", "transcriptions"),
-            Operation::ImageEdit => ("at least one image is required", "image edits"),
-            _ => ("at least one image is required", "image variations"),
-        };
+    for (operation, file, missing, plural) in FORMS {
         let form = FormBody::new().field("model", "demo/echo");
         let answer = cluster.api.send(cluster.api.form_to(operation, form.clone())).await;
         refused(&answer, Some(file.trim_end_matches("[]")), missing);
