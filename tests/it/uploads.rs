@@ -328,3 +328,16 @@ async fn json_that_carries_media_may_be_as_large_as_an_upload() {
     assert!(cluster.api.post(text.to_string()).await.error(413).contains("HERMOD_MAX_BODY_BYTES"));
     cluster.assert_drained().await;
 }
+
+#[tokio::test]
+async fn what_follows_a_form_is_passed_over_and_the_connection_stays() {
+    let cluster = Cluster::builder().workers(0).start().await;
+    let form = recording("demo/echo", MIB).finish();
+    let end = vec![b' '; 500_000];
+    let mut stream = begin(&cluster.api, form.len() + end.len(), "", &form);
+    lasts(Duration::from_millis(300)).await;
+    stream.write_all(&end).unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let answers = answer(stream).await;
+    assert!(answers.starts_with("HTTP/1.1 202") && answers.contains("HTTP/1.1 200"), "{answers}");
+}

@@ -41,7 +41,7 @@ pub struct ApiSettings {
     #[arg(long, env = "HERMOD_MAX_UPLOAD_BYTES", default_value_t = 100 << 20, value_name = "BYTES")]
     max_upload_bytes: usize,
     /// The largest sum of bodies, and of pieces of large results, in memory at one time; beyond it a request gets 429.
-    /// An eighth of it is for those of up to 64 KiB.
+    /// An eighth of it is for those of up to 64 KiB. One body of the largest size always fits in.
     #[arg(long, env = "HERMOD_MAX_MEMORY_BYTES", default_value_t = 256 << 20, value_name = "BYTES")]
     max_memory_bytes: usize,
     /// Time that open requests have after SIGTERM.
