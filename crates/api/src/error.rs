@@ -6,6 +6,8 @@ use hermod_service::error_response;
 use hermod_types::config::Blocked;
 use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Operation, Target};
 
+use crate::body::BodyLimit;
+
 /// Every error that the API itself answers.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
@@ -27,8 +29,10 @@ pub(crate) enum ApiError {
     BodyTimeout,
     #[error("the body ended early")]
     BodyBroken,
-    #[error("the body is larger than the limit of {limit} bytes")]
-    BodyTooLarge { limit: usize },
+    #[error("the body is larger than the limit of {} bytes ({})", .0.bytes, .0.setting)]
+    BodyTooLarge(BodyLimit),
+    #[error("failed to parse multipart form: {0}")]
+    BrokenForm(String),
     #[error("the queue is at its limit of waiting jobs; try again later")]
     QueueFull,
     #[error("too many requests of this size at once, beyond HERMOD_MAX_MEMORY_BYTES; try again later")]
@@ -64,9 +68,21 @@ impl ApiError {
         }
     }
 
+    /// Whether there may be more of the request's body than was read.
+    const fn leaves_body_unread(&self) -> bool {
+        matches!(
+            self,
+            Self::BodyTimeout
+                | Self::BodyTooLarge(_)
+                | Self::BodyBroken
+                | Self::BrokenForm(_)
+                | Self::Overloaded
+        )
+    }
+
     const fn code(&self) -> ErrorCode {
         match self {
-            Self::Invalid(_) | Self::BodyBroken => ErrorCode::InvalidRequest,
+            Self::Invalid(_) | Self::BodyBroken | Self::BrokenForm(_) => ErrorCode::InvalidRequest,
             Self::ProviderNotConfigured { .. } => ErrorCode::ProviderNotConfigured,
             Self::VirtualKeyNotFound => ErrorCode::VirtualKeyNotFound,
             Self::AccessBlocked(_) => ErrorCode::AccessBlocked,
@@ -74,7 +90,7 @@ impl ApiError {
             Self::TargetNotAllowed { .. } => ErrorCode::TargetNotAllowed,
             Self::JobNotFound => ErrorCode::JobNotFound,
             Self::BodyTimeout => ErrorCode::RequestTimeout,
-            Self::BodyTooLarge { .. } => ErrorCode::BodyTooLarge,
+            Self::BodyTooLarge(_) => ErrorCode::BodyTooLarge,
             Self::QueueFull | Self::Overloaded => ErrorCode::QueueFull,
             Self::NotAccepted(_) | Self::MayBeAccepted(_) | Self::Unavailable(_) => {
                 ErrorCode::QueueUnavailable
@@ -83,8 +99,17 @@ impl ApiError {
         }
     }
 
-    fn body(&self) -> ErrorBody {
-        let mut body = ErrorBody::new(self.code(), self.to_string()).of(Operation::TextCompletion);
+    /// The same, in answer to a request of this kind.
+    pub(crate) const fn of(self, operation: Operation) -> Failure {
+        Failure { operation, error: self }
+    }
+
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn body(&self, operation: Operation) -> ErrorBody {
+        let mut body = ErrorBody::new(self.code(), self.to_string()).of(operation);
         if let Self::Invalid(invalid) = self {
             body.error.param.clone_from(&invalid.param);
         }
@@ -98,31 +123,38 @@ impl ApiError {
     }
 }
 
-impl ResponseError for ApiError {
+/// An error, and what was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub(crate) struct Failure {
+    operation: Operation,
+    error: ApiError,
+}
+
+impl ResponseError for Failure {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        self.error.status()
     }
 
     fn error_response(&self) -> HttpResponse {
-        let status = self.status_code();
-        let mut body = self.body();
+        let (error, status) = (&self.error, self.error.status());
+        let mut body = error.body(self.operation);
         if status.is_server_error() {
             let event_id = uuid::Uuid::now_v7().to_string();
-            let cause = std::error::Error::source(self).map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(event_id, status = status.as_u16(), cause, "{self}");
+            let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(event_id, status = status.as_u16(), cause, "{error}");
             body.event_id = Some(event_id);
         }
         let mut response = error_response(&body);
-        if matches!(self.status_code(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
         }
-        if matches!(self, Self::MayBeAccepted(_)) {
+        if matches!(error, ApiError::MayBeAccepted(_)) {
             // OpenAI's SDKs would send the same submit again, and the job might run twice.
             response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
-        if matches!(self, Self::BodyTimeout | Self::BodyTooLarge { .. } | Self::BodyBroken | Self::Overloaded)
-        {
-            // What is left of the body is not read, so nothing can follow on this connection.
+        if error.leaves_body_unread() {
+            // Nothing can follow on this connection.
             response.head_mut().set_connection_type(ConnectionType::Close);
         }
         response

@@ -12,6 +12,7 @@ mod result_stream;
 mod routes;
 mod server;
 mod settings;
+mod state;
 mod submit;
 
 pub use settings::ApiSettings;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Hermod's HTTP server: takes text-completion jobs, and tells how they are.
+/// Hermod's HTTP server: takes jobs, and tells how they are.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

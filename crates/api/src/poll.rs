@@ -1,34 +1,53 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::http::Method;
-use actix_web::http::header::{ContentType, RETRY_AFTER};
+use actix_web::http::header::{ContentType, HeaderMap, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
-use hermod_queue::{JobJson, OutcomeReader, Queue};
-use hermod_types::{ApiConfig, JobId};
+use hermod_queue::{JobJson, JobRecord};
+use hermod_types::{JobId, Operation};
 
 use crate::caller;
-use crate::error::ApiError;
-use crate::memory::MemoryBudget;
+use crate::error::{ApiError, Failure};
 use crate::result_stream::ResultParts;
+use crate::state::State;
 
-/// `GET /v1/async/completions/{id}`: 202 while the job waits or runs, 200 once it has ended.
+/// `GET /v1/async/{path}/{id}`: 202 while the job waits or runs, 200 once it has ended.
 pub(crate) async fn poll(
-    request: HttpRequest,
+    http: HttpRequest,
     id: web::Path<String>,
-    config: web::Data<ApiConfig>,
-    queue: web::Data<Queue>,
-    outcomes: web::Data<OutcomeReader>,
-    memory: web::Data<MemoryBudget>,
-) -> Result<HttpResponse, ApiError> {
+    operation: web::Data<Operation>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Failure> {
+    let operation = **operation;
+    let answer = async {
+        let record = find(&id, operation, http.headers(), &state).await?;
+        answer(record, http.method() == Method::HEAD, &state).await
+    };
+    answer.await.map_err(|error| error.of(operation))
+}
+
+/// The job with this id, if this caller may see it here.
+///
+/// # Errors
+/// The same for every reason why not: nobody learns that another's job exists.
+pub(crate) async fn find(
+    id: &str,
+    operation: Operation,
+    headers: &HeaderMap,
+    state: &State,
+) -> Result<JobRecord, ApiError> {
     let id: JobId = id.parse().map_err(|_| ApiError::JobNotFound)?;
-    let record = queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound)?;
+    let record = state.queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound)?;
     // Before anything large is read: another client's job must cost as little time as one that does not exist.
-    if !caller::may_see(request.headers(), &config, record.owner.as_deref()) {
-        return Err(ApiError::JobNotFound);
-    }
+    let is_seen =
+        record.operation == operation && caller::may_see(headers, &state.config, record.owner.as_deref());
+    if is_seen { Ok(record) } else { Err(ApiError::JobNotFound) }
+}
+
+async fn answer(record: JobRecord, is_head: bool, state: &State) -> Result<HttpResponse, ApiError> {
     let mut response = if record.status.is_ended() { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     if !record.status.is_ended() {
-        let wait_ms = poll_after_ms(id);
+        let wait_ms = poll_after_ms(record.id);
         response
             .insert_header((RETRY_AFTER, wait_ms.div_ceil(1000)))
             .insert_header(("openai-poll-after-ms", wait_ms));
@@ -38,10 +57,10 @@ pub(crate) async fn poll(
         JobJson::Whole(json) => response.body(json),
         JobJson::Around { head, outcome, tail } => {
             let parts = ResultParts { head, outcome, tail };
-            if request.method() == Method::HEAD {
+            if is_head {
                 response.body(parts.size_only())
             } else {
-                response.body(parts.stream(OutcomeReader::clone(&outcomes), &memory).await?)
+                response.body(parts.stream(state.outcomes.clone(), &state.memory).await?)
             }
         }
     })

@@ -1,28 +1,48 @@
-use actix_web::web;
+use actix_web::{Scope, web};
 use hermod_service::{method_not_allowed, not_found, probes, public_probes, read_only};
+use hermod_types::{BodyForm, Operation};
 
 use crate::{metrics, poll, submit};
 
+const ASYNC: &str = "/v1/async/";
+
 /// What everybody may ask for. With a listener for operators, what is theirs is not among it.
 pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bool) {
-    routes
-        .service(
-            web::resource("/v1/async/completions")
-                .route(web::post().to(submit::submit))
-                .default_service(web::to(async || method_not_allowed("POST"))),
-        )
-        .service(read_only("/v1/async/completions/{id}", poll::poll));
+    for operation in Operation::all() {
+        routes.service(endpoint(operation));
+    }
     if !is_operators_elsewhere {
-        routes.service(read_only("/metrics", metrics::metrics));
+        routes.service(read_only("/metrics", None, metrics::metrics));
     }
     public_probes(routes, is_operators_elsewhere);
     routes.default_service(web::to(not_found));
 }
 
+/// Submit and poll. Their handlers get the operation as application data.
+fn endpoint(operation: Operation) -> Scope {
+    let submit = match operation.form() {
+        BodyForm::Json => web::post().to(submit::json),
+        BodyForm::Multipart => web::post().to(submit::json),
+    };
+    web::scope(&format!("{ASYNC}{}", operation.path()))
+        .app_data(web::Data::new(operation))
+        .service(
+            web::resource("")
+                .route(submit)
+                .default_service(web::to(move || async move { method_not_allowed("POST", Some(operation)) })),
+        )
+        .service(read_only("/{id}", Some(operation), poll::poll))
+}
+
+/// What a submit to this path asks for.
+pub(crate) fn operation_of(path: &str) -> Option<Operation> {
+    Operation::from_path(path.strip_prefix(ASYNC)?)
+}
+
 /// What operators ask for.
 pub(crate) fn operators(routes: &mut web::ServiceConfig) {
     routes
-        .service(read_only("/metrics", metrics::metrics))
+        .service(read_only("/metrics", None, metrics::metrics))
         .configure(probes)
         .default_service(web::to(not_found));
 }

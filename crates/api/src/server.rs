@@ -1,4 +1,5 @@
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -10,10 +11,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
-use crate::submit::BodyLimit;
-use crate::submit::MaxTtl;
+use crate::state::State;
 use crate::{connection, observe, routes};
 
 /// How often the number of shards is written again.
@@ -22,8 +23,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// What an API process serves with.
 pub(crate) struct ApiServer {
     pub(crate) config: ApiConfig,
-    /// The largest body of a submit.
-    pub(crate) max_body_bytes: usize,
+    pub(crate) limits: BodyLimits,
     /// The largest sum of bodies, and of pieces of large results, in memory at one time.
     pub(crate) max_memory_bytes: usize,
     pub(crate) queue: QueueSettings,
@@ -94,16 +94,12 @@ impl ApiServer {
     }
 
     fn build(self, listeners: Listeners, tasks: &TaskTracker) -> anyhow::Result<Server> {
-        let Self { config, max_ttl, max_body_bytes, max_memory_bytes, queue, grace, metrics, store, .. } =
-            self;
-        let config = web::Data::new(config);
+        let Self { config, max_ttl, limits, max_memory_bytes, queue, grace, metrics, store, .. } = self;
+        let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
         let numbers = web::Data::new(QueueNumbers::new(&store));
-        let outcomes = web::Data::new(OutcomeReader::new(&store));
-        let memory = web::Data::new(MemoryBudget::new(max_memory_bytes, max_body_bytes));
-        let limit = web::Data::new(BodyLimit(max_body_bytes));
-        let max_ttl = web::Data::new(MaxTtl(max_ttl));
+        let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
 
         let mut builder = Server::build().disable_signals().shutdown_timeout(grace.as_secs());
         let draining = builder.graceful_shutdown_signal();
@@ -119,27 +115,29 @@ impl ApiServer {
                     .wrap(from_fn(connection::track))
                     .wrap(from_fn(observe::observe))
                     .configure(routes::operators);
-                connection::service(app, max_body_bytes, draining.clone())
+                connection::service(app, limits, draining.clone())
             })?;
         }
         let tasks = tasks.clone();
         builder = builder.listen("public", listeners.public, move || {
             // Called once on each server thread: every thread has its own connections, and forms its own batches.
-            let queue = Queue::spawn(&store, &queue, &tasks);
+            let state = State {
+                config: Arc::clone(&config),
+                queue: Queue::spawn(&store, &queue, &tasks),
+                outcomes: OutcomeReader::new(&store),
+                memory: memory.clone(),
+                limits,
+                max_ttl,
+            };
             let app = App::new()
-                .app_data(config.clone())
+                .app_data(web::Data::new(state))
                 .app_data(metrics.clone())
                 .app_data(readiness.clone())
                 .app_data(numbers.clone())
-                .app_data(outcomes.clone())
-                .app_data(memory.clone())
-                .app_data(limit.clone())
-                .app_data(max_ttl.clone())
-                .app_data(web::Data::new(queue))
                 .wrap(from_fn(connection::track))
                 .wrap(from_fn(observe::observe))
                 .configure(|routes| routes::public(routes, is_operators_elsewhere));
-            connection::service(app, max_body_bytes, draining.clone())
+            connection::service(app, limits, draining.clone())
         })?;
         Ok(builder.run())
     }

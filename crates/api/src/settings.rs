@@ -6,6 +6,7 @@ use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdo
 use hermod_types::{Shard, ShardCount, Ttl};
 use tokio_util::task::TaskTracker;
 
+use crate::body::BodyLimits;
 use crate::server::{ApiServer, Listeners};
 
 /// How an API process is set up: flags, each with an environment variable.
@@ -33,9 +34,12 @@ pub struct ApiSettings {
     /// Shards that new jobs are spread over; more than one only in a Redis Cluster.
     #[arg(long, env = "HERMOD_SHARDS", default_value_t = 1, value_parser = value_parser!(u16).range(1..=i64::from(Shard::LIMIT)), value_name = "SHARDS")]
     shards: u16,
-    /// The largest body of a submit.
+    /// The largest body of a submit to an endpoint for text: completions, embeddings, speech, rerank.
     #[arg(long, env = "HERMOD_MAX_BODY_BYTES", default_value_t = 10 << 20, value_name = "BYTES")]
     max_body_bytes: usize,
+    /// The largest body of a submit to the other endpoints, which carry media.
+    #[arg(long, env = "HERMOD_MAX_UPLOAD_BYTES", default_value_t = 100 << 20, value_name = "BYTES")]
+    max_upload_bytes: usize,
     /// The largest sum of bodies, and of pieces of large results, in memory at one time; beyond it a request gets 429.
     /// An eighth of it is for those of up to 64 KiB.
     #[arg(long, env = "HERMOD_MAX_MEMORY_BYTES", default_value_t = 256 << 20, value_name = "BYTES")]
@@ -60,7 +64,7 @@ impl ApiSettings {
         store.allow(shards)?;
         let server = ApiServer {
             config: self.config.load_for_api()?,
-            max_body_bytes: self.max_body_bytes,
+            limits: BodyLimits { text: self.max_body_bytes, media: self.max_upload_bytes },
             max_memory_bytes: self.max_memory_bytes,
             queue: QueueSettings {
                 limit: (self.queue_limit > 0).then_some(self.queue_limit),

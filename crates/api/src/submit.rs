@@ -1,59 +1,106 @@
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{HeaderMap, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
-use hermod_queue::{JobRequest, Queue, QueueError, Submission};
+use hermod_queue::{JobRequest, QueueError, Submission};
 use hermod_types::config::VirtualKey;
-use hermod_types::{ApiConfig, InvalidRequest, JobView, Operation, Request, Target, Ttl, cannot_serve};
+use hermod_types::{
+    ApiConfig, InvalidRequest, JobId, JobView, Operation, Request, Target, Ttl, cannot_serve,
+};
 
-use crate::body;
+use crate::body::{self, Body};
 use crate::caller;
-use crate::error::ApiError;
-use crate::memory::MemoryBudget;
+use crate::error::{ApiError, Failure};
+use crate::state::State;
 
-/// The largest body of a submit, in bytes.
-pub(crate) struct BodyLimit(pub(crate) usize);
-
-/// `POST /v1/async/completions`: 202 with the job's id, once Redis holds the job.
-pub(crate) async fn submit(
-    request: HttpRequest,
+/// `POST /v1/async/{path}`: 202 with the job's id, once Redis holds the job.
+pub(crate) async fn json(
+    http: HttpRequest,
     payload: web::Payload,
-    config: web::Data<ApiConfig>,
-    queue: web::Data<Queue>,
-    limit: web::Data<BodyLimit>,
-    memory: web::Data<MemoryBudget>,
-    max_ttl: web::Data<MaxTtl>,
-) -> Result<HttpResponse, ApiError> {
-    let key = caller::authenticate(request.headers(), &config)?;
-    let (bytes, _room) = body::read(request.headers(), payload, limit.0, &memory).await?;
-    let Request { targets, body, .. } = Request::parse(Operation::TextCompletion, &bytes, None)?;
-    drop(bytes);
-    check_targets(&targets, &config, key)?;
-    check_expressible(Operation::TextCompletion, &targets, &body, &config)?;
-
-    let job = JobRequest {
-        operation: Operation::TextCompletion,
-        targets,
-        body,
-        media_bytes: 0,
-        ttl: ttl(&request).unwrap_or(config.default_ttl).min(max_ttl.0),
-        owner: key.map(|key| key.id.clone()),
+    operation: web::Data<Operation>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Failure> {
+    let operation = **operation;
+    let accepted = async {
+        let submit = Submit::begin(operation, http.headers(), &state)?;
+        submit.json(payload, None).await
     };
-    match queue.submit(job).await.map_err(ApiError::from_submit)? {
+    accepted.await.map(|id| answer(operation, id)).map_err(|error| error.of(operation))
+}
+
+fn answer(operation: Operation, id: JobId) -> HttpResponse {
+    HttpResponse::Accepted()
+        .insert_header((LOCATION, format!("/v1/async/{}/{id}", operation.path())))
+        .json(JobView::accepted(id))
+}
+
+/// A submit whose caller is known.
+pub(crate) struct Submit<'a> {
+    operation: Operation,
+    headers: &'a HeaderMap,
+    state: &'a State,
+    key: Option<&'a VirtualKey>,
+}
+
+impl<'a> Submit<'a> {
+    /// # Errors
+    /// As [`caller::authenticate`].
+    pub(crate) fn begin(
+        operation: Operation,
+        headers: &'a HeaderMap,
+        state: &'a State,
+    ) -> Result<Self, ApiError> {
+        let key = caller::authenticate(headers, &state.config)?;
+        Ok(Self { operation, headers, state, key })
+    }
+
+    /// Submits a JSON body. A model without a provider is `default_provider`'s, where there is one.
+    ///
+    /// # Errors
+    /// If the job is not accepted.
+    pub(crate) async fn json(
+        self,
+        payload: web::Payload,
+        default_provider: Option<&str>,
+    ) -> Result<JobId, ApiError> {
+        let body = Body::new(self.headers, payload, self.state.limits.of(self.operation))?;
+        let (bytes, _room) = body.read(body::length(self.headers), &self.state.memory).await?;
+        let request = Request::parse(self.operation, &bytes, default_provider)?;
+        drop(bytes);
+        let job = self.job(request)?;
+        accepted(self.state.queue.submit(job).await)
+    }
+
+    /// # Errors
+    /// If no worker could run it, or the virtual key does not allow it.
+    fn job(&self, request: Request) -> Result<JobRequest, ApiError> {
+        let config = &self.state.config;
+        let Request { operation, targets, body, media_bytes } = request;
+        check_targets(&targets, config, self.key)?;
+        check_expressible(operation, &targets, &body, config)?;
+        let wanted = self.headers.get("x-bf-async-job-result-ttl");
+        let wanted = wanted.and_then(|ttl| Ttl::from_header(ttl.to_str().ok()?));
+        Ok(JobRequest {
+            operation,
+            targets,
+            body,
+            media_bytes,
+            ttl: wanted.unwrap_or(config.default_ttl).min(self.state.max_ttl),
+            owner: self.key.map(|key| key.id.clone()),
+        })
+    }
+}
+
+fn accepted(submission: Result<Submission, QueueError>) -> Result<JobId, ApiError> {
+    match submission.map_err(ApiError::from_submit)? {
         Submission::Full => Err(ApiError::QueueFull),
         Submission::TooLate => {
             Err(ApiError::NotAccepted(QueueError::Unreachable("it answered too late".to_owned())))
         }
         Submission::Accepted(id) => {
             metrics::counter!("hermod_jobs_accepted_total").increment(1);
-            Ok(HttpResponse::Accepted()
-                .insert_header((LOCATION, format!("/v1/async/completions/{id}")))
-                .json(JobView::accepted(id)))
+            Ok(id)
         }
     }
 }
-
-/// The longest that a result is kept, whatever its client wants.
-#[derive(Clone, Copy)]
-pub(crate) struct MaxTtl(pub(crate) Ttl);
 
 /// Refuses now what no worker could run, or what the virtual key does not allow.
 fn check_targets(targets: &[Target], config: &ApiConfig, key: Option<&VirtualKey>) -> Result<(), ApiError> {
@@ -92,8 +139,4 @@ fn check_expressible(
         });
     }
     refusal.map_or(Ok(()), Err)
-}
-
-fn ttl(request: &HttpRequest) -> Option<Ttl> {
-    Ttl::from_header(request.headers().get("x-bf-async-job-result-ttl")?.to_str().ok()?)
 }

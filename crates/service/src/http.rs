@@ -17,8 +17,8 @@ pub fn bind(address: &str, setting: &str) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-/// A path that is read: GET and HEAD, and 405 for the rest.
-pub fn read_only<F, Args>(path: &str, handler: F) -> Resource
+/// A path that is read: GET and HEAD, and 405 for the rest. See [`method_not_allowed`] for `operation`.
+pub fn read_only<F, Args>(path: &str, operation: Option<Operation>, handler: F) -> Resource
 where
     F: Handler<Args>,
     Args: actix_web::FromRequest + 'static,
@@ -26,7 +26,7 @@ where
 {
     web::resource(path)
         .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(handler))
-        .default_service(web::to(async || method_not_allowed("GET, HEAD")))
+        .default_service(web::to(move || async move { method_not_allowed("GET, HEAD", operation) }))
 }
 
 /// 404 for a path that nothing else matches.
@@ -35,11 +35,13 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
     error_response(&ErrorBody::new(ErrorCode::PathNotFound, format!("no such path: {path}")))
 }
 
-/// 405, with the methods that the path takes.
-pub fn method_not_allowed(allow: &'static str) -> HttpResponse {
-    let message = format!("this path takes {allow} only");
-    let mut response =
-        error_response(&ErrorBody::new(ErrorCode::MethodNotAllowed, message).of(Operation::TextCompletion));
+/// 405, with the methods that the path takes. `operation`: what the path is for; none for one that is for no call.
+pub fn method_not_allowed(allow: &'static str, operation: Option<Operation>) -> HttpResponse {
+    let mut body = ErrorBody::new(ErrorCode::MethodNotAllowed, format!("this path takes {allow} only"));
+    if let Some(operation) = operation {
+        body = body.of(operation);
+    }
+    let mut response = error_response(&body);
     response.headers_mut().insert(ALLOW, actix_web::http::header::HeaderValue::from_static(allow));
     response
 }

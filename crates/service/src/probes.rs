@@ -31,28 +31,28 @@ pub fn probes(routes: &mut web::ServiceConfig) {
         Err(error) => unavailable(&error.to_string()),
     };
     routes
-        .service(read_only("/livez", livez))
-        .service(read_only("/readyz", ready))
-        .service(read_only("/health", ready));
+        .service(read_only("/livez", None, livez))
+        .service(read_only("/readyz", None, ready))
+        .service(read_only("/health", None, ready));
 }
 
 /// The same for everybody: what is wrong is named in our words alone. With a port for operators elsewhere, `/readyz` is
 /// there, and `/health` says nothing but whether all is well.
 pub fn public_probes(routes: &mut web::ServiceConfig, is_operators_elsewhere: bool) {
-    routes.service(read_only("/livez", livez));
+    routes.service(read_only("/livez", None, livez));
     if is_operators_elsewhere {
         let health = async |readiness: web::Data<Readiness>| match readiness.check().await {
             Ok(()) => HttpResponse::Ok().json(json!({"status": "ok"})),
             Err(_) => HttpResponse::ServiceUnavailable().json(json!({"status": "unavailable"})),
         };
-        routes.service(read_only("/health", health));
+        routes.service(read_only("/health", None, health));
         return;
     }
     let ready = async |readiness: web::Data<Readiness>| match readiness.check().await {
         Ok(()) => ok(),
         Err(error) => unavailable(&summary(&error)),
     };
-    routes.service(read_only("/readyz", ready)).service(read_only("/health", ready));
+    routes.service(read_only("/readyz", None, ready)).service(read_only("/health", None, ready));
 }
 
 /// The process lives.

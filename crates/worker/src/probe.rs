@@ -27,7 +27,7 @@ pub(crate) fn server(listener: TcpListener, store: &Store, metrics: Metrics) -> 
         App::new()
             .app_data(readiness.clone())
             .app_data(metrics.clone())
-            .service(read_only("/metrics", async |metrics: web::Data<Metrics>| -> HttpResponse {
+            .service(read_only("/metrics", None, async |metrics: web::Data<Metrics>| -> HttpResponse {
                 metrics.response()
             }))
             .configure(probes)

@@ -21,16 +21,16 @@ pub(crate) use handled::track;
 pub(crate) use progress::Progress;
 use stream::ClientStream;
 
-use crate::body;
+use crate::body::{self, BodyLimits};
 
 /// How long what a refused client still sends is read and thrown away. Closing at once would reset the connection, and the
 /// client might never see why.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Serves connections with an application. `max_body_bytes`: what a client must not announce with `Expect: 100-continue`.
+/// Serves connections with an application. `limits`: what a client must not announce with `Expect: 100-continue`.
 pub(crate) fn service<S, B>(
     app: impl IntoServiceFactory<S, Request>,
-    max_body_bytes: usize,
+    limits: BodyLimits,
     draining: actix_server::GracefulShutdownSignal,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), InitError = ()>
 where
@@ -54,7 +54,7 @@ where
         .on_connect_ext(|stream: &ClientStream<TcpStream>, data| {
             data.insert(Rc::clone(stream.activity()));
         })
-        .expect(move |request| async move { body::expected(request, max_body_bytes) })
+        .expect(move |request| async move { body::expected(request, limits) })
         .finish(map_config(app, |()| AppConfig::default()));
     fn_service(async |stream: TcpStream| {
         let peer = stream.peer_addr().ok();

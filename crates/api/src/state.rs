@@ -1,0 +1,18 @@
+use std::sync::Arc;
+
+use hermod_queue::{OutcomeReader, Queue};
+use hermod_types::{ApiConfig, Ttl};
+
+use crate::body::BodyLimits;
+use crate::memory::MemoryBudget;
+
+/// What requests are served with. Each server thread has its own, as it has its own connections and forms its own batches.
+pub(crate) struct State {
+    pub(crate) config: Arc<ApiConfig>,
+    pub(crate) queue: Queue,
+    pub(crate) outcomes: OutcomeReader,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) limits: BodyLimits,
+    /// The longest that a result is kept, whatever its client wants.
+    pub(crate) max_ttl: Ttl,
+}
