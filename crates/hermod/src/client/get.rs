@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
-use hermod_types::JobId;
+use hermod_types::{JobId, Operation};
 
 use super::{Server, download, endpoint, print};
 use crate::attempts::attempts;
