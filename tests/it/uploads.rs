@@ -100,7 +100,7 @@ async fn what_is_no_form_is_refused_and_leaves_nothing() {
     let api = &cluster.api;
     let submission = || api.submission_to(Operation::Transcription);
     let broken = |message: &str| message.starts_with("failed to parse multipart form: ");
-    let headers = format!("content-disposition: form-data; name=\"x\"\r\nx-mine: {}", "h".repeat(400 << 10));
+    let headers = format!("content-disposition: form-data; name=\"x\"\r\nx-mine: {}", "h".repeat(1 << 20));
     let name = format!("content-disposition: form-data; name=\"{}\"", "n".repeat(1025));
     let whole = recording("demo/echo", MIB);
     for (what, content_type, body) in [
@@ -121,6 +121,7 @@ async fn what_is_no_form_is_refused_and_leaves_nothing() {
         ("garbage", FormBody::CONTENT_TYPE, whole.clone().part("\0\0 no header", b"x").finish()),
     ] {
         let answer = api.send(submission().header("content-type", content_type).body(body)).await;
+        assert_eq!(answer.status, 400, "{what}: {}", answer.text);
         let message = answer.error(400);
         assert!(broken(&message), "{what}: {message}");
     }
