@@ -40,34 +40,41 @@ const MOST_PARTS: usize = 128;
 /// None stands for what has no bytes in the result, or none that can be served without the whole being read: an image that is a `url`,
 /// base64 with escapes, or base64 that is cut off.
 pub fn media_of(operation: Operation, result: &str) -> Vec<Option<MediaPart>> {
-    let Ok(object) = serde_json::from_str::<RawObject<'_>>(result) else { return Vec::new() };
-    let text_of = |name| string_of(object.get(name)).map(Cow::into_owned);
-    match operation {
-        Operation::Speech => {
-            let content_type = text_of("content_type").unwrap_or_else(|| UNKNOWN.to_owned());
-            vec![object.get("audio").and_then(|audio| base64(result, audio, &content_type))]
-        }
-        Operation::Transcription => vec![object.get("text").and_then(|text| json_text(result, text))],
-        Operation::ImageGeneration | Operation::ImageEdit | Operation::ImageVariation => {
-            let content_type = match text_of("output_format").as_deref() {
-                None | Some("png") => "image/png",
-                Some("jpeg") => "image/jpeg",
-                Some("webp") => "image/webp",
-                Some(_) => UNKNOWN,
-            };
-            let data = object.get("data").map_or("[]", |data| data.get());
-            let images: Vec<Image<'_>> = serde_json::from_str(data).unwrap_or_default();
-            let part = |image: &Image<'_>| base64(result, image.b64_json?, content_type);
-            images.iter().take(MOST_PARTS).map(part).collect()
-        }
+    let find = match operation {
+        Operation::Speech => speech,
+        Operation::Transcription => transcription,
+        Operation::ImageGeneration | Operation::ImageEdit | Operation::ImageVariation => images,
         Operation::TextCompletion
         | Operation::ChatCompletion
         | Operation::Responses
         | Operation::Embedding
         | Operation::Rerank
         | Operation::Ocr
-        | Operation::Messages => Vec::new(),
-    }
+        | Operation::Messages => return Vec::new(),
+    };
+    serde_json::from_str(result).map_or_else(|_| Vec::new(), |object| find(result, &object))
+}
+
+fn speech(result: &str, object: &RawObject<'_>) -> Vec<Option<MediaPart>> {
+    let content_type = string_of(object.get("content_type")).unwrap_or(Cow::Borrowed(UNKNOWN));
+    vec![object.get("audio").and_then(|audio| base64(result, audio, &content_type))]
+}
+
+fn transcription(result: &str, object: &RawObject<'_>) -> Vec<Option<MediaPart>> {
+    vec![object.get("text").and_then(|text| json_text(result, text))]
+}
+
+fn images(result: &str, object: &RawObject<'_>) -> Vec<Option<MediaPart>> {
+    let content_type = match string_of(object.get("output_format")).as_deref() {
+        None | Some("png") => "image/png",
+        Some("jpeg") => "image/jpeg",
+        Some("webp") => "image/webp",
+        Some(_) => UNKNOWN,
+    };
+    let data = object.get("data").map_or("[]", |data| data.get());
+    let images: Vec<Image<'_>> = serde_json::from_str(data).unwrap_or_default();
+    let part = |image: &Image<'_>| base64(result, image.b64_json?, content_type);
+    images.iter().take(MOST_PARTS).map(part).collect()
 }
 
 const UNKNOWN: &str = "application/octet-stream";
