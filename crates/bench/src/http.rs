@@ -4,7 +4,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use hermod_types::Operation;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode};
@@ -16,6 +18,8 @@ use tokio::net::TcpStream;
 pub(crate) struct Target {
     address: SocketAddr,
     host: HeaderValue,
+    /// What stands before each path.
+    prefix: String,
     jobs: String,
 }
 
@@ -33,16 +37,27 @@ impl Target {
         let port = parsed.port_or_known_default().unwrap_or(80);
         let address = (host.trim_matches(['[', ']']), port).to_socket_addrs();
         let address = address.with_context(|| format!("{host} is not known"))?.next();
+        let prefix = parsed.path().trim_end_matches('/').to_owned();
         Ok(Self {
             address: address.with_context(|| format!("{host} has no address"))?,
             host: HeaderValue::from_str(&format!("{host}:{port}"))?,
-            jobs: format!("{}/v1/async/completions", parsed.path().trim_end_matches('/')),
+            jobs: path(&prefix, Operation::TextCompletion),
+            prefix,
         })
     }
 
+    /// The same API's other endpoint.
+    pub(crate) fn at(&self, operation: Operation) -> Self {
+        Self { jobs: path(&self.prefix, operation), ..self.clone() }
+    }
+
     pub(crate) fn submit(&self, body: Bytes) -> Request<Full<Bytes>> {
-        let mut request = self.request(Method::POST, &self.jobs, Full::new(body));
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.post(HeaderValue::from_static("application/json"), Full::new(body))
+    }
+
+    pub(crate) fn post<B>(&self, content_type: HeaderValue, body: B) -> Request<B> {
+        let mut request = self.request(Method::POST, &self.jobs, body);
+        request.headers_mut().insert(CONTENT_TYPE, content_type);
         request
     }
 
@@ -50,7 +65,7 @@ impl Target {
         self.request(Method::GET, &format!("{}/{id}", self.jobs), Full::default())
     }
 
-    fn request(&self, method: Method, path: &str, body: Full<Bytes>) -> Request<Full<Bytes>> {
+    fn request<B>(&self, method: Method, path: &str, body: B) -> Request<B> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         // A path of our own making is always one.
@@ -61,7 +76,12 @@ impl Target {
 
     /// # Errors
     /// If there is none to be had.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
+    pub(crate) async fn connect<B>(&self) -> anyhow::Result<Connection<B>>
+    where
+        B: Body + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let stream = TcpStream::connect(self.address)
             .await
             .with_context(|| format!("nothing listens on {}", self.address))?;
@@ -71,21 +91,27 @@ impl Target {
     }
 }
 
-/// One connection, with one request at a time.
-pub(crate) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    io: http1::Connection<TokioIo<TcpStream>, Full<Bytes>>,
+fn path(prefix: &str, operation: Operation) -> String {
+    format!("{prefix}/v1/async/{}", operation.path())
 }
 
-impl Connection {
+/// One connection, with one request at a time.
+pub(crate) struct Connection<B: Body + 'static = Full<Bytes>> {
+    sender: SendRequest<B>,
+    io: http1::Connection<TokioIo<TcpStream>, B>,
+}
+
+impl<B> Connection<B>
+where
+    B: Body + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     /// Sends a request, and reads its answer to the end.
     ///
     /// # Errors
     /// If the connection breaks; it is of no use then.
-    pub(crate) async fn call(
-        &mut self,
-        request: Request<Full<Bytes>>,
-    ) -> anyhow::Result<(StatusCode, Bytes)> {
+    pub(crate) async fn call(&mut self, request: Request<B>) -> anyhow::Result<(StatusCode, Bytes)> {
         let sender = &mut self.sender;
         let exchange = async {
             let response = sender.send_request(request).await?;

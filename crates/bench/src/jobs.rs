@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use hermod_types::JobId;
+use hermod_types::{JobId, Operation};
 use serde::Deserialize;
 
 /// What every prompt begins with; a tag of the run and the job's number follow.
@@ -10,35 +10,75 @@ const NUMBER_DIGITS: usize = 10;
 /// The shortest prompt that has room for both.
 pub(crate) const SHORTEST_PROMPT: usize = MARK.len() + TAG_DIGITS + 1 + NUMBER_DIGITS;
 /// How far into a request its mark is looked for: the model's name comes before it.
-const MARK_WITHIN: usize = 512;
+pub(crate) const MARK_WITHIN: usize = 512;
+
+/// What a JSON request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    Completion,
+    Chat,
+    Speech,
+}
+
+impl Asks {
+    pub(crate) fn operation(self) -> Operation {
+        match self {
+            Self::Completion => Operation::TextCompletion,
+            Self::Chat => Operation::ChatCompletion,
+            Self::Speech => Operation::Speech,
+        }
+    }
+
+    /// What stands before the prompt, and behind it.
+    fn around(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Completion => ("\"prompt\":\"", "\""),
+            Self::Chat => ("\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}]"),
+            Self::Speech => ("\"voice\":\"alloy\",\"input\":\"", "\""),
+        }
+    }
+}
 
 /// Makes the requests of one run, each with a number in its prompt.
 #[derive(Clone, Debug)]
 pub(crate) struct Requests {
     tag: String,
+    asks: Asks,
     model: String,
     filler: String,
 }
 
 impl Requests {
-    /// `model` as provider/model; prompts of `prompt_bytes`.
+    /// Text completions of `model`, as provider/model; prompts of `prompt_bytes`.
     pub(crate) fn new(model: &str, prompt_bytes: usize) -> Self {
         Self {
             tag: format!("{:08x}", fastrand::u32(..)),
+            asks: Asks::Completion,
             model: serde_json::Value::from(model).to_string(),
             filler: " words".chars().cycle().take(prompt_bytes.saturating_sub(SHORTEST_PROMPT)).collect(),
         }
     }
 
+    /// The same run's, for something else.
+    pub(crate) fn asking(&self, asks: Asks, model: &str) -> Self {
+        Self { asks, model: serde_json::Value::from(model).to_string(), ..self.clone() }
+    }
+
     /// The body of a submit.
     pub(crate) fn body(&self, number: u64) -> Bytes {
-        format!("{{\"model\":{},\"prompt\":\"{MARK}{} {number:010}{}\"}}", self.model, self.tag, self.filler)
-            .into()
+        let (before, after) = self.asks.around();
+        format!("{{\"model\":{},{before}{}{}{after}}}", self.model, self.mark(number), self.filler).into()
     }
 
     /// The same without the model: what the provider gets after it.
     pub(crate) fn members(&self, number: u64) -> String {
-        format!("{{\"prompt\":\"{MARK}{} {number:010}{}\"}}", self.tag, self.filler)
+        let (before, after) = self.asks.around();
+        format!("{{{before}{}{}{after}}}", self.mark(number), self.filler)
+    }
+
+    /// What a prompt begins with: it tells jobs apart.
+    pub(crate) fn mark(&self, number: u64) -> String {
+        format!("{MARK}{} {number:010}", self.tag)
     }
 
     /// The number in a request that a provider received; none if it is not of this run.
@@ -90,6 +130,10 @@ mod tests {
         assert_eq!(requests.number(requests.members(12).as_bytes()), Some(12));
         assert_eq!(Requests::new("a/b", 100).number(&requests.body(1)), None, "another run's");
         assert_eq!(requests.number(b"{\"prompt\":\"x\"}"), None);
+        let chat = requests.asking(Asks::Chat, "a/b").body(5);
+        assert_eq!(requests.number(&chat), Some(5));
+        let chat: serde_json::Value = serde_json::from_slice(&chat).unwrap();
+        assert_eq!(chat["messages"][0]["content"].as_str().unwrap().len(), 100);
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! workers and waits for the last end, then polls each job once, then submits at a steady rate. CPU is what the kernel
 //! and Redis's INFO say, so it is meaningful on a machine that is busy with other things, too; rates are not.
 //!
-//! `--fleet` does something else: it starts many workers, and counts what they ask of Redis.
+//! `--fleet` does something else: it starts many workers, and counts what they ask of Redis. So does `--endpoints`: it compares
+//! endpoints with each other, and moves media.
 
+mod endpoints;
 mod fleet;
 mod floor;
 mod http;
@@ -33,6 +35,7 @@ use serde::Serialize;
 
 use floor::Floor;
 use options::Options;
+use report::Jobs;
 use run::Run;
 
 /// Jobs of the warm-up, if the run has as many.
@@ -86,6 +89,11 @@ async fn bench(options: &Options) -> anyhow::Result<ExitCode> {
         show(options, &report, &fleet::text(&report))?;
         return Ok(ExitCode::SUCCESS);
     }
+    if options.endpoints {
+        let report = endpoints::measure(options).await?;
+        show(options, &report, &endpoints::text(&report))?;
+        return Ok(exit_code(&report.jobs));
+    }
     let mut run = Run::start(options).await?;
     let (mut report, ended) = phases::all(&mut run).await?;
     if let Some(clients) = options.pollers {
@@ -107,9 +115,12 @@ async fn bench(options: &Options) -> anyhow::Result<ExitCode> {
         report.sizes.push(scenarios::size(options, *bytes).await?);
     }
     show(options, &report, &table::text(&report))?;
-    let jobs = &report.jobs;
+    Ok(exit_code(&report.jobs))
+}
+
+fn exit_code(jobs: &Jobs) -> ExitCode {
     let all_well = jobs.failed + jobs.lost + jobs.doubled == 0;
-    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn show(options: &Options, report: &impl Serialize, text: &str) -> anyhow::Result<()> {

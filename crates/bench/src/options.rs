@@ -70,6 +70,28 @@ pub(crate) struct Options {
     #[arg(long, value_name = "BYTES", value_delimiter = ',', value_parser = bytes, help_heading = "More scenarios")]
     pub(crate) sizes: Vec<usize>,
 
+    /// Instead: what each kind of endpoint costs, and whether that is within its target.
+    #[arg(long, conflicts_with_all = ["url", "reference", "in_flight", "waiting", "pollers", "low_rate", "sizes", "fleet"], help_heading = "Endpoints")]
+    pub(crate) endpoints: bool,
+    /// Another build of this program: what a text completion costs with it is what it may cost with this one.
+    #[arg(long, value_name = "FILE", requires = "endpoints", help_heading = "Endpoints")]
+    pub(crate) before: Option<PathBuf>,
+    /// Rounds, each with `--jobs` of each kind of chat.
+    #[arg(long, value_name = "ROUNDS", default_value_t = 3, value_parser = value_parser!(u64).range(1..=100), help_heading = "Endpoints")]
+    pub(crate) rounds: u64,
+    /// Files that are uploaded at once, and that are transcribed at once.
+    #[arg(long, value_name = "FILES", default_value_t = 20, value_parser = value_parser!(u64).range(1..=1000), help_heading = "Endpoints")]
+    pub(crate) files: u64,
+    /// Bytes of each file that is uploaded.
+    #[arg(long, value_name = "BYTES", default_value = "50m", value_parser = bytes, help_heading = "Endpoints")]
+    pub(crate) upload_bytes: usize,
+    /// Bytes of each file that is transcribed.
+    #[arg(long, value_name = "BYTES", default_value = "25m", value_parser = bytes, help_heading = "Endpoints")]
+    pub(crate) transcription_bytes: usize,
+    /// Bytes of each speech.
+    #[arg(long, value_name = "BYTES", default_value = "10m", value_parser = bytes, help_heading = "Endpoints")]
+    pub(crate) speech_bytes: usize,
+
     /// Instead: start so many workers on each of `--fleet-on`, and see what they ask of Redis: idle, with slow jobs, and
     /// after Redis was away.
     #[arg(long, value_name = "WORKERS", conflicts_with_all = ["url", "reference", "in_flight", "waiting", "pollers", "low_rate", "sizes"], help_heading = "A fleet of workers")]

@@ -11,9 +11,10 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode};
 use tokio::time::sleep;
 
+use crate::endpoints;
 use crate::fleet;
 use crate::http::{Connection, Target};
-use crate::jobs::{Job, Requests};
+use crate::jobs::{Asks, Job, Requests};
 use crate::load::{Closed, Exchange, Outcome};
 use crate::measure::{Look, ProcessUse, RedisProbe, RedisUse, sum};
 use crate::options::Options;
@@ -72,8 +73,9 @@ impl<'a> Run<'a> {
         shards: u16,
     ) -> anyhow::Result<Self> {
         let requests = Requests::new(&options.model, options.prompt_bytes);
-        let provider =
-            Provider::start(options.provider_listen, &requests, numbers(options), options.result_bytes)?;
+        let (listen, result, speech) =
+            (options.provider_listen, options.result_bytes, options.speech_bytes);
+        let provider = Provider::start(listen, &requests, numbers(options), result, speech)?;
         provider.set_latency(Duration::from_millis(options.latency_ms));
         let service = match servers {
             Some(servers) => Some(Service::start(servers, shards, &format!("http://{}", provider.address))?),
@@ -88,6 +90,22 @@ impl<'a> Run<'a> {
         let probe = RedisProbe::connect(&redis_urls).await?;
         let started = (Instant::now(), SystemTime::now());
         Ok(Self { options, target, requests, provider, service, probe, next_number: Cell::new(0), started })
+    }
+
+    /// From now on, it is this model that is asked for this.
+    pub(crate) fn ask(&mut self, asks: Asks, model: &str) {
+        self.target = self.target.at(asks.operation());
+        self.requests = self.requests.asking(asks, model);
+    }
+
+    /// Starts the workers that the options ask for.
+    pub(crate) fn start_workers(&mut self) -> anyhow::Result<()> {
+        let service = self.service.as_mut().context("there is no service of our own")?;
+        service.start_workers(self.options.workers, u64::try_from(self.options.worker_concurrency)?)
+    }
+
+    pub(crate) fn stop_workers(&mut self) -> anyhow::Result<()> {
+        self.service.as_mut().map_or(Ok(()), Service::stop_workers)
     }
 
     /// Stops everything that it started.
@@ -270,7 +288,8 @@ fn numbers(options: &Options) -> u64 {
     let scenarios = options.in_flight.unwrap_or(0) + options.waiting.unwrap_or(0) + low_rate;
     // Warm-up and closed loop, both also of the floor, and the submits behind those that wait, are no more than that.
     let fleet = options.fleet.map_or(0, |_| options.fleet_jobs + fleet::OTHER_JOBS);
-    fleet + 5 * options.jobs + options.rate * options.rate_seconds + scenarios
+    let endpoints = if options.endpoints { endpoints::jobs(options) } else { 0 };
+    endpoints + fleet + 5 * options.jobs + options.rate * options.rate_seconds + scenarios
 }
 
 /// Submits, each with a number of its own.

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 /// As with `hermod up`.
 const REDIS_CONF: &str = include_str!("../../../deploy/redis.conf");
+/// Instead of what that file says: media that all wait at once must find room.
+const MAX_MEMORY: [&str; 2] = ["--maxmemory", "6gb"];
 /// How long a server may take to stop, and a Cluster to be whole.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The first slot of each node of the Cluster, and the end.
@@ -41,8 +43,8 @@ impl Servers {
     /// A server that is reached over a Unix socket.
     pub(crate) fn private(append_only: bool) -> anyhow::Result<Self> {
         let folder = folder()?;
-        let options = ["--appendonly", if append_only { "yes" } else { "no" }];
-        let node = Node::new(&folder.path().join("redis"), 0, &options);
+        let append_only = ["--appendonly", if append_only { "yes" } else { "no" }];
+        let node = Node::new(&folder.path().join("redis"), 0, &[append_only, MAX_MEMORY].concat());
         let mut servers = Self { nodes: vec![node], url: String::new(), folder };
         servers.start()?;
         servers.url = servers.own_urls().concat();

@@ -101,19 +101,26 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts an API with `provider` as its only provider.
+    /// Starts an API with `provider` as its only provider, in the form of OpenAI and of those with a chat of their own.
     ///
     /// # Errors
     /// One sentence on what does not start.
     pub(crate) fn start(servers: Servers, shards: u16, provider: &str) -> anyhow::Result<Self> {
         let config = servers.folder().join("config.json");
-        let bench = json!({
-            // A retry would hide what went wrong, and a limit would hide what a worker can do.
-            "network_config": {"base_url": provider, "max_retries": 0,
-                               "default_request_timeout_in_seconds": 3600},
-            "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
+        // A retry would hide what went wrong, and a limit would hide what a worker can do.
+        let network = json!({"base_url": provider, "max_retries": 0, "default_request_timeout_in_seconds": 3600});
+        let keyless = json!({"base_provider_type": "openai", "is_key_less": true});
+        let plain = json!({"network_config": &network, "keys": [{"value": "hermod-bench"}]});
+        // It signs each request, as with most of its users.
+        let signing = json!({"access_key": "hermod-bench", "secret_key": "hermod-bench", "region": "us-east-1"});
+        let providers = json!({
+            "bench": {"network_config": &network, "custom_provider_config": keyless},
+            "anthropic": &plain,
+            "gemini": &plain,
+            "bedrock": {"network_config": &network, "keys": [{"bedrock_key_config": signing}]},
+            "cohere": &plain,
         });
-        fs::write(&config, json!({"providers": {"bench": bench}}).to_string())?;
+        fs::write(&config, json!({"providers": providers}).to_string())?;
         let (config, shards) = (config.to_string_lossy().into_owned(), shards.to_string());
         let shared = ["--redis-url", &servers.url, "--config", &config, "--shards", &shards];
         let shared = shared.into_iter().chain(["--accept-no-persistence", "--grace-seconds", "5"]);

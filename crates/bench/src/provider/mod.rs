@@ -1,4 +1,7 @@
-//! The benchmark's own provider: answers at once or after a set time, and remembers when it received which prompt.
+//! The benchmark's own provider: answers at once or after a set time, and remembers when it received which prompt. It takes text
+//! completions, chat in five forms, speech and transcriptions.
+
+mod answers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,18 +10,22 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, HttpServer, Route, web};
 use anyhow::Context;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use crate::jobs::Requests;
+pub(crate) use answers::{SHORTEST_ANSWER, audio, completion};
+
+use crate::jobs::{MARK_WITHIN, Requests};
 
 /// Connections that may wait to be accepted, and that may be open.
 const BACKLOG: u32 = 16_384;
 const MOST_CONNECTIONS: usize = 60_000;
-/// The largest request that it reads.
+/// The largest request that it reads as a whole.
 const MAX_BODY_BYTES: usize = 64 << 20;
+const JSON: &str = "application/json";
 
 /// When each job's prompt was received, for the jobs of one run.
 #[derive(Debug)]
@@ -29,6 +36,8 @@ pub(crate) struct Receipts {
     received: AtomicU64,
     again: AtomicU64,
     strangers: AtomicU64,
+    /// Bytes of forms.
+    uploaded: AtomicU64,
 }
 
 impl Receipts {
@@ -41,6 +50,7 @@ impl Receipts {
             received: AtomicU64::new(0),
             again: AtomicU64::new(0),
             strangers: AtomicU64::new(0),
+            uploaded: AtomicU64::new(0),
         }
     }
 
@@ -68,6 +78,11 @@ impl Receipts {
         self.received.load(Ordering::Relaxed)
     }
 
+    /// Bytes of all forms received so far, with what is around their files.
+    pub(crate) fn uploaded(&self) -> u64 {
+        self.uploaded.load(Ordering::Relaxed)
+    }
+
     /// Jobs received once more. The provider never fails, so nothing is retried: each was run twice.
     pub(crate) fn doubled(&self) -> u64 {
         self.again.load(Ordering::Relaxed)
@@ -89,11 +104,10 @@ struct Shared {
     receipts: Arc<Receipts>,
     latency_ms: Arc<AtomicU64>,
     holds: watch::Receiver<bool>,
-    answer: Bytes,
 }
 
 impl Provider {
-    /// Starts it, with room for receipts of so many jobs.
+    /// Starts it, with room for receipts of so many jobs. Its answers have `result_bytes`, and its speech `speech_bytes`.
     ///
     /// # Errors
     /// If it cannot listen.
@@ -102,6 +116,7 @@ impl Provider {
         requests: &Requests,
         jobs: u64,
         result_bytes: usize,
+        speech_bytes: usize,
     ) -> anyhow::Result<Self> {
         let (receipts, latency_ms) = (Arc::new(Receipts::new(jobs)), Arc::<AtomicU64>::default());
         let (holds, held) = watch::channel(false);
@@ -110,13 +125,20 @@ impl Provider {
             receipts: Arc::clone(&receipts),
             latency_ms: Arc::clone(&latency_ms),
             holds: held,
-            answer: completion(result_bytes),
         });
+        let mut answers = vec![
+            ("/v1/completions", JSON, completion(result_bytes)),
+            ("/v1/audio/speech", "audio/mpeg", audio(speech_bytes)),
+        ];
+        answers.extend(answers::chats(result_bytes).map(|(path, answer)| (path, JSON, answer)));
         let app = move || {
-            App::new()
+            let app = App::new()
                 .app_data(shared.clone())
                 .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
-                .route("/v1/completions", web::post().to(complete))
+                .route("/v1/audio/transcriptions", web::post().to(transcribe));
+            answers.iter().fold(app, |app, (path, content_type, answer)| {
+                app.route(path, answers_with(content_type, answer.clone()))
+            })
         };
         let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("provider".to_owned()).spawn(move || {
@@ -158,38 +180,40 @@ impl Provider {
     }
 }
 
-async fn complete(body: Bytes, shared: web::Data<Shared>) -> HttpResponse {
-    shared.receipts.note(shared.requests.number(&body));
-    // The sender lives as long as the server.
-    shared.holds.clone().wait_for(|holds| !holds).await.ok();
-    let latency_ms = shared.latency_ms.load(Ordering::Relaxed);
-    if latency_ms > 0 {
-        tokio::time::sleep(Duration::from_millis(latency_ms)).await;
+/// Notes whose prompt it is, and answers each with the same.
+fn answers_with(content_type: &'static str, answer: Bytes) -> Route {
+    web::post().to(move |body: Bytes, shared: web::Data<Shared>| {
+        let answer = answer.clone();
+        async move {
+            shared.receipts.note(shared.requests.number(&body));
+            shared.wait().await;
+            HttpResponse::Ok().content_type(content_type).body(answer)
+        }
+    })
+}
+
+/// Reads a form to its end, and keeps none of it.
+async fn transcribe(mut body: web::Payload, shared: web::Data<Shared>) -> HttpResponse {
+    let (mut head, mut bytes) = (BytesMut::new(), 0);
+    while let Some(chunk) = body.next().await {
+        let Ok(chunk) = chunk else { return HttpResponse::BadRequest().finish() };
+        bytes += u64::try_from(chunk.len()).unwrap_or_default();
+        head.extend(chunk.iter().take(MARK_WITHIN.saturating_sub(head.len())));
     }
-    HttpResponse::Ok().content_type("application/json").body(shared.answer.clone())
+    shared.receipts.uploaded.fetch_add(bytes, Ordering::Relaxed);
+    shared.receipts.note(shared.requests.number(&head));
+    shared.wait().await;
+    HttpResponse::Ok().content_type(JSON).body(r#"{"text":"words"}"#)
 }
 
-/// The shortest answer that is a `text_completion`.
-pub(crate) const SHORTEST_ANSWER: usize = BEFORE_TEXT.len() + AFTER_TEXT.len();
-
-const BEFORE_TEXT: &str = r#"{"id":"cmpl-hermod-bench","object":"text_completion","created":1730000000,"model":"echo","choices":[{"text":""#;
-const AFTER_TEXT: &str = r#"","index":0,"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}}"#;
-
-/// A `text_completion` of so many bytes.
-pub(crate) fn completion(bytes: usize) -> Bytes {
-    let text: String = "words ".chars().cycle().take(bytes.saturating_sub(SHORTEST_ANSWER)).collect();
-    format!("{BEFORE_TEXT}{text}{AFTER_TEXT}").into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_json_of_its_length() {
-        let answer = completion(1024);
-        assert_eq!(answer.len(), 1024);
-        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
-        assert!(answer["choices"][0]["text"].as_str().unwrap().len() > 500);
+impl Shared {
+    /// Returns when it is time to answer.
+    async fn wait(&self) {
+        // The sender lives as long as the server.
+        self.holds.clone().wait_for(|holds| !holds).await.ok();
+        let latency_ms = self.latency_ms.load(Ordering::Relaxed);
+        if latency_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(latency_ms)).await;
+        }
     }
 }
