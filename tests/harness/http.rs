@@ -1,18 +1,24 @@
 use std::time::Duration;
 
+use bytes::Bytes;
+use hermod_types::Operation;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
-use crate::eventually;
+use crate::{PATIENCE, eventually};
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
 pub struct Answer {
+    /// The path that was asked.
+    pub path: String,
     /// Its HTTP status.
     pub status: u16,
     /// Its headers.
     pub headers: reqwest::header::HeaderMap,
     /// Its body as it came.
+    pub bytes: Bytes,
+    /// The same, where it is text.
     pub text: String,
 }
 
@@ -36,12 +42,28 @@ impl Answer {
         assert_eq!(body["status_code"], status);
         assert_eq!(body["is_bifrost_error"], status >= 500, "{body}");
         assert_eq!(body["event_id"].is_string(), status >= 500, "{body}");
-        let request_type = (body["error"]["code"] != "path_not_found").then_some("text_completion");
-        assert_eq!(body["extra_fields"]["request_type"].as_str(), request_type);
+        let is_path = body["error"]["code"] != "path_not_found";
+        let operation = operation_of(&self.path).filter(|_| is_path);
+        assert_eq!(body["extra_fields"]["request_type"].as_str(), operation.map(Operation::request_type));
         assert!(body["error"]["type"].is_string() && body["error"]["code"].is_string());
         assert!(!self.text.contains("null"), "members without a value are absent: {body}");
         body["error"]["message"].as_str().unwrap().to_owned()
     }
+}
+
+/// What a path is for; none for one that is for no call.
+fn operation_of(path: &str) -> Option<Operation> {
+    if path.starts_with("/openai/") {
+        return Some(Operation::Responses);
+    }
+    if path.starts_with("/anthropic/") {
+        return Some(Operation::Messages);
+    }
+    let below = path.strip_prefix("/v1/async/")?;
+    let is_of = |operation: &Operation| {
+        below.strip_prefix(operation.path()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    Operation::all().filter(|operation| operation.is_public()).find(is_of)
 }
 
 /// One API process, as its clients reach it.
@@ -74,11 +96,10 @@ impl Api {
     /// If there is none.
     pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
         let response = request.send().await?;
-        Ok(Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            text: response.text().await?,
-        })
+        let (path, status) = (response.url().path().to_owned(), response.status().as_u16());
+        let (headers, bytes) = (response.headers().clone(), response.bytes().await?);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Answer { path, status, headers, bytes, text })
     }
 
     /// A poll that is still to be sent.
@@ -89,6 +110,33 @@ impl Api {
     /// `GET path`
     pub async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path)).await
+    }
+
+    /// A submit to this endpoint that is still to be sent.
+    pub fn submission_to(&self, operation: Operation) -> RequestBuilder {
+        self.request(Method::POST, &format!("/v1/async/{}", operation.path()))
+    }
+
+    /// Submits to this endpoint what must be accepted; returns the job's path.
+    pub async fn submit_to(&self, operation: Operation, body: &Value) -> String {
+        self.accepted(self.submission_to(operation).body(body.to_string())).await
+    }
+
+    /// Sends a submit that must be accepted; returns the job's path.
+    pub async fn accepted(&self, submission: RequestBuilder) -> String {
+        let answer = self.send(submission).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.header("location").to_owned()
+    }
+
+    /// Polls at the job's path until it has ended.
+    pub async fn ended_at(&self, path: &str) -> Value {
+        eventually(&format!("{path} has ended"), PATIENCE, async || {
+            let answer = self.get(path).await;
+            assert!(matches!(answer.status, 200 | 202 | 503), "{answer:?}");
+            (answer.status == 200).then(|| answer.json())
+        })
+        .await
     }
 
     /// A submit that is still to be sent.

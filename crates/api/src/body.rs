@@ -103,6 +103,15 @@ impl Body {
         }
         Ok((body.freeze(), room))
     }
+
+    /// Throws all of it away, so that another request can follow.
+    ///
+    /// # Errors
+    /// As [`Body::next`].
+    pub(crate) async fn pass_over(mut self) -> Result<(), ApiError> {
+        while self.next().await?.is_some() {}
+        Ok(())
+    }
 }
 
 /// Refuses a body by its announced size, before any of it has come.

@@ -1,4 +1,4 @@
-use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
 use hermod_queue::QueueError;
@@ -25,6 +25,12 @@ pub(crate) enum ApiError {
     TargetNotAllowed { target: Target, param: &'static str },
     #[error("no job with this id: it is unknown, or its result has expired")]
     JobNotFound,
+    #[error("job is not completed")]
+    NotCompleted { retry_seconds: u64 },
+    #[error("{0}")]
+    NoContent(&'static str),
+    #[error("the range begins behind the end: there are {size} bytes")]
+    RangeNotSatisfiable { size: u64 },
     #[error("the body arrived too slowly, or not at all for 30 s")]
     BodyTimeout,
     #[error("the body ended early")]
@@ -49,7 +55,7 @@ pub(crate) enum ApiError {
 
 /// What a client is asked to wait before it tries again, in seconds: well under the 60 beyond which OpenAI's
 /// SDKs ignore it.
-const RETRY_SECONDS: &str = "2";
+const RETRY_SECONDS: u64 = 2;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -89,6 +95,9 @@ impl ApiError {
             Self::VirtualKeyRequired => ErrorCode::VirtualKeyRequired,
             Self::TargetNotAllowed { .. } => ErrorCode::TargetNotAllowed,
             Self::JobNotFound => ErrorCode::JobNotFound,
+            Self::NotCompleted { .. } => ErrorCode::JobNotCompleted,
+            Self::NoContent(_) => ErrorCode::NoContent,
+            Self::RangeNotSatisfiable { .. } => ErrorCode::RangeNotSatisfiable,
             Self::BodyTimeout => ErrorCode::RequestTimeout,
             Self::BodyTooLarge(_) => ErrorCode::BodyTooLarge,
             Self::QueueFull | Self::Overloaded => ErrorCode::QueueFull,
@@ -147,7 +156,15 @@ impl ResponseError for Failure {
         }
         let mut response = error_response(&body);
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+        }
+        if let ApiError::NotCompleted { retry_seconds } = error {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*retry_seconds));
+        }
+        if let ApiError::RangeNotSatisfiable { size } = error
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}"))
+        {
+            response.headers_mut().insert(CONTENT_RANGE, range);
         }
         if matches!(error, ApiError::MayBeAccepted(_)) {
             // OpenAI's SDKs would send the same submit again, and the job might run twice.

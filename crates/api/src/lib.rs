@@ -3,7 +3,11 @@
 mod body;
 mod caller;
 mod connection;
+mod content;
 mod error;
+mod form;
+mod integration;
+mod media_stream;
 mod memory;
 mod metrics;
 mod observe;
@@ -14,5 +18,6 @@ mod server;
 mod settings;
 mod state;
 mod submit;
+mod unescape;
 
 pub use settings::ApiSettings;

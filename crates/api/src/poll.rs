@@ -20,27 +20,27 @@ pub(crate) async fn poll(
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
     let answer = async {
-        let record = find(&id, operation, http.headers(), &state).await?;
+        let record = find(&id, http.headers(), &state, |its| its.polled_as() == operation).await?;
         answer(record, http.method() == Method::HEAD, &state).await
     };
     answer.await.map_err(|error| error.of(operation))
 }
 
-/// The job with this id, if this caller may see it here.
+/// The job with this id, if this caller may see it, and if jobs of its kind are here.
 ///
 /// # Errors
 /// The same for every reason why not: nobody learns that another's job exists.
 pub(crate) async fn find(
     id: &str,
-    operation: Operation,
     headers: &HeaderMap,
     state: &State,
+    is_here: impl FnOnce(Operation) -> bool,
 ) -> Result<JobRecord, ApiError> {
     let id: JobId = id.parse().map_err(|_| ApiError::JobNotFound)?;
     let record = state.queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound)?;
     // Before anything large is read: another client's job must cost as little time as one that does not exist.
     let is_seen =
-        record.operation == operation && caller::may_see(headers, &state.config, record.owner.as_deref());
+        is_here(record.operation) && caller::may_see(headers, &state.config, record.owner.as_deref());
     if is_seen { Ok(record) } else { Err(ApiError::JobNotFound) }
 }
 
@@ -68,7 +68,7 @@ async fn answer(record: JobRecord, is_head: bool, state: &State) -> Result<HttpR
 
 /// When it is worth asking again: after a tenth of the time that the job has taken so far, between 0.2 s
 /// and 5 s. So a result is seen at most a tenth late, and a long job costs few polls.
-fn poll_after_ms(id: JobId) -> u64 {
+pub(crate) fn poll_after_ms(id: JobId) -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let age = u64::try_from(now).unwrap_or_default().saturating_sub(id.created_at().as_millis());
     (age / 10).clamp(200, 5000)

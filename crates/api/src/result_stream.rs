@@ -98,7 +98,7 @@ impl Reading {
     }
 }
 
-fn broken_off(cause: &str) -> io::Error {
+pub(crate) fn broken_off(cause: &str) -> io::Error {
     tracing::warn!(cause, "a result broke off while it was sent");
     io::Error::other("the result cannot be read any more")
 }

@@ -2,14 +2,17 @@ use actix_web::{Scope, web};
 use hermod_service::{method_not_allowed, not_found, probes, public_probes, read_only};
 use hermod_types::{BodyForm, Operation};
 
-use crate::{metrics, poll, submit};
+use crate::{content, integration, metrics, poll, submit};
 
 const ASYNC: &str = "/v1/async/";
 
 /// What everybody may ask for. With a listener for operators, what is theirs is not among it.
 pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bool) {
-    for operation in Operation::all() {
+    for operation in Operation::all().filter(|operation| operation.is_public()) {
         routes.service(endpoint(operation));
+    }
+    for resource in integration::resources() {
+        routes.service(resource);
     }
     if !is_operators_elsewhere {
         routes.service(read_only("/metrics", None, metrics::metrics));
@@ -18,11 +21,11 @@ pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bo
     routes.default_service(web::to(not_found));
 }
 
-/// Submit and poll. Their handlers get the operation as application data.
+/// Submit, poll and content. Their handlers get the operation as application data.
 fn endpoint(operation: Operation) -> Scope {
     let submit = match operation.form() {
         BodyForm::Json => web::post().to(submit::json),
-        BodyForm::Multipart => web::post().to(submit::json),
+        BodyForm::Multipart => web::post().to(submit::form),
     };
     web::scope(&format!("{ASYNC}{}", operation.path()))
         .app_data(web::Data::new(operation))
@@ -32,11 +35,15 @@ fn endpoint(operation: Operation) -> Scope {
                 .default_service(web::to(move || async move { method_not_allowed("POST", Some(operation)) })),
         )
         .service(read_only("/{id}", Some(operation), poll::poll))
+        .service(read_only("/{id}/content", Some(operation), content::content))
 }
 
 /// What a submit to this path asks for.
 pub(crate) fn operation_of(path: &str) -> Option<Operation> {
-    Operation::from_path(path.strip_prefix(ASYNC)?)
+    match path.strip_prefix(ASYNC) {
+        Some(path) => Operation::from_path(path),
+        None => integration::operation_of(path),
+    }
 }
 
 /// What operators ask for.

@@ -9,6 +9,8 @@ use hermod_types::{
 use crate::body::{self, Body};
 use crate::caller;
 use crate::error::{ApiError, Failure};
+use crate::form;
+use crate::memory::Room;
 use crate::state::State;
 
 /// `POST /v1/async/{path}`: 202 with the job's id, once Redis holds the job.
@@ -19,17 +21,31 @@ pub(crate) async fn json(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
-    let accepted = async {
+    let submission = async {
         let submit = Submit::begin(operation, http.headers(), &state)?;
-        submit.json(payload, None).await
+        let request = submit.read_json(payload, None).await?;
+        submit.json(request).await
     };
-    accepted.await.map(|id| answer(operation, id)).map_err(|error| error.of(operation))
+    answer(operation, submission.await)
 }
 
-fn answer(operation: Operation, id: JobId) -> HttpResponse {
-    HttpResponse::Accepted()
+/// The same with a form.
+pub(crate) async fn form(
+    http: HttpRequest,
+    payload: web::Payload,
+    operation: web::Data<Operation>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Failure> {
+    let operation = **operation;
+    let submission = async { Submit::begin(operation, http.headers(), &state)?.form(payload).await };
+    answer(operation, submission.await)
+}
+
+fn answer(operation: Operation, submission: Result<JobId, ApiError>) -> Result<HttpResponse, Failure> {
+    let id = submission.map_err(|error| error.of(operation))?;
+    Ok(HttpResponse::Accepted()
         .insert_header((LOCATION, format!("/v1/async/{}/{id}", operation.path())))
-        .json(JobView::accepted(id))
+        .json(JobView::accepted(id)))
 }
 
 /// A submit whose caller is known.
@@ -52,21 +68,46 @@ impl<'a> Submit<'a> {
         Ok(Self { operation, headers, state, key })
     }
 
-    /// Submits a JSON body. A model without a provider is `default_provider`'s, where there is one.
+    /// Reads a JSON body. A model without a provider is `default_provider`'s, where there is one.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not what the contract says.
+    pub(crate) async fn read_json(
+        &self,
+        payload: web::Payload,
+        default_provider: Option<&str>,
+    ) -> Result<(Request, Room), ApiError> {
+        if form::is_form(self.headers) {
+            return Err(ApiError::BrokenForm("this endpoint takes JSON".to_owned()));
+        }
+        let body = self.body(payload)?;
+        let (bytes, room) = body.read(body::length(self.headers), &self.state.memory).await?;
+        Ok((Request::parse(self.operation, &bytes, default_provider)?, room))
+    }
+
+    /// Submits what was read.
     ///
     /// # Errors
     /// If the job is not accepted.
-    pub(crate) async fn json(
-        self,
-        payload: web::Payload,
-        default_provider: Option<&str>,
-    ) -> Result<JobId, ApiError> {
-        let body = Body::new(self.headers, payload, self.state.limits.of(self.operation))?;
-        let (bytes, _room) = body.read(body::length(self.headers), &self.state.memory).await?;
-        let request = Request::parse(self.operation, &bytes, default_provider)?;
-        drop(bytes);
+    pub(crate) async fn json(&self, (request, _room): (Request, Room)) -> Result<JobId, ApiError> {
         let job = self.job(request)?;
         accepted(self.state.queue.submit(job).await)
+    }
+
+    /// Reads a form, and submits it. What was uploaded of one that is not accepted goes by itself.
+    async fn form(&self, payload: web::Payload) -> Result<JobId, ApiError> {
+        let boundary = form::boundary(self.headers)?;
+        let (body, announced) = (self.body(payload)?, body::length(self.headers));
+        let upload = self.state.queue.upload(announced).await.map_err(ApiError::from_submit)?;
+        let mut upload = upload.ok_or(ApiError::QueueFull)?;
+        let mut room = self.state.memory.room(announced.unwrap_or(0));
+        let form = form::read(body, boundary, &mut upload, &mut room).await?;
+        let job = self.job(Request::from_form(self.operation, form)?)?;
+        accepted(self.state.queue.submit_upload(upload, job).await)
+    }
+
+    fn body(&self, payload: web::Payload) -> Result<Body, ApiError> {
+        Body::new(self.headers, payload, self.state.limits.of(self.operation))
     }
 
     /// # Errors

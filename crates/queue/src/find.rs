@@ -206,6 +206,11 @@ impl JobRecord {
         })
     }
 
+    /// 200, or the code of what failed it; none while it waits or runs.
+    pub fn status_code(&self) -> Option<u16> {
+        self.ended.as_ref().map(|ended| ended.code)
+    }
+
     /// What its client sees, as JSON.
     pub fn into_json(self) -> JobJson {
         let mut view = JobView::accepted(self.id);

@@ -32,6 +32,9 @@ pub enum PartContent {
 }
 
 impl Form {
+    /// How many parts it may have: as many as an object has members.
+    pub const MAX_PARTS: usize = 1024;
+
     /// Reads it back from the body of a job; none where that is no form.
     pub fn from_json(body: &str) -> Option<Self> {
         serde_json::from_str(body).ok()

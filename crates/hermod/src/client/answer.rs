@@ -18,8 +18,11 @@ impl Polled {
             Operation::ChatCompletion => {
                 items(&result["choices"]).flat_map(|choice| message(&choice["message"])).collect()
             }
-            Operation::Messages => items(&result["content"]).map(|block| text(&block["text"])).collect(),
-            Operation::Responses => items(&result["output"]).flat_map(output).collect(),
+            // A job of Anthropic's messages is one of responses, with a result of its own.
+            Operation::Responses | Operation::Messages => {
+                let said = items(&result["content"]).map(|block| text(&block["text"]));
+                items(&result["output"]).flat_map(output).chain(said).collect()
+            }
             Operation::Embedding => vectors(&self.text)?,
             Operation::Speech => vec![self.hint("audio", "")],
             Operation::Transcription => vec![text(&result["text"])],

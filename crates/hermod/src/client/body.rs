@@ -205,7 +205,7 @@ impl Input {
             Operation::Transcription | Operation::ImageEdit | Operation::ImageVariation => {
                 bail!("{} takes a form", word(operation))
             }
-            Operation::Messages => bail!("{} has no path below /v1/async", word(operation)),
+            Operation::Messages => bail!("{} has no endpoint for jobs", word(operation)),
         }
         if !self.fallbacks.is_empty() {
             body.set("fallbacks", &self.fallbacks)?;

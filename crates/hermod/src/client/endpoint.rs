@@ -39,8 +39,13 @@ pub(super) const fn answers_with_media(operation: Operation) -> bool {
     }
 }
 
+/// Those that have an endpoint.
+pub(super) fn all() -> impl Iterator<Item = Operation> {
+    Operation::all().filter(|operation| operation.is_public())
+}
+
 fn known(name: &str) -> Option<Operation> {
-    Operation::from_path(name).or_else(|| Operation::public().find(|operation| word(*operation) == name))
+    Operation::from_path(name).or_else(|| all().find(|operation| word(*operation) == name))
 }
 
 /// The endpoint with this word or path.
@@ -49,12 +54,12 @@ fn known(name: &str) -> Option<Operation> {
 /// If there is none: with the word that was probably meant, or all of them.
 pub(super) fn parse(name: &str) -> anyhow::Result<Operation> {
     known(name).ok_or_else(|| {
-        let near = Operation::public().flat_map(|operation| [word(operation), operation.path()]);
+        let near = all().flat_map(|operation| [word(operation), operation.path()]);
         let near = near.map(|known| (strsim::osa_distance(name, known), known)).min();
         match near {
             Some((1..=2, near)) => anyhow!("no endpoint is called {name}; did you mean {near}?"),
             Some(_) | None => {
-                let all: Vec<_> = Operation::public().map(word).collect();
+                let all: Vec<_> = all().map(word).collect();
                 anyhow!("no endpoint is called {name}; there are {}", all.join(", "))
             }
         }
@@ -80,7 +85,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_has_a_word_and_a_path() {
-        for operation in Operation::public() {
+        for operation in all() {
             assert_eq!(parse(word(operation)).unwrap(), operation);
             assert_eq!(parse(operation.path()).unwrap(), operation);
         }

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
-use hermod_types::{JobId, Operation};
+use hermod_types::JobId;
 
 use super::{Server, download, endpoint, print};
 use crate::attempts::attempts;
@@ -38,7 +38,7 @@ impl Get {
     /// If there is no such job, or the API does not answer.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let (operations, id) = match self.words.as_slice() {
-            [id] => (Operation::public().collect(), id),
+            [id] => (endpoint::all().collect(), id),
             [endpoint, id] => (vec![endpoint::parse(endpoint)?], id),
             [..] => bail!("expected an endpoint and a job's id"),
         };

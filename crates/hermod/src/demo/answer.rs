@@ -7,7 +7,7 @@ use hermod_types::Operation;
 use serde::Serialize;
 
 use super::request::{Refusal, Request};
-use super::{chat, completion, embeddings, images, ocr, rerank, responses, speech, transcription};
+use super::{chat, completion, embeddings, images, messages, ocr, rerank, responses, speech, transcription};
 
 /// A successful answer.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ impl Answer {
             Operation::ImageEdit | Operation::ImageVariation => images::from_images(request, say),
             Operation::Rerank => rerank::answer(request, say),
             Operation::Ocr => ocr::answer(request, say),
-            Operation::Messages => Err(Refusal("this provider speaks OpenAI's API".to_owned())),
+            Operation::Messages => messages::answer(request, say),
         }
     }
 

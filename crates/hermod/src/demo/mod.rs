@@ -5,7 +5,7 @@
 //! | endpoint | what `echo` answers |
 //! |---|---|
 //! | completions | each prompt, `n` times |
-//! | chat, responses | the last text of the user or of a tool; a call of a tool where one is demanded, or the text begins with `call `; `{"echo": text}` where JSON is demanded |
+//! | chat, responses, Anthropic's messages | the last text of the user or of a tool; a call of a tool where one is demanded, or the text begins with `call `; `{"echo": text}` where JSON is demanded |
 //! | embeddings | a vector of length 1 for each input, the same for the same text; of 8 numbers, or of `dimensions` |
 //! | audio/speech | a tone for each word. Only `wav` and `pcm` are valid audio: `mp3`, `opus`, `aac` and `flac` are the bytes of `pcm` with another media type |
 //! | audio/transcriptions | `a recording of N bytes named X` |
@@ -20,6 +20,7 @@ mod chat;
 mod completion;
 mod embeddings;
 mod images;
+mod messages;
 mod ocr;
 mod perform;
 mod request;

@@ -50,7 +50,9 @@ impl Provider {
     fn usual(&self, operation: Operation, model: &str) -> RequestBuilder {
         let mut body = match operation {
             Operation::TextCompletion => json!({"prompt": "Hello, you"}),
-            Operation::ChatCompletion => json!({"messages": [{"role": "user", "content": "Hello, you"}]}),
+            Operation::ChatCompletion | Operation::Messages => {
+                json!({"messages": [{"role": "user", "content": "Hello, you"}]})
+            }
             Operation::Responses | Operation::Embedding | Operation::Speech => json!({"input": "Hello, you"}),
             Operation::ImageGeneration => json!({"prompt": "Hello, you"}),
             Operation::Rerank => {

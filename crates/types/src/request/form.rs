@@ -3,9 +3,6 @@ use crate::operation::{FormRules, Rules};
 use crate::raw::reads_as;
 use crate::{Form, FormPart, Operation, PartContent};
 
-/// How many parts a form may have: as many as an object has members.
-const MAX_PARTS: usize = 1024;
-
 /// As OpenAI's SDKs write an array.
 const FALLBACKS_ARRAY: &str = "fallbacks[]";
 
@@ -46,8 +43,8 @@ fn is_ours(part: &FormPart) -> bool {
 }
 
 fn check_parts(form: &Form, rules: &FormRules) -> Result<(), InvalidRequest> {
-    if form.parts.len() > MAX_PARTS {
-        return Err(InvalidRequest::format(None, format_args!("more than {MAX_PARTS} parts")));
+    if form.parts.len() > Form::MAX_PARTS {
+        return Err(InvalidRequest::format(None, format_args!("more than {} parts", Form::MAX_PARTS)));
     }
     // If such a part were taken out, the bytes of the files behind it would stand elsewhere.
     if let Some(part) = form.files().map(|(part, ..)| part).find(|part| is_ours(part)) {

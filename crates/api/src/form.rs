@@ -1,0 +1,156 @@
+//! Multipart bodies, read as they arrive: files go to Redis piece by piece, fields stay in the [`Form`].
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt, stream};
+use hermod_queue::{PIECE_BYTES, Upload};
+use hermod_types::{Form, FormPart, PartContent};
+use multer::{Field, Multipart};
+use send_wrapper::SendWrapper;
+
+use crate::body::Body;
+use crate::error::ApiError;
+use crate::memory::Room;
+
+/// The largest field, in bytes. A larger one is kept as a file is.
+const MOST_TEXT: usize = 64 << 10;
+/// The longest name, filename or media type of a part, in bytes.
+const MOST_NAME: usize = 1 << 10;
+/// The most that is held back until the headers of a part are whole, in bytes. It is more than one read of a connection, which may
+/// bring headers and contents at once.
+const MOST_HEADERS: usize = 256 << 10;
+
+/// Whether the body says that it is a form of some kind.
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
+    content_type(headers)
+        .get(.."multipart/".len())
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/"))
+}
+
+/// What stands between the parts of the form.
+///
+/// # Errors
+/// If the body is no form.
+pub(crate) fn boundary(headers: &HeaderMap) -> Result<String, ApiError> {
+    multer::parse_boundary(content_type(headers)).map_err(failure)
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Reads a form, whose files go to `upload`, in order.
+///
+/// `room` is for the fields and one piece. It may have a part more than a form may have: then there may be others that are not read.
+///
+/// # Errors
+/// If it is no readable form, as [`Body::next`], if there is no room, or if Redis does not take a piece.
+pub(crate) async fn read(
+    body: Body,
+    boundary: String,
+    upload: &mut Upload,
+    room: &mut Room,
+) -> Result<Form, ApiError> {
+    let held_back = Rc::new(Cell::new(0));
+    // The form is read on the thread of its connection.
+    let parts = SendWrapper::new(Box::pin(bounded(body, Rc::clone(&held_back))));
+    let mut parts = Multipart::new(parts, boundary);
+    let mut reader = Reader { upload, room, held_back, texts: 0 };
+    let mut form = Form::default();
+    while form.parts.len() <= Form::MAX_PARTS {
+        let Some(part) = parts.next_field().await.map_err(failure)? else { break };
+        reader.held_back.set(0);
+        form.parts.push(reader.part(part).await?);
+    }
+    Ok(form)
+}
+
+/// What a client sends, as long as the reader of the form makes something of it.
+fn bounded(body: Body, held_back: Rc<Cell<usize>>) -> impl Stream<Item = Result<Bytes, ApiError>> {
+    let chunks = stream::try_unfold(body, async |mut body| Ok(body.next().await?.map(|chunk| (chunk, body))));
+    chunks.and_then(move |chunk| {
+        held_back.set(held_back.get() + chunk.len());
+        let is_bounded = held_back.get() <= MOST_HEADERS;
+        let bounded =
+            is_bounded.then_some(chunk).ok_or_else(|| broken("the headers of a part are too large"));
+        std::future::ready(bounded)
+    })
+}
+
+struct Reader<'a> {
+    upload: &'a mut Upload,
+    room: &'a mut Room,
+    /// Bytes that have come since the reader of the form last gave something.
+    held_back: Rc<Cell<usize>>,
+    /// Bytes of fields and names so far.
+    texts: usize,
+}
+
+impl Reader<'_> {
+    async fn part(&mut self, mut part: Field<'_>) -> Result<FormPart, ApiError> {
+        let header = part.headers().get("content-type").map(|value| value.to_str());
+        let content_type = header.transpose().map_err(|_| broken("the media type of a part is not text"))?;
+        let (content_type, filename) = (content_type.map(str::to_owned), part.file_name().map(str::to_owned));
+        let name = part.name().ok_or_else(|| broken("a part has no name"))?.to_owned();
+        for text in [Some(&name), filename.as_ref(), content_type.as_ref()].into_iter().flatten() {
+            if text.len() > MOST_NAME {
+                return Err(broken("the name, the filename or the media type of a part is too long"));
+            }
+            self.texts += text.len();
+        }
+        let content = self.content(&mut part, filename.is_some()).await?;
+        Ok(FormPart { name, filename, content_type, content })
+    }
+
+    async fn content(&mut self, part: &mut Field<'_>, is_file: bool) -> Result<PartContent, ApiError> {
+        let (mut text, mut is_file, start) = (Vec::new(), is_file, self.upload.bytes());
+        while let Some(chunk) = part.chunk().await.map_err(failure)? {
+            self.held_back.set(0);
+            if !is_file && text.len() + chunk.len() > MOST_TEXT {
+                is_file = true;
+                self.push(Bytes::from(std::mem::take(&mut text))).await?;
+            }
+            if is_file {
+                self.push(chunk).await?;
+            } else {
+                text.extend_from_slice(&chunk);
+            }
+        }
+        if !is_file {
+            match String::from_utf8(text) {
+                Ok(text) => {
+                    self.texts += text.len();
+                    self.take_room()?;
+                    return Ok(PartContent::Value(text));
+                }
+                Err(error) => self.push(Bytes::from(error.into_bytes())).await?,
+            }
+        }
+        Ok(PartContent::Bytes(self.upload.bytes() - start))
+    }
+
+    async fn push(&mut self, bytes: Bytes) -> Result<(), ApiError> {
+        let pushed = self.upload.push(bytes).await.map_err(ApiError::from_submit);
+        self.take_room()?;
+        pushed
+    }
+
+    fn take_room(&mut self) -> Result<(), ApiError> {
+        let texts = u64::try_from(self.texts).unwrap_or(u64::MAX);
+        self.room.grow_to(texts.saturating_add(self.upload.bytes().min(PIECE_BYTES as u64)))
+    }
+}
+
+fn broken(what: &str) -> ApiError {
+    ApiError::BrokenForm(what.to_owned())
+}
+
+/// Our own errors come back out of the reader as they went in.
+fn failure(error: multer::Error) -> ApiError {
+    let broken = ApiError::BrokenForm(error.to_string());
+    let multer::Error::StreamReadFailed(ours) = error else { return broken };
+    ours.downcast().map_or(broken, |ours| *ours)
+}
