@@ -167,7 +167,11 @@ async fn warm_up(run: &mut Run<'_>) -> anyhow::Result<()> {
 }
 
 /// Runs what waits, or, with a running service, waits for its end.
-pub(crate) async fn drain(run: &mut Run<'_>, first: &Look, jobs: &[Accepted]) -> anyhow::Result<(Drain, Look)> {
+pub(crate) async fn drain(
+    run: &mut Run<'_>,
+    first: &Look,
+    jobs: &[Accepted],
+) -> anyhow::Result<(Drain, Look)> {
     let (options, count) = (run.options, u64::try_from(jobs.len())?);
     let (before, since) = if let Some(service) = &mut run.service {
         let received = run.provider.receipts.received();

@@ -73,8 +73,7 @@ impl<'a> Run<'a> {
         shards: u16,
     ) -> anyhow::Result<Self> {
         let requests = Requests::new(&options.model, options.prompt_bytes);
-        let (listen, result, speech) =
-            (options.provider_listen, options.result_bytes, options.speech_bytes);
+        let (listen, result, speech) = (options.provider_listen, options.result_bytes, options.speech_bytes);
         let provider = Provider::start(listen, &requests, numbers(options), result, speech)?;
         provider.set_latency(Duration::from_millis(options.latency_ms));
         let service = match servers {

@@ -108,11 +108,13 @@ impl Service {
     pub(crate) fn start(servers: Servers, shards: u16, provider: &str) -> anyhow::Result<Self> {
         let config = servers.folder().join("config.json");
         // A retry would hide what went wrong, and a limit would hide what a worker can do.
-        let network = json!({"base_url": provider, "max_retries": 0, "default_request_timeout_in_seconds": 3600});
+        let network =
+            json!({"base_url": provider, "max_retries": 0, "default_request_timeout_in_seconds": 3600});
         let keyless = json!({"base_provider_type": "openai", "is_key_less": true});
         let plain = json!({"network_config": &network, "keys": [{"value": "hermod-bench"}]});
         // It signs each request, as with most of its users.
-        let signing = json!({"access_key": "hermod-bench", "secret_key": "hermod-bench", "region": "us-east-1"});
+        let signing =
+            json!({"access_key": "hermod-bench", "secret_key": "hermod-bench", "region": "us-east-1"});
         let providers = json!({
             "bench": {"network_config": &network, "custom_provider_config": keyless},
             "anthropic": &plain,

@@ -1,0 +1,61 @@
+use serde::Serialize;
+
+use crate::report::{Jobs, Machine};
+use crate::table::numbers;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Endpoints {
+    pub(crate) machine: Machine,
+    /// All but those of `--before`, which counts its own.
+    pub(crate) jobs: Jobs,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// A figure that must not be above its target.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) figure: String,
+    pub(crate) measured: f64,
+    pub(crate) target: f64,
+    pub(crate) unit: &'static str,
+    pub(crate) is_met: bool,
+    /// What it is made of.
+    pub(crate) detail: String,
+}
+
+impl Row {
+    pub(crate) fn new(
+        figure: impl Into<String>,
+        measured: f64,
+        target: f64,
+        unit: &'static str,
+        detail: String,
+    ) -> Self {
+        Self { figure: figure.into(), measured, target, unit, is_met: measured <= target, detail }
+    }
+}
+
+pub(crate) fn text(report: &Endpoints) -> String {
+    let (machine, jobs) = (&report.machine, &report.jobs);
+    let mut rows = numbers(["figure", "measured", "target", "", "met"]);
+    for row in &report.rows {
+        let cells = [format!("{:.3}", row.measured), format!("≤ {:.2}", row.target), row.unit.to_owned()];
+        let met = if row.is_met { "yes" } else { "NO" };
+        rows.add_row([row.figure.clone()].into_iter().chain(cells).chain([met.to_owned()]));
+    }
+    let details: Vec<_> = report.rows.iter().map(|row| format!("{}\n  {}", row.figure, row.detail)).collect();
+    format!(
+        "hermod {} on {} cores ({}), {}\n\n{}\n\n{}\n\njobs: {} accepted, {} completed, {} failed, {} lost, {} doubled",
+        machine.version,
+        machine.cores,
+        machine.cpu,
+        machine.redis,
+        rows.trim_fmt(),
+        details.join("\n"),
+        jobs.accepted,
+        jobs.completed,
+        jobs.failed,
+        jobs.lost,
+        jobs.doubled
+    )
+}
