@@ -132,6 +132,49 @@ async fn a_small_fleet_is_watched_idle_with_slow_jobs_and_after_outages() {
 }
 
 #[tokio::test]
+async fn each_kind_of_endpoint_is_measured_against_its_target() {
+    let small = ["--endpoints", "--jobs", "20", "--concurrency", "4", "--rounds", "1", "--rate-seconds", "1"];
+    let files = ["--files", "3", "--upload-bytes", "600k", "--transcription-bytes", "400k"];
+    let before = binary("hermod-bench");
+    let others = ["--speech-bytes", "300k", "--before", before.to_str().unwrap()];
+    let all: Vec<&str> = small.into_iter().chain(files).chain(others).collect();
+    let ran = bench(&all).await;
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let report = ran.report.unwrap();
+
+    let jobs = |name: &str| number(&report, &format!("/jobs/{name}"));
+    // Twice each of six kinds; a second of small jobs alone, and one beside uploads; the files; the speeches.
+    let known = 2.0 * 6.0 * 20.0 + 200.0 + 2.0 * 200.0 + 2.0 * 3.0 + 21.0;
+    assert!(jobs("accepted") > known, "some were uploaded beside the small ones: {report:#}");
+    assert_eq!((jobs("completed"), jobs("failed")), (jobs("accepted"), 0.0), "{report:#}");
+    assert_eq!((jobs("lost"), jobs("doubled")), (0.0, 0.0));
+
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 5 + 2 + 4 + 4, "{report:#}");
+    for (words, unit) in [
+        ("against before: commands", "×"),
+        ("chat against a text completion: API", "×"),
+        ("over Anthropic", "×"),
+        ("over Gemini", "×"),
+        ("over Bedrock", "×"),
+        ("over Cohere", "×"),
+        ("pickup p99", "ms"),
+        ("API's memory, 3 uploads", "MiB"),
+        ("worker's memory, 3 transcriptions", "MiB"),
+        ("CPU of a speech", "×"),
+    ] {
+        let row = rows.iter().find(|row| row["figure"].as_str().unwrap().contains(words));
+        let row = row.unwrap_or_else(|| panic!("{words}: {report:#}"));
+        assert_eq!(row["unit"], unit, "{row}");
+        let (measured, target) = (number(row, "/measured"), number(row, "/target"));
+        assert!(target > 0.0 && row["is_met"] == (measured <= target), "{row}");
+        assert!(ran.stdout.contains(words), "{}", ran.stdout);
+    }
+    let commands = number(&rows[0], "/measured");
+    assert!(commands > 0.5 && commands < 2.0, "the same build, in turns: {commands}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_run_is_said_in_a_sentence() {
     for (args, sentence) in [
         (vec!["--url", "http://127.0.0.1:9"], "nothing listens on 127.0.0.1:9"),
@@ -141,6 +184,7 @@ async fn what_cannot_be_run_is_said_in_a_sentence() {
         (vec!["--result-bytes", "3"], "--result-bytes: expected at least"),
         (vec!["--model", "openai/gpt"], "without --url the only provider is bench"),
         (vec!["--url", "http://127.0.0.1:9", "--in-flight", "5"], "leave out --url"),
+        (vec!["--endpoints", "--before", "/nowhere/bench"], "--before: there is no /nowhere/bench"),
         (
             vec!["--fleet", "2", "--worker-concurrency", "10"],
             "2 workers of --worker-concurrency 10 run 20 jobs",

@@ -201,6 +201,9 @@ impl Options {
         );
         let least = SHORTEST_PROMPT.max(SHORTEST_ANSWER);
         ensure!(self.sizes.iter().all(|size| *size >= least), "--sizes: expected at least {least}");
+        if let Some(before) = &self.before {
+            ensure!(before.is_file(), "--before: there is no {}", before.display());
+        }
         if let Some(workers) = self.fleet {
             ensure!(workers > 1, "--fleet: expected at least 2 workers, to compare with one");
             ensure!(self.fleet_jobs > 0, "--fleet-jobs: expected at least 1");
