@@ -166,8 +166,9 @@ async fn each_kind_of_endpoint_is_measured_against_its_target() {
         let row = rows.iter().find(|row| row["figure"].as_str().unwrap().contains(words));
         let row = row.unwrap_or_else(|| panic!("{words}: {report:#}"));
         assert_eq!(row["unit"], unit, "{row}");
-        let (measured, target) = (number(row, "/measured"), number(row, "/target"));
-        assert!(target > 0.0 && row["is_met"] == (measured <= target), "{row}");
+        // So few jobs may cost less than the kernel counts.
+        let is_met = row["measured"].as_f64().is_some_and(|measured| measured <= number(row, "/target"));
+        assert_eq!(row["is_met"], is_met, "{row}");
         assert!(ran.stdout.contains(words), "{}", ran.stdout);
     }
     let commands = number(&rows[0], "/measured");

@@ -8,8 +8,8 @@ use hermod::process::Process;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::median;
 use super::report::Row;
+use super::{median, ratio};
 use crate::options::Options;
 use crate::progress::progress;
 
@@ -41,8 +41,8 @@ pub(super) async fn compare(options: &Options, before: &Path) -> anyhow::Result<
         };
         let (before, now) = (all(&befores), all(&nows));
         let detail = format!("before {before:.2?}, now {now:.2?}");
-        let (before, now) = (median(before), median(now));
-        let ratio = if before > 0.0 { now / before } else { 0.0 };
+        let medians = median(now).zip(median(before));
+        let ratio = medians.and_then(|(now, before)| ratio(now, before));
         Row::new(format!("text completion against before: {name}"), ratio, TARGET, "×", detail)
     };
     Ok(FIGURES.into_iter().map(row).collect())

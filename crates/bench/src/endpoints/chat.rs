@@ -1,7 +1,7 @@
 //! Chat of 1 KB, over each form that providers have, beside text completions.
 
 use super::report::Row;
-use super::{median, stop};
+use super::{median, ratio, stop};
 use crate::WARM_UP;
 use crate::jobs::Asks;
 use crate::options::Options;
@@ -35,10 +35,10 @@ struct Costs {
 }
 
 impl Costs {
-    fn ratio(&self, to: &Self, of: impl Fn(&Self) -> &Vec<f64>) -> f64 {
-        // Of each round, in which both met the same machine.
+    /// The median over the rounds: within one, both met the same machine.
+    fn ratio(&self, to: &Self, of: impl Fn(&Self) -> &Vec<f64>) -> Option<f64> {
         let pairs = of(self).iter().zip(of(to));
-        median(pairs.map(|(ours, theirs)| if *theirs > 0.0 { ours / theirs } else { 0.0 }).collect())
+        median(pairs.filter_map(|(ours, theirs)| ratio(*ours, *theirs)).collect())
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hermod_types::Operation;
 use hyper::StatusCode;
 use tokio::time::sleep;
 
 use super::report::Row;
 use super::upload::Uploads;
-use super::{api, ended, stop, workers};
+use super::{api, ended, ratio, stop, workers};
 use crate::jobs::{Asks, Job};
 use crate::load::{Open, histogram, nanos};
 use crate::measure::{Look, ProcessUse};
@@ -53,10 +54,10 @@ pub(super) async fn pickup(options: &Options, counted: &mut Jobs) -> anyhow::Res
     let mut run = Run::start(options).await?;
     run.start_workers()?;
     let (accepted, _) = run.submit("pickup: warm-up", WARM_UP).await?;
-    ended(&run, "pickup: warm-up", &accepted, counted).await?;
+    ended(&mut run, Operation::TextCompletion, &accepted, counted).await?;
 
     let (alone, accepted) = small_jobs(&run, "small jobs alone").await?;
-    ended(&run, "pickup", &accepted, counted).await?;
+    ended(&mut run, Operation::TextCompletion, &accepted, counted).await?;
 
     let (uploads, is_over) = (Uploads::new(&run, options.upload_bytes), Cell::new(false));
     let small = async {
@@ -78,8 +79,9 @@ pub(super) async fn pickup(options: &Options, counted: &mut Jobs) -> anyhow::Res
     let started = Instant::now();
     let ((beside, accepted), large) = tokio::try_join!(small, large)?;
     let seconds = started.elapsed().as_secs_f64();
-    ended(&run, "pickup", &accepted, counted).await?;
-    ended(&run, "pickup: uploads", &large, counted).await?;
+    drop(uploads);
+    ended(&mut run, Operation::TextCompletion, &accepted, counted).await?;
+    ended(&mut run, Operation::Transcription, &large, counted).await?;
     let detail = format!(
         "p50 {:.2} ms, p99 {:.2}, most {:.2}, beside {} uploads in {seconds:.1} s; alone p50 {:.2}, p99 {:.2}, most {:.2}",
         beside.p50,
@@ -137,7 +139,7 @@ pub(super) async fn uploads(options: &Options, counted: &mut Jobs) -> anyhow::Re
     let (seconds, look) = (started.elapsed().as_secs_f64(), run.look().await?);
     drop(uploads);
     run.start_workers()?;
-    ended(&run, "uploads end", &accepted, counted).await?;
+    ended(&mut run, Operation::Transcription, &accepted, counted).await?;
     stop(run, counted).await?;
 
     let peak = megabytes(api(&look).peak_rss);
@@ -162,7 +164,7 @@ pub(super) async fn transcriptions(options: &Options, counted: &mut Jobs) -> any
     run.received("transcriptions", before.max(u64::try_from(accepted.len())?)).await?;
     let (look, sent) = (run.look().await?, run.provider.receipts.uploaded());
     run.provider.hold(false);
-    ended(&run, "transcriptions end", &accepted, counted).await?;
+    ended(&mut run, Operation::Transcription, &accepted, counted).await?;
     let bodies = options.files * u64::try_from(options.transcription_bytes)?;
     ensure!(sent >= bodies, "the provider received {sent} bytes of {bodies}");
     stop(run, counted).await?;
@@ -194,7 +196,7 @@ pub(super) async fn speech(options: &Options, counted: &mut Jobs) -> anyhow::Res
     };
     progress(|| "speech".to_owned(), all).await?;
     let after = run.look().await?;
-    ended(&run, "speech ends", &accepted, counted).await?;
+    ended(&mut run, Operation::Speech, &accepted, counted).await?;
     stop(run, counted).await?;
 
     let ms = |before: Duration, after: Duration| {
@@ -205,7 +207,7 @@ pub(super) async fn speech(options: &Options, counted: &mut Jobs) -> anyhow::Res
     let of_worker = ms(workers(&before).cpu, workers(&after).cpu);
     let of_redis = ms(redis(&before), redis(&after));
     let floor = copy_and_encode(options.speech_bytes)?;
-    let ratio = if floor > 0.0 { (of_api + of_worker + of_redis) / floor } else { 0.0 };
+    let ratio = ratio(of_api + of_worker + of_redis, floor);
     let detail = format!(
         "ms each: API {of_api:.1}, worker {of_worker:.1}, Redis {of_redis:.1}; copied and encoded once {floor:.1}; \
          load and provider {:.1}",

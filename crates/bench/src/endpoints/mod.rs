@@ -6,6 +6,8 @@ mod media;
 mod report;
 mod upload;
 
+use hermod_types::Operation;
+
 use crate::measure::{Look, ProcessUse};
 use crate::options::Options;
 use crate::phases::{count, machine};
@@ -36,9 +38,15 @@ pub(crate) fn jobs(options: &Options) -> u64 {
     chat::jobs(options).max(media::jobs(options))
 }
 
-/// Waits for the end of these, and counts them.
-async fn ended(run: &Run<'_>, what: &str, accepted: &[Accepted], jobs: &mut Jobs) -> anyhow::Result<()> {
-    count(jobs, &run.ended(what, accepted).await?);
+/// Waits for the end of these jobs of one endpoint, and counts them.
+async fn ended(
+    run: &mut Run<'_>,
+    operation: Operation,
+    accepted: &[Accepted],
+    jobs: &mut Jobs,
+) -> anyhow::Result<()> {
+    run.target = run.target.at(operation);
+    count(jobs, &run.ended(&format!("jobs end: {operation}"), accepted).await?);
     Ok(())
 }
 
@@ -56,11 +64,16 @@ fn workers(look: &Look) -> ProcessUse {
     look.workers.unwrap_or_default()
 }
 
-/// The middle one; the mean of the two in the middle of an even number; 0 of none.
-fn median(mut figures: Vec<f64>) -> f64 {
+/// The middle one; the mean of the two in the middle of an even number; none of none.
+fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
-    let middle = |index: usize| figures.get(index).copied().unwrap_or_default();
-    f64::midpoint(middle(figures.len().saturating_sub(1) / 2), middle(figures.len() / 2))
+    let lower = figures.get(figures.len().saturating_sub(1) / 2)?;
+    Some(f64::midpoint(*lower, *figures.get(figures.len() / 2)?))
+}
+
+/// Ours ÷ theirs; none where so little was done that the kernel has not counted it.
+fn ratio(ours: f64, theirs: f64) -> Option<f64> {
+    (ours > 0.0 && theirs > 0.0).then(|| ours / theirs)
 }
 
 #[cfg(test)]
@@ -69,9 +82,8 @@ mod tests {
 
     #[test]
     fn the_median_is_in_the_middle() {
-        assert_eq!(
-            [median(vec![3.0, 1.0, 2.0]), median(vec![4.0, 1.0, 2.0, 3.0]), median(vec![])],
-            [2.0, 2.5, 0.0]
-        );
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!((median(vec![]), ratio(1.0, 0.0), ratio(1.0, 2.0)), (None, None, Some(0.5)));
     }
 }

@@ -15,7 +15,8 @@ pub(crate) struct Endpoints {
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) figure: String,
-    pub(crate) measured: f64,
+    /// None where there was too little of it to be measured.
+    pub(crate) measured: Option<f64>,
     pub(crate) target: f64,
     pub(crate) unit: &'static str,
     pub(crate) is_met: bool,
@@ -26,12 +27,14 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn new(
         figure: impl Into<String>,
-        measured: f64,
+        measured: impl Into<Option<f64>>,
         target: f64,
         unit: &'static str,
         detail: String,
     ) -> Self {
-        Self { figure: figure.into(), measured, target, unit, is_met: measured <= target, detail }
+        let measured = measured.into();
+        let is_met = measured.is_some_and(|measured| measured <= target);
+        Self { figure: figure.into(), measured, target, unit, is_met, detail }
     }
 }
 
@@ -39,7 +42,9 @@ pub(crate) fn text(report: &Endpoints) -> String {
     let (machine, jobs) = (&report.machine, &report.jobs);
     let mut rows = numbers(["figure", "measured", "target", "", "met"]);
     for row in &report.rows {
-        let cells = [format!("{:.3}", row.measured), format!("≤ {:.2}", row.target), row.unit.to_owned()];
+        let measured =
+            row.measured.map_or_else(|| "too little".to_owned(), |measured| format!("{measured:.3}"));
+        let cells = [measured, format!("≤ {:.2}", row.target), row.unit.to_owned()];
         let met = if row.is_met { "yes" } else { "NO" };
         rows.add_row([row.figure.clone()].into_iter().chain(cells).chain([met.to_owned()]));
     }
