@@ -6,6 +6,8 @@ mod media;
 mod report;
 mod upload;
 
+use std::io::Write;
+
 use hermod_types::Operation;
 
 use crate::measure::{Look, ProcessUse};
@@ -13,8 +15,8 @@ use crate::options::Options;
 use crate::phases::{count, machine};
 use crate::report::Jobs;
 use crate::run::{Accepted, Run};
-use report::Endpoints;
 pub(crate) use report::text;
+use report::{Endpoints, Row};
 
 /// Measures all of it; each part has a service of its own, whose processes have done nothing else.
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Endpoints> {
@@ -22,15 +24,24 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Endpoints> {
     let options = &Options { rate: media::SMALL_RATE, ..options.clone() };
     let (mut rows, mut jobs) = (Vec::new(), Jobs::default());
     if let Some(before) = &options.before {
-        rows.extend(before::compare(options, before).await?);
+        said(&mut rows, before::compare(options, before).await?);
     }
-    rows.extend(chat::measure(options, &mut jobs).await?);
-    rows.push(media::pickup(options, &mut jobs).await?);
-    rows.push(media::uploads(options, &mut jobs).await?);
-    rows.push(media::transcriptions(options, &mut jobs).await?);
+    said(&mut rows, chat::measure(options, &mut jobs).await?);
+    said(&mut rows, [media::pickup(options, &mut jobs).await?]);
+    said(&mut rows, [media::uploads(options, &mut jobs).await?]);
+    said(&mut rows, [media::transcriptions(options, &mut jobs).await?]);
     let (speech, look) = media::speech(options, &mut jobs).await?;
-    rows.push(speech);
+    said(&mut rows, [speech]);
     Ok(Endpoints { machine: machine(&look), jobs, rows })
+}
+
+/// Keeps rows, and shows them at once: what comes later may fail.
+fn said(rows: &mut Vec<Row>, new: impl IntoIterator<Item = Row>) {
+    for row in new {
+        // A terminal that cannot be written to is no reason to stop.
+        drop(writeln!(std::io::stderr(), "{row}"));
+        rows.push(row);
+    }
 }
 
 /// How many jobs one of these services may get.

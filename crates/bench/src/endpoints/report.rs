@@ -1,3 +1,5 @@
+use std::fmt::{Display, Formatter};
+
 use serde::Serialize;
 
 use crate::report::{Jobs, Machine};
@@ -36,19 +38,27 @@ impl Row {
         let is_met = measured.is_some_and(|measured| measured <= target);
         Self { figure: figure.into(), measured, target, unit, is_met, detail }
     }
+
+    fn measured(&self) -> String {
+        self.measured.map_or_else(|| "too little".to_owned(), |measured| format!("{measured:.3}"))
+    }
+}
+
+impl Display for Row {
+    fn fmt(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}: {} {}\n  {}", self.figure, self.measured(), self.unit, self.detail)
+    }
 }
 
 pub(crate) fn text(report: &Endpoints) -> String {
     let (machine, jobs) = (&report.machine, &report.jobs);
     let mut rows = numbers(["figure", "measured", "target", "", "met"]);
     for row in &report.rows {
-        let measured =
-            row.measured.map_or_else(|| "too little".to_owned(), |measured| format!("{measured:.3}"));
-        let cells = [measured, format!("≤ {:.2}", row.target), row.unit.to_owned()];
+        let cells = [row.measured(), format!("≤ {:.2}", row.target), row.unit.to_owned()];
         let met = if row.is_met { "yes" } else { "NO" };
         rows.add_row([row.figure.clone()].into_iter().chain(cells).chain([met.to_owned()]));
     }
-    let details: Vec<_> = report.rows.iter().map(|row| format!("{}\n  {}", row.figure, row.detail)).collect();
+    let details: Vec<_> = report.rows.iter().map(ToString::to_string).collect();
     format!(
         "hermod {} on {} cores ({}), {}\n\n{}\n\n{}\n\njobs: {} accepted, {} completed, {} failed, {} lost, {} doubled",
         machine.version,
