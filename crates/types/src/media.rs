@@ -57,8 +57,8 @@ pub fn media_of(operation: Operation, result: &str) -> Vec<Option<MediaPart>> {
 
 /// A worker writes the audio first: it is long, and is not read as JSON once more.
 fn speech(result: &str) -> Option<MediaPart> {
-    let (audio, rest) = result.strip_prefix("{\"audio\":\"")?.split_once("\",")?;
-    let rest = format!("{{{rest}");
+    let (audio, rest) = result.strip_prefix("{\"audio\":\"")?.split_once('"')?;
+    let rest = format!("{{{}", rest.trim_start_matches(','));
     let object: RawObject<'_> = serde_json::from_str(&rest).ok()?;
     let content_type = string_of(object.get("content_type")).unwrap_or(Cow::Borrowed(UNKNOWN));
     base64_text(result, audio, &content_type)
