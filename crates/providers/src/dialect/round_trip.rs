@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::anthropic::Anthropic;
 use super::bedrock::Bedrock;
+use super::gemini::Gemini;
 use super::test_ask;
 use crate::chat::{Chat, ChatPlan};
 use crate::literal::Literal;
@@ -215,4 +216,31 @@ fn a_turn_is_all_that_one_side_says() {
     let sent = sent(&Anthropic, CLAUDE, body);
     let messages = r#""messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant","content":[{"type":"text","text":"no"}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":""},{"type":"text","text":"c"}]}]"#;
     assert!(sent.contains(messages), "{sent}");
+}
+
+/// What grows with the square of a request's length takes minutes here.
+#[test]
+fn a_long_conversation_takes_a_time_of_its_length() {
+    const MANY: usize = 20_000;
+    let user = |part: &str| {
+        format!(r#"{{"messages":[{{"role":"user","content":[{}]}}]}}"#, vec![part; MANY].join(","))
+    };
+    let cached = user(r#"{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}"#);
+    let files =
+        user(r#"{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,AA=="}}"#);
+    let calls: Vec<String> = (0..MANY)
+        .map(|id| {
+            format!(
+                r#"{{"role":"assistant","tool_calls":[{{"id":"{id}","function":{{"name":"f{id}"}}}}]}},{{"role":"tool","tool_call_id":"{id}","content":"x"}}"#
+            )
+        })
+        .collect();
+    let called = format!(r#"{{"messages":[{}]}}"#, calls.join(","));
+    let begun = std::time::Instant::now();
+    for body in [&cached, &files, &called] {
+        assert!(sent(&Anthropic, CLAUDE, body).len() > MANY);
+        assert!(sent(&Bedrock, "anthropic.claude-sonnet-4-5-20250929-v1:0", body).len() > MANY);
+        assert!(sent(&Gemini, "gemini-3-pro", body).len() > MANY);
+    }
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }

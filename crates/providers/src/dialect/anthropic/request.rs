@@ -132,7 +132,7 @@ fn tools(body: &mut RequestBody<'_>, chat: &ChatRequest<'_>) {
     }
 }
 
-fn messages(out: &mut String, chat: &ChatRequest<'_>, cached: &Cached<'_, '_>) -> Result<(), Unsendable> {
+fn messages(out: &mut String, chat: &ChatRequest<'_>, cached: &Cached<'_>) -> Result<(), Unsendable> {
     out.push('[');
     each_turn(&chat.messages, |side, turn| {
         element(out);
@@ -154,7 +154,7 @@ fn messages(out: &mut String, chat: &ChatRequest<'_>, cached: &Cached<'_, '_>) -
     Ok(())
 }
 
-fn write_message(out: &mut String, message: &Message<'_>, cached: &Cached<'_, '_>) -> Result<(), Unsendable> {
+fn write_message(out: &mut String, message: &Message<'_>, cached: &Cached<'_>) -> Result<(), Unsendable> {
     match message {
         Message::System(_) => Ok(()),
         Message::User(parts) => write_parts(out, parts, cached),
@@ -180,7 +180,7 @@ fn write_message(out: &mut String, message: &Message<'_>, cached: &Cached<'_, '_
 fn write_assistant(
     out: &mut String,
     said: &AssistantMessage<'_>,
-    cached: &Cached<'_, '_>,
+    cached: &Cached<'_>,
 ) -> Result<(), Unsendable> {
     // Claude's signatures are the same wherever it runs.
     for detail in thoughts(said, &[CLAUDE_REASONING, BEDROCK_REASONING], &[CLAUDE_REASONING]) {
@@ -217,7 +217,7 @@ fn write_text(out: &mut String, text: &Literal<'_>) {
     put(out, &["{\"type\":\"text\",\"text\":", text.as_json(), "}"]);
 }
 
-fn write_parts(out: &mut String, parts: &[Part<'_>], cached: &Cached<'_, '_>) -> Result<(), Unsendable> {
+fn write_parts(out: &mut String, parts: &[Part<'_>], cached: &Cached<'_>) -> Result<(), Unsendable> {
     for part in parts.iter().filter(|part| !is_empty(part)) {
         match part {
             Part::Text(text) => write_text(out, text),

@@ -226,13 +226,13 @@ fn tools(
 }
 
 /// What a part of a message has besides its content.
-struct Marks<'m, 'a> {
+struct Marks<'a> {
     names: DocumentNames,
-    cached: Cached<'m, 'a>,
+    cached: Cached<'a>,
     family: Family,
 }
 
-impl Marks<'_, '_> {
+impl Marks<'_> {
     /// Marks the prompt up to here as one to be cached, as `control` says: <https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html>
     fn write_cache_point(&self, out: &mut String, control: &str) {
         // It changes no answer, and others refuse it.
@@ -248,7 +248,7 @@ impl Marks<'_, '_> {
     }
 }
 
-fn messages(out: &mut String, chat: &ChatRequest<'_>, marks: &mut Marks<'_, '_>) -> Result<(), Unsendable> {
+fn messages(out: &mut String, chat: &ChatRequest<'_>, marks: &mut Marks<'_>) -> Result<(), Unsendable> {
     out.push('[');
     each_turn(&chat.messages, |side, turn| {
         element(out);
@@ -272,7 +272,7 @@ fn messages(out: &mut String, chat: &ChatRequest<'_>, marks: &mut Marks<'_, '_>)
 fn write_message(
     out: &mut String,
     message: &Message<'_>,
-    marks: &mut Marks<'_, '_>,
+    marks: &mut Marks<'_>,
 ) -> Result<(), Unsendable> {
     match message {
         Message::System(_) => Ok(()),
@@ -302,7 +302,7 @@ fn write_message(
 fn write_assistant(
     out: &mut String,
     said: &AssistantMessage<'_>,
-    marks: &mut Marks<'_, '_>,
+    marks: &mut Marks<'_>,
 ) -> Result<(), Unsendable> {
     let text_of: &[&str] = if marks.family == Family::Claude {
         &[BEDROCK_REASONING, CLAUDE_REASONING]
@@ -341,7 +341,7 @@ fn write_text(out: &mut String, text: &Literal<'_>) {
     put(out, &["{\"text\":", text.as_json(), "}"]);
 }
 
-fn write_parts(out: &mut String, parts: &[Part<'_>], marks: &mut Marks<'_, '_>) -> Result<(), Unsendable> {
+fn write_parts(out: &mut String, parts: &[Part<'_>], marks: &mut Marks<'_>) -> Result<(), Unsendable> {
     for part in parts.iter().filter(|part| !is_empty(part)) {
         write_part(out, part, marks)?;
         if let Some(control) = marks.cached.control(part) {
@@ -351,7 +351,7 @@ fn write_parts(out: &mut String, parts: &[Part<'_>], marks: &mut Marks<'_, '_>) 
     Ok(())
 }
 
-fn write_part(out: &mut String, part: &Part<'_>, marks: &mut Marks<'_, '_>) -> Result<(), Unsendable> {
+fn write_part(out: &mut String, part: &Part<'_>, marks: &mut Marks<'_>) -> Result<(), Unsendable> {
     let cannot = |path: &str| Unsendable::Member(path.to_owned());
     match part {
         Part::Text(text) => write_text(out, text),
