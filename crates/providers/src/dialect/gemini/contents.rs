@@ -31,8 +31,14 @@ pub(super) fn conversation(
     wants_signatures: bool,
     chat: &ChatRequest<'_>,
 ) -> Result<Conversation, Unsendable> {
-    let mut writer =
-        Writer { host, wants_signatures, contents: String::new(), calls: HashMap::new(), called: 0, results: Vec::new() };
+    let mut writer = Writer {
+        host,
+        wants_signatures,
+        contents: String::new(),
+        calls: HashMap::new(),
+        called: 0,
+        results: Vec::new(),
+    };
     let mut system = String::new();
     for (place, message) in chat.messages.iter().enumerate() {
         match message {
