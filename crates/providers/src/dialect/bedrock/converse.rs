@@ -269,11 +269,7 @@ fn messages(out: &mut String, chat: &ChatRequest<'_>, marks: &mut Marks<'_>) -> 
     Ok(())
 }
 
-fn write_message(
-    out: &mut String,
-    message: &Message<'_>,
-    marks: &mut Marks<'_>,
-) -> Result<(), Unsendable> {
+fn write_message(out: &mut String, message: &Message<'_>, marks: &mut Marks<'_>) -> Result<(), Unsendable> {
     match message {
         Message::System(_) => Ok(()),
         Message::User(parts) => match parts.as_slice() {
