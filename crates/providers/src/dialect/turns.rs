@@ -15,30 +15,6 @@ pub(crate) const CLAUDE_REASONING: &str = "anthropic-claude-v1";
 /// The same for what came from Bedrock, whose encrypted blocks nobody else can read.
 pub(crate) const BEDROCK_REASONING: &str = "amazon-bedrock";
 
-/// Members of a client's that are not passed on: they promise nothing, or change nothing where a submit has let them pass.
-pub(super) const UNSAID: [&str; 20] = [
-    "prompt",
-    "n",
-    "echo",
-    "seed",
-    "store",
-    "metadata",
-    "service_tier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "verbosity",
-    "truncation",
-    "logprobs",
-    "top_logprobs",
-    "logit_bias",
-    "frequency_penalty",
-    "presence_penalty",
-    "modalities",
-    "functions",
-    "function_call",
-];
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     /// The user's, and what tools have given.

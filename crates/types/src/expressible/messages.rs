@@ -25,6 +25,9 @@ pub(super) fn inexpressible(kind: ProviderKind, body: &str) -> Option<Inexpressi
             return reason;
         }
     }
+    if let Some(reason) = of.own.and_then(|own| own.lacked(&object)) {
+        return Some(reason);
+    }
     let anthropics = || ANTHROPICS.into_iter().find(|name| !is_missing(object.get(name)));
     let fault = anthropics()
         .map(|name| of.without(name, name))
@@ -51,10 +54,11 @@ impl Served {
 
 /// Tools that are not the client's have a type.
 fn tools(of: Served, tools: &str) -> Option<Fault> {
-    first_fault(tools, |tool| {
+    let fault = first_fault(tools, |tool| {
         let kind = string_of(object_of(tool)?.get("type"))?;
         (kind != "custom").then(|| of.without("type", &kind))
-    })
+    });
+    fault.or_else(|| chat::mixed(of.own?, tools, "strict"))
 }
 
 fn tool_choice(of: Served, choice: &str) -> Option<Fault> {
@@ -142,7 +146,9 @@ fn source(of: Served, place: Place, what: &str, source: &RawObject<'_>) -> Optio
     let message = match (kind.as_ref(), what) {
         ("text", "document") => return None,
         ("content", "document") => {
-            return blocks(of, place, source.get("content")?.get()).map(|fault| fault.below("content"));
+            let content = source.get("content")?.get();
+            let fault = document_content(of, content).or_else(|| blocks(of, place, content));
+            return fault.map(|fault| fault.below("content"));
         }
         ("base64" | "url", _) => {
             let own = of.own?;
@@ -162,6 +168,17 @@ fn source(of: Served, place: Place, what: &str, source: &RawObject<'_>) -> Optio
     };
     let member = if kind == "url" { "url" } else { "media_type" };
     message.map(|message| Fault::at(member, message))
+}
+
+/// Texts and images are all that a document is made of.
+fn document_content(of: Served, content: &str) -> Option<Fault> {
+    if content.starts_with('"') {
+        return None;
+    }
+    first_fault(content, |block| {
+        let kind = string_of(object_of(block)?.get("type"))?;
+        (!matches!(kind.as_ref(), "text" | "image")).then(|| of.without("type", &kind))
+    })
 }
 
 #[cfg(test)]
@@ -197,6 +214,13 @@ mod tests {
             (
                 says("user", r#"{"type":"document","citations":{"enabled":true},"source":{"type":"text"}}"#),
                 "messages[0].content[1].citations",
+            ),
+            (
+                says(
+                    "user",
+                    r#"{"type":"document","source":{"type":"content","content":[{"type":"document"}]}}"#,
+                ),
+                "messages[0].content[1].source.content[0].type",
             ),
             (
                 says("user", r#"{"type":"tool_result","content":[{"type":"search_result"}]}"#),
@@ -245,6 +269,13 @@ mod tests {
             (ProviderKind::Groq, named, None),
             (ProviderKind::Gemini, single, whole("tool_choice.disable_parallel_tool_use")),
             (ProviderKind::Bedrock, single, None),
+            (
+                ProviderKind::Cohere,
+                r#""tools":[{"name":"f"},{"name":"g","strict":true}]"#,
+                whole("tools[1].strict"),
+            ),
+            (ProviderKind::Bedrock, r#""tools":[{"name":"f"},{"name":"g","strict":true}]"#, None),
+            (ProviderKind::Bedrock, r#""logit_bias":{"1":5}"#, whole("logit_bias")),
             (ProviderKind::Cohere, r#""stop_sequences":["1","2","3","4","5","6"]"#, whole("stop_sequences")),
         ] {
             assert_eq!(fault(kind, members), param, "{kind} {members}");

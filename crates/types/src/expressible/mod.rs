@@ -13,6 +13,8 @@ mod speech;
 mod text;
 mod transcription;
 
+pub use chat::changes_nothing;
+
 use crate::Operation;
 use crate::config::{ApiProvider, ProviderKind, Support};
 

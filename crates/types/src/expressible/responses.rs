@@ -11,6 +11,8 @@ use crate::shape::{each_string, string_of};
 const STORED: [&str; 5] =
     ["previous_response_id", "conversation", "prompt", "max_tool_calls", "context_management"];
 
+const ROLES: [&str; 4] = ["user", "assistant", "system", "developer"];
+
 pub(super) fn inexpressible(kind: ProviderKind, body: &str) -> Option<Inexpressible> {
     let object: RawObject<'_> = serde_json::from_str(body).ok()?;
     let given = |name: &str| object.get(name).map(|value| value.get()).filter(|value| *value != "null");
@@ -18,6 +20,9 @@ pub(super) fn inexpressible(kind: ProviderKind, body: &str) -> Option<Inexpressi
     if let (Some(_), Form::PerPrompt { bounds, .. }) = (of.own, kind.form())
         && let Some(reason) = out_of_bounds(kind, &bounds, &object)
     {
+        return Some(reason);
+    }
+    if let Some(reason) = of.own.and_then(|own| own.lacked(&object)) {
         return Some(reason);
     }
     let member = |name: &'static str, check: fn(Served, &str) -> Option<Fault>| {
@@ -70,10 +75,11 @@ fn include(of: Served, list: &str) -> Option<Fault> {
 }
 
 fn tools(of: Served, tools: &str) -> Option<Fault> {
-    first_fault(tools, |tool| {
+    let fault = first_fault(tools, |tool| {
         let kind = string_of(object_of(tool)?.get("type"))?;
         (kind != "function").then(|| of.without("type", &kind))
-    })
+    });
+    fault.or_else(|| chat::mixed(of.own?, tools, "strict"))
 }
 
 fn tool_choice(of: Served, choice: &str) -> Option<Fault> {
@@ -128,6 +134,10 @@ fn input(of: Served, input: &str) -> Option<Fault> {
             Some("function_call" | "reasoning") => return None,
             Some(other) => return Some(of.without("type", other)),
         };
+        let role = string_of(item.get("role")).filter(|_| member == "content");
+        if let Some(role) = role.filter(|role| !ROLES.contains(&role.as_ref())) {
+            return Some(of.without("role", &role));
+        }
         let parts = item.get(member).filter(|parts| parts.get().starts_with('['))?;
         let fault = first_fault(parts.get(), |part| self::part(of, place, &object_of(part)?))?;
         Some(fault.below(member))
@@ -206,6 +216,7 @@ mod tests {
             (with(r#""prompt":{"id":"pmpt_1"}"#), "prompt"),
             (with(r#""max_tool_calls":3"#), "max_tool_calls"),
             (with(r#""truncation":"auto""#), "truncation"),
+            (item(r#"{"role":"tool","content":"x"}"#), "input[1].role"),
             (with(r#""top_logprobs":2"#), "top_logprobs"),
             (with(r#""include":["reasoning.encrypted_content","message.output_text.logprobs"]"#), "include"),
             (with(r#""tools":[{"type":"function","name":"f"},{"type":"web_search"}]"#), "tools[1].type"),

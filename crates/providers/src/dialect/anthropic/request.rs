@@ -8,9 +8,10 @@ use hermod_types::{Document, RawObject};
 use serde_json::value::RawValue;
 
 use super::super::claude::{Thinking, thinking};
+use super::super::members;
 use super::super::turns::{
-    BEDROCK_REASONING, CLAUDE_REASONING, Cached, FileData, UNSAID, each_turn, element, is_empty,
-    lone_refusal, put, put_string, system, thoughts, tool_id,
+    BEDROCK_REASONING, CLAUDE_REASONING, Cached, FileData, each_turn, element, is_empty, lone_refusal, put,
+    put_string, system, thoughts, tool_id,
 };
 use super::Unsendable;
 use crate::chat::{
@@ -26,7 +27,7 @@ const MAX_TOKENS: &str = "4096";
 /// If something in it cannot be said.
 pub(super) fn body(model: &str, chat: &ChatRequest<'_>) -> Result<String, Unsendable> {
     let Thinking { thinking, effort, max_tokens } = thinking(model, &chat.reasoning, chat.max_tokens)?;
-    let mut body = RequestBody::new(&UNSAID);
+    let mut body = RequestBody::new(&["prompt", "n", "echo"]);
     body.model(model);
     let cached = Cached::of(chat);
     messages(body.open("messages"), chat, &cached)?;
@@ -56,7 +57,10 @@ pub(super) fn body(model: &str, chat: &ChatRequest<'_>) -> Result<String, Unsend
     let needed = max_tokens.map(|tokens| tokens.to_string());
     body.own("max_tokens", chat.max_tokens.or(needed.as_deref()).unwrap_or(MAX_TOKENS));
     for (name, value) in &chat.members {
-        body.client(name, value);
+        match name.as_ref() {
+            "cache_control" => body.client(name, value),
+            name => members::add(&mut body, name, value)?,
+        }
     }
     Ok(body.finish())
 }

@@ -4,8 +4,9 @@ use hermod_types::RawObject;
 use serde_json::value::RawValue;
 
 use super::super::claude::{Thinking, is_claude, thinking};
+use super::super::members;
 use super::super::turns::{
-    BEDROCK_REASONING, CLAUDE_REASONING, Cached, FileData, UNSAID, called, each_turn, element, is_empty,
+    BEDROCK_REASONING, CLAUDE_REASONING, Cached, FileData, called, each_turn, element, is_empty,
     lone_refusal, put, put_string, system, thoughts, tool_id,
 };
 use super::Unsendable;
@@ -17,7 +18,8 @@ use crate::literal::{Literal, data_url};
 use crate::request_body::{RequestBody, write_object};
 
 /// Members of a client's that are said elsewhere, or have no place.
-const READ: [&str; 4] = ["user", "top_k", "cache_control", "additionalModelRequestFields"];
+const READ: [&str; 7] =
+    ["prompt", "n", "echo", "user", "top_k", "cache_control", "additionalModelRequestFields"];
 
 /// Characters of a tool call's id.
 const LONGEST_ID: usize = 64;
@@ -55,7 +57,7 @@ pub(super) fn body(model: &str, chat: &ChatRequest<'_>) -> Result<String, Unsend
         Family::Claude => thinking(model, &chat.reasoning, chat.max_tokens)?,
         Family::Nova | Family::GptOss | Family::Gpt | Family::Other => Thinking::default(),
     };
-    let mut body = RequestBody::new(&[UNSAID.as_slice(), &READ].concat());
+    let mut body = RequestBody::new(&READ);
     let mut marks = Marks { names: DocumentNames::default(), cached: Cached::of(chat), family };
     messages(body.open("messages"), chat, &mut marks)?;
     let mut texts = system(&chat.messages).peekable();
@@ -99,7 +101,7 @@ pub(super) fn body(model: &str, chat: &ChatRequest<'_>) -> Result<String, Unsend
     }
     for (name, value) in &chat.members {
         if !matches!(name.as_ref(), "temperature" | "top_p" | "inferenceConfig") {
-            body.client(name, value);
+            members::add(&mut body, name, value)?;
         }
     }
     Ok(body.finish())
