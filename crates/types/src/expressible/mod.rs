@@ -9,6 +9,7 @@ mod members;
 mod messages;
 mod rerank;
 mod responses;
+mod served;
 mod speech;
 mod text;
 mod transcription;
