@@ -93,7 +93,12 @@ fn check(operation: Operation, answer: &str) -> Result<(), String> {
     };
     match operation {
         Operation::TextCompletion => list("choices", true),
-        Operation::ChatCompletion => list("choices", false),
+        Operation::ChatCompletion => {
+            list("choices", false)?;
+            // Few have such a word at all, and the others are not read again.
+            let is_failed = answer.contains("\"error\"") && value("choices").is_some_and(has_failed);
+            if is_failed { Err("it ended a completion with an error".to_owned()) } else { Ok(()) }
+        }
         Operation::Responses => match value("status") {
             Some("\"failed\"") => Err("it ended the response with a failure".to_owned()),
             Some("\"cancelled\"") => Err("it cancelled the response".to_owned()),
@@ -113,6 +118,12 @@ fn check(operation: Operation, answer: &str) -> Result<(), String> {
         Operation::Messages => list("content", true),
         Operation::Speech => Ok(()),
     }
+}
+
+/// Whether one of the `choices` ended with an error, as `OpenRouter` has it: <https://openrouter.ai/docs/api-reference/errors>
+fn has_failed(choices: &str) -> bool {
+    let choices: Vec<RawObject<'_>> = serde_json::from_str(choices).unwrap_or_default();
+    choices.iter().any(|choice| choice.get("finish_reason").is_some_and(|reason| reason.get() == "\"error\""))
 }
 
 /// The media type of an answer, without parameters, in lower case.
@@ -220,6 +231,10 @@ mod tests {
         for (operation, answer) in [
             (Operation::TextCompletion, r#"{"choices":[]}"#),
             (Operation::ChatCompletion, r#"{"choices":[ {"index":0,"x":1e400}],"choices":1}"#),
+            (
+                Operation::ChatCompletion,
+                r#"{"choices":[{"finish_reason":"stop","message":{"content":"error","x":"error"}}]}"#,
+            ),
             (Operation::Responses, r#"{"status":"completed","output":[], "temperature":1.0}"#),
             (Operation::Responses, r#"{"status":"incomplete","error":null,"output":[{}]}"#),
             (Operation::Responses, r#"{"output":[]}"#),
@@ -243,6 +258,7 @@ mod tests {
             (Operation::ChatCompletion, r#"{"choices":[ ]}"#, "no choices"),
             (Operation::ChatCompletion, r#"{"choices":[{"index":0}"#, "not a JSON object"),
             (Operation::ChatCompletion, r#"{"choices":{}}"#, "no choices"),
+            (Operation::ChatCompletion, r#"{"choices":[{},{"finish_reason":"error"}]}"#, "with an error"),
             (Operation::TextCompletion, "{}", "no choices"),
             (Operation::Responses, r#"{"status":"completed"}"#, "no output"),
             (Operation::Responses, r#"{"status":"failed","output":[]}"#, "with a failure"),
