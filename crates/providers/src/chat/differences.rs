@@ -90,7 +90,7 @@ impl Differences {
             None => without(json, self.without_in_messages),
             Some(changed) => match without(&changed, self.without_in_messages) {
                 Change::Stays => Change::Becomes(changed),
-                change => change,
+                change @ (Change::Goes | Change::Becomes(_)) => change,
             },
         }
     }

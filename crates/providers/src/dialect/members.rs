@@ -62,7 +62,7 @@ mod tests {
             ("logit_bias", r#"{"1":5}"#, refused("logit_bias")),
             ("modalities", r#"[ "text" ]"#, left_out.clone()),
             ("modalities", r#"["text","audio"]"#, refused("modalities")),
-            ("logprobs", "false", left_out.clone()),
+            ("logprobs", "false", left_out),
             ("logprobs", "true", refused("logprobs")),
             ("verbosity", r#""low""#, refused("verbosity")),
             ("web_search_options", "{}", refused("web_search_options")),
