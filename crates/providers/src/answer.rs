@@ -156,9 +156,10 @@ fn member<'a>(object: &RawObject<'a>, wanted: &str) -> Option<&'a str> {
     object.members().find(|(name, _)| *name == wanted).map(|(_, value)| value.get())
 }
 
-/// The error of an answer that is none.
+/// The error of an answer that is none. `what` may quote it, so that it may be long.
 pub(crate) fn unusable(what: &str) -> CallError {
-    CallError::ours(ErrorCode::UpstreamInvalidResponse, format!("the provider's answer is unusable: {what}"))
+    let message = format!("the provider's answer is unusable: {what:.500}");
+    CallError::ours(ErrorCode::UpstreamInvalidResponse, message)
 }
 
 fn refusal(
@@ -224,6 +225,11 @@ mod tests {
         let answer = Answer { content: Content::Text(text.to_owned()), headers: HeaderMap::new() };
         let secrets = Secrets::of(&ProviderConfig::new(ProviderKind::OpenAi));
         answer.check(&OpenAi, &secrets)
+    }
+
+    #[test]
+    fn what_an_answer_says_of_itself_is_quoted_in_part() {
+        assert!(unusable(&"x".repeat(10_000)).detail.message.len() < 600);
     }
 
     #[test]

@@ -26,6 +26,11 @@ pub(crate) fn json_string() -> impl Strategy<Value = String> {
     "\"([ -!#-\\[\\]-~é漢]|\\\\n|\\\\u00e9|\\\\/|\\\\\"|\\\\\\\\){0,8}\""
 }
 
+/// The same, of at least a letter.
+pub(crate) fn json_text() -> impl Strategy<Value = String> {
+    "\"([ -!#-\\[\\]-~é漢😀]|\\\\n|\\\\u00e9|\\\\/|\\\\\"|\\\\\\\\){1,8}\""
+}
+
 fn object(value: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
     prop::collection::vec((json_string(), value), 0..4).prop_map(|members| {
         let members: Vec<String> =

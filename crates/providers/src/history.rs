@@ -1,5 +1,5 @@
-//! Conversations that have been with another provider, as one that speaks the client's own form takes them: what we have added to the
-//! other's answers is left out, and all else stays the text that it is.
+//! Conversations that have been with another provider, as one takes them that refuses what is not its own: what others, or we, have
+//! added to an answer is left out, and all else stays the text that it is.
 
 use std::borrow::Cow;
 
@@ -54,6 +54,9 @@ pub(crate) fn each(json: &str, change: impl Fn(&str) -> Change) -> Option<String
 /// The object without some of its members.
 pub(crate) fn without(json: &str, members: &[&str]) -> Change {
     let Ok(object) = serde_json::from_str::<RawObject<'_>>(json) else { return Change::Stays };
+    if !object.members().any(|(name, _)| members.contains(&name)) {
+        return Change::Stays;
+    }
     let mut out = "{".to_owned();
     object.write_members(&mut out, |name| !members.contains(&name));
     out.push('}');

@@ -9,11 +9,12 @@
 //! |---|---|
 //! | `provider` | a configured provider: its keys, its concurrency, its calls |
 //! | `native` | calls in the form in which the client wrote them |
-//! | `completion` | text completions made of chat |
+//! | `completion`, `responses`, `messages` | text completions, OpenAI's responses and Anthropic's messages made of chat |
 //! | `chat` | the common form of chat, and OpenAI's |
 //! | `embeddings`, `rerank`, `images`, `speech`, `transcription` | those calls at a provider with a form of its own |
-//! | `plan` | a request that is several calls, and what their answers make together |
+//! | `plan`, `replies` | a request that is several calls, what each was answered, and what the answers make together |
 //! | `dialect` | what each kind of provider is sent, and how its answer is read |
+//! | `history` | what others have added to a conversation is taken out of it |
 //! | `tokens` | access tokens for Google's APIs |
 //! | `answer` | reads an answer, and judges an error |
 //! | `request_body`, `multipart`, `payload`, `literal` | what is sent; media are read as they are sent |

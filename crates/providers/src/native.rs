@@ -93,7 +93,12 @@ fn check(operation: Operation, answer: &str) -> Result<(), String> {
     };
     match operation {
         Operation::TextCompletion => list("choices", true),
-        Operation::ChatCompletion => list("choices", false),
+        Operation::ChatCompletion => {
+            list("choices", false)?;
+            // Few have such a word at all, and the others are not read again.
+            let is_failed = answer.contains("\"error\"") && value("choices").is_some_and(has_failed);
+            if is_failed { Err("it ended a completion with an error".to_owned()) } else { Ok(()) }
+        }
         Operation::Responses => match value("status") {
             Some("\"failed\"") => Err("it ended the response with a failure".to_owned()),
             Some("\"cancelled\"") => Err("it cancelled the response".to_owned()),
@@ -115,6 +120,12 @@ fn check(operation: Operation, answer: &str) -> Result<(), String> {
     }
 }
 
+/// Whether one of the `choices` ended with an error, as `OpenRouter` has it: <https://openrouter.ai/docs/api-reference/errors>
+fn has_failed(choices: &str) -> bool {
+    let choices: Vec<RawObject<'_>> = serde_json::from_str(choices).unwrap_or_default();
+    choices.iter().any(|choice| choice.get("finish_reason").is_some_and(|reason| reason.get() == "\"error\""))
+}
+
 /// The media type of an answer, without parameters, in lower case.
 fn content_type(answer: &Answer) -> Option<String> {
     let value = answer.headers().get(CONTENT_TYPE)?.to_str().ok()?;
@@ -125,20 +136,33 @@ fn is_json(content_type: &str) -> bool {
     content_type == "application/json" || content_type.ends_with("+json")
 }
 
-fn speech(body: &str, answer: &Answer) -> Result<String, String> {
-    let content_type = content_type(answer);
-    let is_text = content_type.as_ref().is_some_and(|kind| is_json(kind) || kind.starts_with("text/"));
-    // What is audio and calls itself something else is taken; what is JSON is none, whatever it calls itself.
-    if is_text || answer.text().is_ok_and(|text| serde_json::from_str::<RawObject<'_>>(text).is_ok()) {
+/// The audio that an answer is.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn audio_of(answer: &Answer) -> Result<&[u8], String> {
+    let is_text = content_type(answer).is_some_and(|kind| is_json(&kind) || kind.starts_with("text/"));
+    // What is audio and calls itself something else is taken; what is JSON or a page is none, whatever it calls itself.
+    let is_told = |text: &str| {
+        let text = text.trim_ascii_start();
+        let begins =
+            |with: &str| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+        begins("<!doctype") || begins("<html") || serde_json::from_str::<RawObject<'_>>(text).is_ok()
+    };
+    if is_text || answer.text().is_ok_and(is_told) {
         return Err("its answer is not audio".to_owned());
     }
-    let audio = answer.bytes();
-    if audio.is_empty() {
-        return Err("its answer is empty".to_owned());
+    match answer.bytes() {
+        [] => Err("its answer is empty".to_owned()),
+        audio => Ok(audio),
     }
+}
+
+fn speech(body: &str, answer: &Answer) -> Result<String, String> {
+    let audio = audio_of(answer)?;
     let request: RawObject<'_> =
         serde_json::from_str(body).map_err(|_| "the request is unreadable".to_owned())?;
-    let kind = content_type.filter(|kind| kind.starts_with("audio/"));
+    let kind = content_type(answer).filter(|kind| kind.starts_with("audio/"));
     // Not every server has `mp3` as its default.
     let format = request.get("response_format").and_then(|format| Literal::from_json(format.get()));
     let format = format.map(|format| format.decode().into_owned());
@@ -207,6 +231,10 @@ mod tests {
         for (operation, answer) in [
             (Operation::TextCompletion, r#"{"choices":[]}"#),
             (Operation::ChatCompletion, r#"{"choices":[ {"index":0,"x":1e400}],"choices":1}"#),
+            (
+                Operation::ChatCompletion,
+                r#"{"choices":[{"finish_reason":"stop","message":{"content":"error","x":"error"}}]}"#,
+            ),
             (Operation::Responses, r#"{"status":"completed","output":[], "temperature":1.0}"#),
             (Operation::Responses, r#"{"status":"incomplete","error":null,"output":[{}]}"#),
             (Operation::Responses, r#"{"output":[]}"#),
@@ -230,6 +258,7 @@ mod tests {
             (Operation::ChatCompletion, r#"{"choices":[ ]}"#, "no choices"),
             (Operation::ChatCompletion, r#"{"choices":[{"index":0}"#, "not a JSON object"),
             (Operation::ChatCompletion, r#"{"choices":{}}"#, "no choices"),
+            (Operation::ChatCompletion, r#"{"choices":[{},{"finish_reason":"error"}]}"#, "with an error"),
             (Operation::TextCompletion, "{}", "no choices"),
             (Operation::Responses, r#"{"status":"completed"}"#, "no output"),
             (Operation::Responses, r#"{"status":"failed","output":[]}"#, "with a failure"),
@@ -295,6 +324,8 @@ mod tests {
             ("text/html; charset=utf-8", "<html>"),
             ("audio/mpeg", r#" {"message":"no"}"#),
             ("audio/mpeg", ""),
+            ("", "\n<!DOCTYPE html><html>busy</html>"),
+            ("application/octet-stream", "<HTML>"),
         ] {
             assert!(speech("{}", kind, answer.as_bytes()).is_err(), "{kind}: {answer}");
         }

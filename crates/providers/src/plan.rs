@@ -1,9 +1,7 @@
 //! A request that is not the provider's own: the calls that it becomes, and the result that their answers make together.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use futures_util::future::BoxFuture;
-use futures_util::stream::{self, StreamExt};
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use hermod_types::Operation;
 
@@ -60,22 +58,24 @@ pub(crate) async fn run<'p, P: Plan, E>(
     replies: &Replies,
     ask: impl Fn(usize) -> BoxFuture<'p, Result<P::Reply, E>>,
 ) -> Result<(), E> {
-    let failed = AtomicBool::new(false);
-    let missing = (0..plan.calls()).filter(|number| !replies.has(*number));
-    let calls = missing.map(|number| (number, ask(number))).map(async |(number, call)| {
-        if failed.load(Ordering::Relaxed) {
-            return Ok(());
+    let mut missing = (0..plan.calls()).filter(|number| !replies.has(*number));
+    let (mut under_way, mut failure) = (FuturesUnordered::new(), None);
+    loop {
+        while failure.is_none()
+            && under_way.len() < at_once.max(1)
+            && let Some(number) = missing.next()
+        {
+            under_way.push(ask(number).map(move |outcome| (number, outcome)));
         }
-        let outcome = call.await;
-        failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
-        outcome.map(|reply| {
-            let bytes = P::bytes(&reply);
-            replies.put(number, reply, bytes);
-        })
-    });
-    let outcomes: Vec<Result<(), E>> =
-        stream::iter(calls.collect::<Vec<_>>()).buffer_unordered(at_once.max(1)).collect().await;
-    outcomes.into_iter().collect()
+        match under_way.next().await {
+            Some((number, Ok(reply))) => {
+                let bytes = P::bytes(&reply);
+                replies.put(number, reply, bytes);
+            }
+            Some((_, Err(error))) => _ = failure.get_or_insert(error),
+            None => return failure.map_or(Ok(()), Err),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +126,7 @@ mod tests {
             }
         };
         assert!(run(&plan, 1, &replies, ask(Some(2))).await.is_err());
+        assert_eq!(*asked.lock().unwrap(), [0, 1, 2], "what is not made is not made ready");
         assert_eq!(replies.bytes(), 2, "nothing is asked after a failure");
         asked.lock().unwrap().clear();
         run(&plan, 1, &replies, ask(None)).await.unwrap();

@@ -285,6 +285,7 @@ impl Provider {
         let unbilled = |error: CallError| CallError { may_be_billed: false, ..error.masked(&self.secrets) };
         let token = token.map_err(unbilled)?;
         let ask = Ask { token: token.as_ref(), ..*ask };
+        call.replies.keep_those_of(ask.model);
         let received = Received::new(call.replies.bytes(), call.meter);
         let one = |number| self.one(&plan, &ask, call, number, &received);
         let done = plan::run(&plan, 1 + more.len(), call.replies, one).await;

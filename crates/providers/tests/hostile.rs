@@ -21,6 +21,11 @@ struct Upstream {
 
 impl Upstream {
     fn start(status: u16, answer: Value) -> Self {
+        Self::start_after(0, status, answer)
+    }
+
+    /// The first `good` have 200.
+    fn start_after(good: usize, status: u16, answer: Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let received: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
@@ -28,7 +33,8 @@ impl Upstream {
         let answer = answer.to_string();
         // It ends with the test's process.
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
+            for (number, stream) in listener.incoming().enumerate() {
+                let status = if number < good { 200 } else { status };
                 let mut stream = stream.unwrap();
                 let mut reader = BufReader::new(&stream);
                 let (mut path, mut length) = (String::new(), 0);
@@ -227,4 +233,37 @@ async fn a_request_of_too_many_calls_makes_none() {
         assert_eq!((error.code, error.verdict), (ErrorCode::InvalidRequest, Verdict::NextTarget));
     }
     assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn what_one_model_has_answered_is_no_part_of_anothers_answer() {
+    let answer = json!({"choices": [{"message": {"content": "x"}}]});
+    let upstream = Upstream::start_after(1, 503, answer);
+    let key = |model: &str| json!({"name": model, "value": "test-key", "aliases": {"m": model}});
+    let config = json!({"providers": {"groq": {
+        "keys": [key("first"), key("second")],
+        "network_config": {"base_url": upstream.address},
+    }}});
+    let config = Config::from_json(&config.to_string(), &|_| None).unwrap();
+    let providers = Providers::new(&config).unwrap();
+    let target: Target = "groq/m".parse().unwrap();
+    let (limit, replies) = (Duration::from_secs(60), Replies::default());
+    let keys = providers.keys(&target, &Models::All).unwrap();
+    for (model, is_empty) in [("first", false), ("second", true)] {
+        let key = *keys.iter().find(|key| key.name() == Some(model)).unwrap();
+        let permit = providers.permit(&target, limit).await.unwrap();
+        let call = ProviderCall {
+            operation: Operation::TextCompletion,
+            target: &target,
+            media: None,
+            body: r#"{"prompt":["a","b"]}"#,
+            key,
+            timeout: limit,
+            limit,
+            replies: &replies,
+            meter: None,
+        };
+        assert_eq!(providers.call(call, permit).await.unwrap_err().status, 503);
+        assert_eq!(replies.is_empty(), is_empty, "{model}");
+    }
 }

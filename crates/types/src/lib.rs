@@ -29,7 +29,7 @@ pub use backoff::Backoff;
 pub use config::{ApiConfig, Config};
 pub use document::Document;
 pub use error::{ErrorBody, ErrorCode, ErrorDetail, ErrorExtra};
-pub use expressible::{Inexpressible, cannot_serve};
+pub use expressible::{Inexpressible, cannot_serve, changes_nothing};
 pub use form::{Form, FormPart, PartContent};
 pub use id::{JobId, Shard, ShardCount};
 pub use job::{JobStatus, JobView};

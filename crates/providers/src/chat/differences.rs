@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use hermod_types::RawObject;
 use serde_json::value::RawValue;
 
-use crate::literal::Literal;
+use crate::history::{Change, changed, each, without};
 use crate::request_body::RequestBody;
 
 /// What a server in OpenAI's form calls otherwise, or does not take. All else goes to it as the client wrote it.
@@ -81,14 +81,18 @@ impl Differences {
         if self.without_in_messages.is_empty() || !messages.contains("\"assistant\"") {
             return Cow::Borrowed(messages);
         }
-        each(messages, |message| {
-            without(message, self.without_in_messages, |name, value| match name {
-                "tool_calls" => {
-                    each(value, |call| without(call, self.without_in_calls, |_, value| value.into()))
-                }
-                _ => Cow::Borrowed(value),
-            })
-        })
+        each(messages, |message| self.message(message)).map_or(Cow::Borrowed(messages), Cow::Owned)
+    }
+
+    fn message(&self, json: &str) -> Change {
+        let calls = |calls: &str| each(calls, |call| without(call, self.without_in_calls));
+        match changed(json, "tool_calls", calls) {
+            None => without(json, self.without_in_messages),
+            Some(changed) => match without(&changed, self.without_in_messages) {
+                Change::Stays => Change::Becomes(changed),
+                change @ (Change::Goes | Change::Becomes(_)) => change,
+            },
+        }
     }
 }
 
@@ -106,37 +110,6 @@ fn effort<'m>(reasoning: &'m str, off: (&'static str, &'static str)) -> Option<(
         (None, _, Some(_)) => Some(("reasoning", Cow::Borrowed(reasoning))),
         (None, _, None) => None,
     }
-}
-
-/// A list with each of its elements changed: its own text if none is.
-fn each<'m>(list: &'m str, change: impl Fn(&'m str) -> Cow<'m, str>) -> Cow<'m, str> {
-    let elements: Vec<&'m RawValue> = serde_json::from_str(list).unwrap_or_default();
-    let elements: Vec<Cow<'m, str>> = elements.into_iter().map(|element| change(element.get())).collect();
-    if elements.iter().all(|element| matches!(element, Cow::Borrowed(_))) {
-        return Cow::Borrowed(list);
-    }
-    Cow::Owned(format!("[{}]", elements.join(",")))
-}
-
-/// An object without some of its members, and the others changed: its own text if there is nothing to do.
-fn without<'m>(
-    object: &'m str,
-    names: &[&str],
-    change: impl Fn(&str, &'m str) -> Cow<'m, str>,
-) -> Cow<'m, str> {
-    let Ok(members) = serde_json::from_str::<RawObject<'m>>(object) else { return Cow::Borrowed(object) };
-    let all = members.members().count();
-    let kept: Vec<_> = members
-        .members()
-        .filter(|(name, _)| !names.contains(name))
-        .map(|(name, value)| (name, change(name, value.get())))
-        .collect();
-    if kept.len() == all && kept.iter().all(|(_, value)| matches!(value, Cow::Borrowed(_))) {
-        return Cow::Borrowed(object);
-    }
-    let kept: Vec<String> =
-        kept.into_iter().map(|(name, value)| format!("{}:{value}", Literal::of(name).as_json())).collect();
-    Cow::Owned(format!("{{{}}}", kept.join(",")))
 }
 
 #[cfg(test)]

@@ -217,9 +217,18 @@ struct ReplyMessage<'a> {
     annotations: Option<Vec<&'a RawValue>>,
 }
 
-/// Parts of a content that is a list, as Mistral's is, of which some are text.
+/// Parts of a content that is a list, as Mistral's is: texts and thoughts.
+/// <https://docs.mistral.ai/capabilities/reasoning>
 #[derive(Deserialize)]
 struct ContentPart<'a> {
+    #[serde(borrow, default)]
+    text: Option<Literal<'a>>,
+    #[serde(borrow, default)]
+    thinking: Vec<ThoughtPart<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ThoughtPart<'a> {
     #[serde(borrow, default)]
     text: Option<Literal<'a>>,
 }
@@ -280,37 +289,45 @@ pub(crate) fn openai_reply(answer: &str) -> Result<ChatReply, String> {
         id: answer.id,
         created: answer.created.map(whole),
         model: answer.model,
-        choices: answer.choices.into_iter().map(MessageChoice::read).collect(),
+        choices: answer.choices.into_iter().map(MessageChoice::read).collect::<Result<_, _>>()?,
         usage: answer.usage.map(TokenCounts::usage),
     })
 }
 
 impl MessageChoice<'_> {
-    fn read(self) -> ChatChoice {
+    fn read(self) -> Result<ChatChoice, String> {
         let message = self.message;
-        let content = message.content.and_then(|content| match content.get() {
-            "null" => None,
-            text if text.starts_with('"') => Literal::from_json(text).map(Literal::into_owned),
-            parts => {
-                let parts: Vec<ContentPart<'_>> = serde_json::from_str(parts).unwrap_or_default();
-                let texts: Vec<_> = parts.into_iter().filter_map(|part| part.text).collect();
-                Some(Literal::concat(&texts))
-            }
-        });
-        let thought = message.reasoning.or(message.reasoning_content).filter(|text| !text.is_empty());
-        let calls = message.tool_calls.map(|calls| super::wire::tool_calls(calls.get())).unwrap_or_default();
-        ChatChoice {
+        let mut thoughts = Vec::new();
+        let content = match message.content.map(RawValue::get) {
+            None | Some("null") => None,
+            Some(json) => match Literal::from_json(json) {
+                Some(text) => Some(text.into_owned()),
+                None => {
+                    let parts: Vec<ContentPart<'_>> =
+                        serde_json::from_str(json).map_err(|_| "its answer has content that is no text")?;
+                    let thinking = parts.iter().flat_map(|part| &part.thinking);
+                    thoughts.extend(thinking.filter_map(|part| part.text.clone()));
+                    Some(Literal::concat(parts.iter().filter_map(|part| part.text.as_ref())))
+                }
+            },
+        };
+        let thought = message.reasoning.or(message.reasoning_content);
+        let thought = thought.unwrap_or_else(|| Literal::concat(&thoughts));
+        let calls = message.tool_calls.map_or(Some(Vec::new()), |calls| super::wire::tool_calls(calls.get()));
+        let calls = calls.ok_or("its answer has tool calls that cannot be read")?;
+        Ok(ChatChoice {
             content,
             refusal: message.refusal.map(Literal::into_owned),
             tool_calls: calls.into_iter().map(ToolCall::into_owned).collect(),
-            reasoning: thought
+            reasoning: Some(thought)
+                .filter(|text| !text.is_empty())
                 .map(|text| ReasoningDetail::Text { text: text.into_owned(), signature: None })
                 .into_iter()
                 .collect(),
             annotations: message.annotations.into_iter().flatten().map(|raw| raw.get().to_owned()).collect(),
             finish: self.finish_reason.as_deref().map(Finish::from_word),
             ..ChatChoice::default()
-        }
+        })
     }
 }
 
@@ -334,6 +351,10 @@ mod tests {
         let parts = r#"{"choices":[{"message":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},"finish_reason":"model_length"}]}"#;
         let reply = openai_reply(parts).unwrap();
         assert_eq!((text(&reply.choices[0]).as_str(), reply.choices[0].finish), ("ab", Some(Finish::Length)));
+        let thought = r#"{"choices":[{"message":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"so"}]},{"type":"text","text":"a"}]}}]}"#;
+        let reply = openai_reply(thought).unwrap();
+        let so = ReasoningDetail::Text { text: Literal::of("so"), signature: None };
+        assert_eq!((text(&reply.choices[0]).as_str(), &reply.choices[0].reasoning), ("a", &vec![so]));
     }
 
     #[test]
@@ -344,6 +365,11 @@ mod tests {
             (r#"{"choices":null}"#, "not a chat completion"),
             (r#"{"choices":[{"text":"x"}]}"#, "not a chat completion"),
             (r#"{"choices":[{"message":{"content":"half"},"finish_reason":"error"}]}"#, "with an error"),
+            (r#"{"choices":[{"message":{"content":{"text":"x"}}}]}"#, "no text"),
+            (
+                r#"{"choices":[{"message":{"tool_calls":[{"id":"c","function":{"name":"f","arguments":{}}}]}}]}"#,
+                "tool calls that cannot be read",
+            ),
         ] {
             assert!(openai_reply(answer).unwrap_err().contains(why), "{answer}");
         }

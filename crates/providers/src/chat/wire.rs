@@ -117,10 +117,10 @@ struct WireFile<'a> {
     filename: Option<Literal<'a>>,
 }
 
-/// Reads `tool_calls`; what is no such list is none.
-pub(super) fn tool_calls(json: &str) -> Vec<ToolCall<'_>> {
-    let calls: Option<Vec<WireToolCall<'_>>> = serde_json::from_str(json).unwrap_or_default();
-    calls.unwrap_or_default().into_iter().map(WireToolCall::read).collect()
+/// Reads `tool_calls`; none for what is no such list.
+pub(super) fn tool_calls(json: &str) -> Option<Vec<ToolCall<'_>>> {
+    let calls: Vec<WireToolCall<'_>> = serde_json::from_str(json).ok()?;
+    Some(calls.into_iter().map(WireToolCall::read).collect())
 }
 
 pub(super) fn messages<'a>(json: &'a str, cached: &mut Vec<CachedPart<'a>>) -> Option<Vec<Message<'a>>> {

@@ -6,7 +6,7 @@
 
 use hermod_types::{ErrorDetail, PartContent, RawObject};
 use reqwest::Url;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
+use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -16,7 +16,7 @@ use crate::answer::Answer;
 use crate::error_form::ErrorForm;
 use crate::literal::Literal;
 use crate::multipart::Multipart;
-use crate::native::media_type;
+use crate::native::{audio_of, media_type};
 use crate::openai;
 use crate::request_body::RequestBody;
 use crate::speech::{Audio, Speech, SpeechRequest, Voice};
@@ -112,7 +112,7 @@ impl Speech for ElevenLabs {
     }
 
     fn read<'a>(&self, request: &SpeechRequest<'_>, answer: &'a Answer) -> Result<Audio<'a>, String> {
-        let format = request.format.clone().into_owned();
+        let format = codec(request);
         let content_type = media_type(&format).to_owned();
         if is_timed(request) {
             let unlike = |_| "its answer is not audio with times".to_owned();
@@ -121,20 +121,26 @@ impl Speech for ElevenLabs {
                 [("alignment", timed.alignment), ("normalized_alignment", timed.normalized_alignment)];
             let members =
                 members.into_iter().filter_map(|(name, json)| Some((name, json?.get().to_owned()))).collect();
-            let bytes = Audio::from_base64(timed.audio_base64.inner())?.into();
+            let bytes = Audio::from_base64(&timed.audio_base64.decode())?.into();
             return Ok(Audio { bytes, format, content_type, usage: None, members });
         }
-        let said = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if said.is_some_and(|kind| kind.starts_with("application/json") || kind.starts_with("text/")) {
-            return Err("its answer is not audio".to_owned());
-        }
-        Ok(Audio { bytes: answer.bytes().into(), format, content_type, usage: None, members: Vec::new() })
+        Ok(Audio { bytes: audio_of(answer)?.into(), format, content_type, usage: None, members: Vec::new() })
     }
 }
 
 /// Whether the client wants to know when each letter is said.
 fn is_timed(request: &SpeechRequest<'_>) -> bool {
     request.members.iter().any(|(name, json)| name == "with_timestamps" && *json == "true")
+}
+
+/// The format of the result: that of the client's `output_format`, `pcm_16000`, where there is one.
+fn codec(request: &SpeechRequest<'_>) -> String {
+    let own = request.members.iter().find(|(name, _)| name == "output_format");
+    let own = own.and_then(|(_, json)| Some(Literal::from_json(json)?.decode().into_owned()));
+    own.map_or_else(
+        || request.format.clone().into_owned(),
+        |own| own.split('_').next().unwrap_or_default().to_owned(),
+    )
 }
 
 /// Codec, sample rate and bit rate of what OpenAI has as a format.
@@ -286,4 +292,27 @@ struct Detail {
     status: Option<String>,
     #[serde(default)]
     param: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speech_is_what_the_client_has_asked_for_in_its_words() {
+        let audio = Answer::test("audio/mpeg", &[0xff, 0, 1]);
+        for (more, format, content_type) in [
+            ("", "mp3", "audio/mpeg"),
+            (r#","response_format":"opus""#, "opus", "audio/ogg"),
+            (r#","output_format":"pcm_16000""#, "pcm", "audio/pcm"),
+            (r#","output_format":"ulaw_8000""#, "ulaw", "application/octet-stream"),
+        ] {
+            let body = format!(r#"{{"input":"x","voice":"v"{more}}}"#);
+            let request = SpeechRequest::parse(&body).unwrap();
+            let read = Speech::read(&ElevenLabs, &request, &audio).unwrap();
+            assert_eq!((read.format.as_str(), read.content_type.as_str()), (format, content_type), "{more}");
+            let refusal = Answer::test("audio/mpeg", br#"{"detail":{"message":"no"}}"#);
+            assert!(Speech::read(&ElevenLabs, &request, &refusal).is_err());
+        }
+    }
 }

@@ -1,52 +1,47 @@
 //! Members of OpenAI's chat where a provider's form has none for them.
 
-/// What is done with such a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Foreign {
-    /// It asks for nothing that an answer shows, or for what is done anyway.
-    LeftOut,
-    /// It cannot be said.
-    Refused,
-    /// OpenAI has no such member: it is the provider's own.
-    Passed,
-}
+use hermod_types::changes_nothing;
 
-/// What is done with a member that has this value, as JSON.
-pub(super) fn foreign(name: &str, value: &str) -> Foreign {
-    let left_out = match name {
+use super::Unsendable;
+use crate::request_body::RequestBody;
+
+/// Adds a member of the client's to a body of another form: what asks for nothing that an answer shows, or for what is done anyway, is
+/// left out, and what is none of OpenAI's is the provider's own.
+///
+/// # Errors
+/// If it cannot be said.
+pub(super) fn add<'m>(body: &mut RequestBody<'m>, name: &'m str, value: &'m str) -> Result<(), Unsendable> {
+    match name {
         "user"
         | "safety_identifier"
         | "prompt_cache_key"
         | "prompt_cache_retention"
         | "metadata"
         | "store"
+        | "seed"
+        | "service_tier"
         // Anthropic's, of what may be kept.
-        | "cache_control" => true,
-        "logprobs" => value == "false",
-        "top_logprobs" => value == "0",
-        "logit_bias" => is_empty(value, '{', '}'),
-        "modalities" => is_empty(value, '[', ']') || only_text(value),
-        "verbosity" => value == "\"medium\"",
-        "service_tier" => matches!(value, "\"auto\"" | "\"default\""),
-        "truncation" => value == "\"disabled\"",
-        "functions" => is_empty(value, '[', ']'),
-        "function_call" => matches!(value, "\"auto\"" | "\"none\""),
-        "web_search_options" | "audio" | "prediction" => false,
-        _ => return Foreign::Passed,
-    };
-    if left_out { Foreign::LeftOut } else { Foreign::Refused }
-}
-
-fn is_empty(value: &str, open: char, close: char) -> bool {
-    value
-        .strip_prefix(open)
-        .and_then(|rest| rest.strip_suffix(close))
-        .is_some_and(|inner| inner.trim().is_empty())
-}
-
-fn only_text(value: &str) -> bool {
-    let modalities: Vec<String> = serde_json::from_str(value).unwrap_or_default();
-    modalities == ["text"]
+        | "cache_control" => {}
+        "logprobs"
+        | "top_logprobs"
+        | "logit_bias"
+        | "frequency_penalty"
+        | "presence_penalty"
+        | "modalities"
+        | "verbosity"
+        | "truncation"
+        | "functions"
+        | "function_call"
+        | "web_search_options"
+        | "audio"
+        | "prediction" => {
+            if !changes_nothing(name, value) {
+                return Err(Unsendable::Member(name.to_owned()));
+            }
+        }
+        _ => body.client(name, value),
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -55,20 +50,26 @@ mod tests {
 
     #[test]
     fn what_changes_an_answer_is_not_left_out() {
+        let refused = |name: &str| Err(Unsendable::Member(name.to_owned()));
+        let left_out = Ok("{}".to_owned());
         for (name, value, done) in [
-            ("store", "true", Foreign::LeftOut),
-            ("logit_bias", "{ }", Foreign::LeftOut),
-            ("logit_bias", r#"{"1":5}"#, Foreign::Refused),
-            ("modalities", r#"[ "text" ]"#, Foreign::LeftOut),
-            ("modalities", r#"["text","audio"]"#, Foreign::Refused),
-            ("logprobs", "false", Foreign::LeftOut),
-            ("logprobs", "true", Foreign::Refused),
-            ("verbosity", r#""low""#, Foreign::Refused),
-            ("service_tier", r#""auto""#, Foreign::LeftOut),
-            ("web_search_options", "{}", Foreign::Refused),
-            ("safetySettings", "[]", Foreign::Passed),
+            ("store", "true", left_out.clone()),
+            ("seed", "1", left_out.clone()),
+            ("service_tier", r#""flex""#, left_out.clone()),
+            ("frequency_penalty", "0.0", left_out.clone()),
+            ("frequency_penalty", "0.5", refused("frequency_penalty")),
+            ("logit_bias", "{ }", left_out.clone()),
+            ("logit_bias", r#"{"1":5}"#, refused("logit_bias")),
+            ("modalities", r#"[ "text" ]"#, left_out.clone()),
+            ("modalities", r#"["text","audio"]"#, refused("modalities")),
+            ("logprobs", "false", left_out),
+            ("logprobs", "true", refused("logprobs")),
+            ("verbosity", r#""low""#, refused("verbosity")),
+            ("web_search_options", "{}", refused("web_search_options")),
+            ("safetySettings", "[]", Ok(r#"{"safetySettings":[]}"#.to_owned())),
         ] {
-            assert_eq!(foreign(name, value), done, "{name} {value}");
+            let mut body = RequestBody::nested();
+            assert_eq!(add(&mut body, name, value).map(|()| body.finish()), done, "{name} {value}");
         }
     }
 }

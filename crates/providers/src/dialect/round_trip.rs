@@ -3,12 +3,13 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
 use serde_json::value::RawValue;
 
 use super::anthropic::Anthropic;
 use super::bedrock::Bedrock;
+use super::gemini::Gemini;
 use super::test_ask;
+use crate::arbitrary::{json_object, json_text};
 use crate::chat::{Chat, ChatPlan};
 use crate::literal::Literal;
 use crate::payload::Payload;
@@ -16,35 +17,6 @@ use crate::plan::Plan;
 use hermod_types::RawObject;
 
 const CLAUDE: &str = "claude-sonnet-4-5";
-
-/// A JSON string, with escapes that nobody would write anew.
-fn string() -> impl Strategy<Value = String> {
-    vec(select(vec!["a", "Z", "é", "\\u00e9", "\\n", "\\\"", "\\\\", "\\/", "{", "]", "😀", " "]), 1..6)
-        .prop_map(|pieces| format!("\"{}\"", pieces.concat()))
-}
-
-/// JSON, as text.
-fn json() -> impl Strategy<Value = String> {
-    let numbers = select(vec!["1e400", "-0.0", "1.10", "123456789012345678901234567890", "null", "true"]);
-    let leaf = prop_oneof![numbers.prop_map(str::to_owned), string()];
-    leaf.prop_recursive(3, 12, 4, |inner| {
-        prop_oneof![
-            vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(" , "))),
-            members(inner),
-        ]
-    })
-}
-
-fn members(value: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
-    vec((string(), value), 0..4).prop_map(|members| {
-        let members: Vec<String> = members.iter().map(|(name, value)| format!("{name} :{value}")).collect();
-        format!("{{{}}}", members.join(", "))
-    })
-}
-
-fn object() -> impl Strategy<Value = String> {
-    members(json())
-}
 
 fn id() -> impl Strategy<Value = String> {
     "[A-Za-z0-9_-]{1,64}"
@@ -55,7 +27,7 @@ type Written = (String, Vec<String>);
 
 /// A call of a tool, and what that gave.
 fn called() -> impl Strategy<Value = Written> {
-    (id(), object(), string(), string()).prop_map(|(id, arguments, said, given)| {
+    (id(), json_object(), json_text(), json_text()).prop_map(|(id, arguments, said, given)| {
         let quoted = Literal::of(&arguments);
         let messages = format!(
             r#"{{"role":"assistant","content":{said},"tool_calls":[{{"id":"{id}","type":"function","function":{{"name":"f","arguments":{}}}}}]}},{{"role":"tool","tool_call_id":"{id}","content":{given}}}"#,
@@ -68,9 +40,9 @@ fn called() -> impl Strategy<Value = Written> {
 fn message() -> impl Strategy<Value = Written> {
     prop_oneof![
         called(),
-        string().prop_map(|text| (format!(r#"{{"role":"user","content":{text}}}"#), vec![text])),
-        string().prop_map(|text| (format!(r#"{{"role":"developer","content":{text}}}"#), vec![text])),
-        (string(), string()).prop_map(|(one, two)| {
+        json_text().prop_map(|text| (format!(r#"{{"role":"user","content":{text}}}"#), vec![text])),
+        json_text().prop_map(|text| (format!(r#"{{"role":"developer","content":{text}}}"#), vec![text])),
+        (json_text(), json_text()).prop_map(|(one, two)| {
             let parts = format!(r#"[{{"type":"text","text":{one}}},{{"type":"text","text":{two}}}]"#);
             (format!(r#"{{"role":"user","content":{parts}}}"#), vec![one, two])
         }),
@@ -116,8 +88,8 @@ proptest! {
     #[test]
     fn what_a_client_writes_reaches_the_provider(
         messages in vec(message(), 1..6),
-        schemas in vec(object(), 0..3),
-        schema in option::of(object()),
+        schemas in vec(json_object(), 0..3),
+        schema in option::of(json_object()),
     ) {
         let (messages, mut written): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
         let tools: Vec<String> = schemas
@@ -142,10 +114,10 @@ proptest! {
 
     #[test]
     fn what_a_provider_answers_can_be_sent_back(
-        text in option::of(string()),
-        thought in string(),
+        text in option::of(json_text()),
+        thought in json_text(),
         signature in "[A-Za-z0-9+/]{8,40}",
-        calls in vec((id(), object()), 1..4),
+        calls in vec((id(), json_object()), 1..4),
     ) {
         let ids: Vec<String> = calls.iter().map(|(id, _)| id.clone()).collect();
         let mut written: Vec<String> =
@@ -215,4 +187,31 @@ fn a_turn_is_all_that_one_side_says() {
     let sent = sent(&Anthropic, CLAUDE, body);
     let messages = r#""messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant","content":[{"type":"text","text":"no"}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":""},{"type":"text","text":"c"}]}]"#;
     assert!(sent.contains(messages), "{sent}");
+}
+
+/// What grows with the square of a request's length takes minutes here.
+#[test]
+fn a_long_conversation_takes_a_time_of_its_length() {
+    const MANY: usize = 20_000;
+    let user = |part: &str| {
+        format!(r#"{{"messages":[{{"role":"user","content":[{}]}}]}}"#, vec![part; MANY].join(","))
+    };
+    let cached = user(r#"{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}"#);
+    let files =
+        user(r#"{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,AA=="}}"#);
+    let calls: Vec<String> = (0..MANY)
+        .map(|id| {
+            format!(
+                r#"{{"role":"assistant","tool_calls":[{{"id":"{id}","function":{{"name":"f{id}"}}}}]}},{{"role":"tool","tool_call_id":"{id}","content":"x"}}"#
+            )
+        })
+        .collect();
+    let called = format!(r#"{{"messages":[{}]}}"#, calls.join(","));
+    let begun = std::time::Instant::now();
+    for body in [&cached, &files, &called] {
+        assert!(sent(&Anthropic, CLAUDE, body).len() > MANY);
+        assert!(sent(&Bedrock, "anthropic.claude-sonnet-4-5-20250929-v1:0", body).len() > MANY);
+        assert!(sent(&Gemini, "gemini-3-pro", body).len() > MANY);
+    }
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }

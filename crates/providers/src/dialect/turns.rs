@@ -1,6 +1,7 @@
 //! What dialects share whose messages are blocks, in turns of two sides.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use hermod_types::Document;
 
@@ -13,30 +14,6 @@ use crate::literal::{Literal, data_url};
 pub(crate) const CLAUDE_REASONING: &str = "anthropic-claude-v1";
 /// The same for what came from Bedrock, whose encrypted blocks nobody else can read.
 pub(crate) const BEDROCK_REASONING: &str = "amazon-bedrock";
-
-/// Members of a client's that are not passed on: they promise nothing, or change nothing where a submit has let them pass.
-pub(super) const UNSAID: [&str; 20] = [
-    "prompt",
-    "n",
-    "echo",
-    "seed",
-    "store",
-    "metadata",
-    "service_tier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "verbosity",
-    "truncation",
-    "logprobs",
-    "top_logprobs",
-    "logit_bias",
-    "frequency_penalty",
-    "presence_penalty",
-    "modalities",
-    "functions",
-    "function_call",
-];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -108,21 +85,21 @@ pub(super) fn system<'m, 'a>(messages: &'m [Message<'a>]) -> impl Iterator<Item 
     messages.flat_map(Message::parts).filter(|part| matches!(part, Part::Text(text) if !text.is_empty()))
 }
 
-/// The parts up to which the prompt is to be cached, each with its `cache_control`.
-pub(super) struct Cached<'m, 'a>(Vec<(&'m Part<'a>, &'a str)>);
+/// The `cache_control` of the parts up to which the prompt is to be cached, by the place of each in memory.
+pub(super) struct Cached<'a>(HashMap<usize, &'a str>);
 
-impl<'m, 'a> Cached<'m, 'a> {
-    pub(super) fn of(chat: &'m ChatRequest<'a>) -> Self {
-        let parts = chat.cached.iter();
-        let parts = parts.filter_map(|cached| {
-            Some((chat.messages.get(cached.message)?.parts().get(cached.part)?, cached.control))
+impl<'a> Cached<'a> {
+    pub(super) fn of(chat: &ChatRequest<'a>) -> Self {
+        let controls = chat.cached.iter().filter_map(|cached| {
+            let part = chat.messages.get(cached.message)?.parts().get(cached.part)?;
+            Some((std::ptr::from_ref(part).addr(), cached.control))
         });
-        Self(parts.collect())
+        Self(controls.collect())
     }
 
     /// None for a part that has none.
     pub(super) fn control(&self, part: &Part<'_>) -> Option<&'a str> {
-        self.0.iter().find(|(cached, _)| std::ptr::eq(*cached, part)).map(|(_, control)| *control)
+        self.0.get(&std::ptr::from_ref(part).addr()).copied()
     }
 }
 
@@ -162,13 +139,8 @@ fn calls<'m, 'a>(chat: &'m ChatRequest<'a>) -> impl Iterator<Item = &'m ToolCall
 
 /// The names of the tools that were called, each once.
 pub(super) fn called<'m>(chat: &'m ChatRequest<'_>) -> Vec<&'m str> {
-    let mut names = Vec::new();
-    for call in calls(chat) {
-        if !names.contains(&call.name.as_json()) {
-            names.push(call.name.as_json());
-        }
-    }
-    names
+    let mut seen = HashSet::new();
+    calls(chat).map(|call| call.name.as_json()).filter(|name| seen.insert(*name)).collect()
 }
 
 /// The id of a tool call as a provider takes it that knows letters, digits, `_` and `-` only, and up to `most` of them. An id of another

@@ -96,10 +96,16 @@ impl<'a> ImageRequest<'a> {
 
 /// The JSON that a form's field stands for: numbers and booleans have no quotes there either, but a prompt of any kind is text.
 fn field(name: &str, text: String) -> String {
-    let is_json = !name.to_ascii_lowercase().ends_with("prompt")
-        && (serde_json::from_str::<serde_json::Number>(&text).is_ok()
-            || serde_json::from_str::<bool>(&text).is_ok());
-    if is_json { text } else { Literal::of(&text).as_json().to_owned() }
+    let is_text = name.to_ascii_lowercase().ends_with("prompt");
+    match text.parse::<i64>() {
+        // A form may have `+2` and `007`, which no JSON has.
+        Ok(whole) if !is_text => whole.to_string(),
+        Ok(_) | Err(_) => {
+            let is_json = serde_json::from_str::<serde_json::Number>(&text).is_ok()
+                || serde_json::from_str::<bool>(&text).is_ok();
+            if is_json && !is_text { text } else { Literal::of(&text).as_json().to_owned() }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -149,5 +155,17 @@ mod tests {
         assert_eq!(request.mask.as_ref().map(|mask| (mask.start, mask.bytes)), Some((5, 2)));
         assert_eq!(request.prompt.as_ref().map(Literal::as_json), Some("\"7\""));
         assert_eq!((request.n, request.member("seed"), request.size()), (2, Some("9"), None));
+    }
+
+    #[test]
+    fn an_integer_may_be_written_as_in_a_form() {
+        for (text, json) in
+            [("+2", "2"), ("007", "7"), ("-1", "-1"), ("1.50", "1.50"), ("true", "true"), ("+", "\"+\"")]
+        {
+            assert_eq!(field("seed", text.to_owned()), json);
+        }
+        assert_eq!(field("prompt", "007".to_owned()), "\"007\"");
+        let form = r#"{"parts":[{"name":"image","bytes":1},{"name":"n","value":"+2"}]}"#;
+        assert_eq!(ImageRequest::parse(Operation::ImageEdit, form).unwrap().n, 2);
     }
 }

@@ -34,6 +34,7 @@ const GEMINI: &[Limited] = &[
     ("mask", &[]),
     ("negative_prompt", &[]),
     ("num_inference_steps", &[]),
+    ("output_format", &["png", "jpeg"]),
     ("quality", &["auto", "standard", "medium"]),
     ("style", &[]),
     ("type", &[]),
@@ -151,6 +152,7 @@ mod tests {
             (ProviderKind::Gemini, FLASH, r#""n":3"#, Some("n")),
             (ProviderKind::Gemini, FLASH, r#""output_format":"jpeg""#, Some("output_format")),
             (ProviderKind::Vertex, FLASH, r#""output_format":"jpeg""#, None),
+            (ProviderKind::Vertex, FLASH, r#""output_format":"webp""#, Some("output_format")),
             (ProviderKind::Gemini, FLASH, r#""negative_prompt":"x""#, Some("negative_prompt")),
             (ProviderKind::Vertex, IMAGEN, r#""negative_prompt":"x","n":8"#, None),
             (ProviderKind::Vertex, IMAGEN, r#""n":9"#, Some("n")),
@@ -158,6 +160,17 @@ mod tests {
         ] {
             assert_eq!(fault(kind, model, members).as_deref(), param, "{kind} {model} {members}");
         }
+    }
+
+    #[test]
+    fn a_mask_is_a_file() {
+        let body = r#"{"parts":[{"name":"image","bytes":1},{"name":"mask","bytes":1},{"name":"prompt","value":"x"}]}"#;
+        let fault = |kind, model| {
+            let reason = inexpressible(kind, Operation::ImageEdit, model, body, 2);
+            reason.and_then(|reason| reason.param)
+        };
+        assert_eq!(fault(ProviderKind::Gemini, "gemini-2.5-flash-image").as_deref(), Some("mask"));
+        assert_eq!(fault(ProviderKind::Bedrock, NOVA), None);
     }
 
     #[test]

@@ -33,6 +33,14 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// Whether it is there, a file included.
+    fn is_given(&self, name: &str) -> bool {
+        match self {
+            Self::Json(_) => self.json(name).is_some(),
+            Self::Form(form) => form.parts.iter().any(|part| part.name == name),
+        }
+    }
+
     /// The JSON of a member; none for `null`, and for a form.
     pub(super) fn json(&self, name: &str) -> Option<&'a str> {
         let Self::Json(object) = self else { return None };
@@ -58,8 +66,12 @@ pub(super) fn first_unsaid(
     members: &Members<'_>,
     limited: &[Limited],
 ) -> Option<Inexpressible> {
-    let is_unsaid =
-        |(name, values): &&Limited| members.text(name).is_some_and(|value| !values.contains(&value.as_ref()));
+    let is_unsaid = |(name, values): &&Limited| {
+        if values.is_empty() {
+            return members.is_given(name);
+        }
+        members.text(name).is_some_and(|value| !values.contains(&value.as_ref()))
+    };
     let (name, values) = limited.iter().find(is_unsaid)?;
     let message = if values.is_empty() {
         format!("`{name}` cannot be said in the API of {kind} that serves {}", operation.path())

@@ -1,11 +1,12 @@
 //! Anthropic's messages at other providers.
 
-use super::chat::{self, Fault, Kind, first_fault, object_of};
-use super::text::{out_of_bounds, stops};
+use super::chat::{self, Fault, first_fault, object_of};
+use super::served::{Served, needed};
+use super::text::stops;
 use super::{Inexpressible, chat::messages as media};
-use crate::RawObject;
 use crate::config::{Form, ProviderKind};
 use crate::shape::{is_missing, string_of};
+use crate::{Operation, RawObject};
 
 /// What only Anthropic has.
 const ANTHROPICS: [&str; 3] = ["container", "context_management", "mcp_servers"];
@@ -13,22 +14,18 @@ const ANTHROPICS: [&str; 3] = ["container", "context_management", "mcp_servers"]
 pub(super) fn inexpressible(kind: ProviderKind, body: &str) -> Option<Inexpressible> {
     let object: RawObject<'_> = serde_json::from_str(body).ok()?;
     let given = |name: &str| object.get(name).map(|value| value.get()).filter(|value| *value != "null");
-    let of = Served { kind, own: Kind::of(kind) };
+    let of = Served::of(kind, Operation::Messages);
     let member = |name: &'static str, check: fn(Served, &str) -> Option<Fault>| {
         check(of, given(name)?).map(|fault| fault.below(name))
     };
-    if let (Some(_), Form::PerPrompt { bounds, .. }) = (of.own, kind.form()) {
-        let stops = || stops(kind, &bounds, given("stop_sequences")?);
-        let reason = out_of_bounds(kind, &bounds, &object)
-            .or_else(|| stops().map(|message| Inexpressible::member("stop_sequences", message)));
-        if reason.is_some() {
-            return reason;
-        }
+    if let Some(reason) = of.lacked(&object) {
+        return Some(reason);
     }
     let anthropics = || ANTHROPICS.into_iter().find(|name| !is_missing(object.get(name)));
     let fault = anthropics()
         .map(|name| of.without(name, name))
-        .or_else(|| member("tools", tools))
+        .or_else(|| member("stop_sequences", stop_sequences))
+        .or_else(|| member("tools", |of, tools| of.tools(tools, "custom")))
         .or_else(|| member("tool_choice", tool_choice))
         .or_else(|| member("output_config", output_config))
         .or_else(|| member("system", |of, system| blocks(of, Place::System, system)))
@@ -36,32 +33,16 @@ pub(super) fn inexpressible(kind: ProviderKind, body: &str) -> Option<Inexpressi
     Some(Inexpressible::member(fault.path, fault.message))
 }
 
-/// Who is to serve it, and what its chat takes if that is not OpenAI's.
-#[derive(Clone, Copy)]
-struct Served {
-    kind: ProviderKind,
-    own: Option<Kind>,
-}
-
-impl Served {
-    fn without(self, path: &str, what: &str) -> Fault {
-        Fault::at(path, format!("{} serves messages over chat, which has no `{what:.64}`", self.kind))
-    }
-}
-
-/// Tools that are not the client's have a type.
-fn tools(of: Served, tools: &str) -> Option<Fault> {
-    first_fault(tools, |tool| {
-        let kind = string_of(object_of(tool)?.get("type"))?;
-        (kind != "custom").then(|| of.without("type", &kind))
-    })
+fn stop_sequences(of: Served, list: &str) -> Option<Fault> {
+    let (Some(_), Form::PerPrompt { bounds, .. }) = (of.own, of.kind.form()) else { return None };
+    stops(of.kind, &bounds, list).map(Fault::new)
 }
 
 fn tool_choice(of: Served, choice: &str) -> Option<Fault> {
     let object: RawObject<'_> = serde_json::from_str(choice).ok()?;
     let named = match string_of(object.get("type"))?.as_ref() {
         "auto" | "any" | "none" => None,
-        "tool" => of.own.and_then(Kind::named_function).map(|message| Fault::at("name", message)),
+        "tool" => of.named_function(&object),
         other => Some(of.without("type", other)),
     };
     let is_single = object.get("disable_parallel_tool_use").is_some_and(|value| value.get() == "true");
@@ -142,7 +123,11 @@ fn source(of: Served, place: Place, what: &str, source: &RawObject<'_>) -> Optio
     let message = match (kind.as_ref(), what) {
         ("text", "document") => return None,
         ("content", "document") => {
-            return blocks(of, place, source.get("content")?.get()).map(|fault| fault.below("content"));
+            let Some(content) = source.get("content").map(|content| content.get()) else {
+                return needed(source, "content");
+            };
+            let fault = document_content(of, content).or_else(|| blocks(of, place, content));
+            return fault.map(|fault| fault.below("content"));
         }
         ("base64" | "url", _) => {
             let own = of.own?;
@@ -162,6 +147,17 @@ fn source(of: Served, place: Place, what: &str, source: &RawObject<'_>) -> Optio
     };
     let member = if kind == "url" { "url" } else { "media_type" };
     message.map(|message| Fault::at(member, message))
+}
+
+/// Texts and images are all that a document is made of.
+fn document_content(of: Served, content: &str) -> Option<Fault> {
+    if content.starts_with('"') {
+        return None;
+    }
+    first_fault(content, |block| {
+        let kind = string_of(object_of(block)?.get("type"))?;
+        (!matches!(kind.as_ref(), "text" | "image")).then(|| of.without("type", &kind))
+    })
 }
 
 #[cfg(test)]
@@ -184,6 +180,12 @@ mod tests {
             (r#""context_management":{"edits":[]}"#.to_owned(), "context_management"),
             (r#""tools":[{"name":"f"},{"type":"web_search_20250305"}]"#.to_owned(), "tools[1].type"),
             (r#""tool_choice":{"type":"some"}"#.to_owned(), "tool_choice.type"),
+            (r#""tool_choice":{"type":"tool"}"#.to_owned(), "tool_choice.name"),
+            (r#""tools":[{"name":"f"},{"type":"custom"}]"#.to_owned(), "tools[1].name"),
+            (
+                says("user", r#"{"type":"document","source":{"type":"content"}}"#),
+                "messages[0].content[1].source.content",
+            ),
             (r#""output_config":{"format":{"type":"grammar"}}"#.to_owned(), "output_config.format.type"),
             (r#""system":[{"type":"image"}]"#.to_owned(), "system[0].type"),
             (says("robot", "{}"), "messages[0].role"),
@@ -197,6 +199,13 @@ mod tests {
             (
                 says("user", r#"{"type":"document","citations":{"enabled":true},"source":{"type":"text"}}"#),
                 "messages[0].content[1].citations",
+            ),
+            (
+                says(
+                    "user",
+                    r#"{"type":"document","source":{"type":"content","content":[{"type":"document"}]}}"#,
+                ),
+                "messages[0].content[1].source.content[0].type",
             ),
             (
                 says("user", r#"{"type":"tool_result","content":[{"type":"search_result"}]}"#),
@@ -245,6 +254,13 @@ mod tests {
             (ProviderKind::Groq, named, None),
             (ProviderKind::Gemini, single, whole("tool_choice.disable_parallel_tool_use")),
             (ProviderKind::Bedrock, single, None),
+            (
+                ProviderKind::Cohere,
+                r#""tools":[{"name":"f"},{"name":"g","strict":true}]"#,
+                whole("tools[1].strict"),
+            ),
+            (ProviderKind::Bedrock, r#""tools":[{"name":"f"},{"name":"g","strict":true}]"#, None),
+            (ProviderKind::Bedrock, r#""logit_bias":{"1":5}"#, whole("logit_bias")),
             (ProviderKind::Cohere, r#""stop_sequences":["1","2","3","4","5","6"]"#, whole("stop_sequences")),
         ] {
             assert_eq!(fault(kind, members), param, "{kind} {members}");

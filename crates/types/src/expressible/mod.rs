@@ -9,9 +9,12 @@ mod members;
 mod messages;
 mod rerank;
 mod responses;
+mod served;
 mod speech;
 mod text;
 mod transcription;
+
+pub use chat::changes_nothing;
 
 use crate::Operation;
 use crate::config::{ApiProvider, ProviderKind, Support};

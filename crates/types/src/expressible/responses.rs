@@ -1,34 +1,34 @@
 //! Responses that are made of chat.
 
-use super::chat::{self, Fault, Kind, first_fault, object_of};
-use super::text::out_of_bounds;
+use super::chat::{self, Fault, first_fault, object_of};
+use super::served::Served;
 use super::{Inexpressible, chat::messages as media};
-use crate::RawObject;
-use crate::config::{Form, ProviderKind};
+use crate::config::ProviderKind;
 use crate::shape::{each_string, string_of};
+use crate::{Operation, RawObject};
 
 /// What only whoever stores responses has, or counts calls of tools of its own.
 const STORED: [&str; 5] =
     ["previous_response_id", "conversation", "prompt", "max_tool_calls", "context_management"];
 
+const ROLES: [&str; 4] = ["user", "assistant", "system", "developer"];
+
 pub(super) fn inexpressible(kind: ProviderKind, body: &str) -> Option<Inexpressible> {
     let object: RawObject<'_> = serde_json::from_str(body).ok()?;
     let given = |name: &str| object.get(name).map(|value| value.get()).filter(|value| *value != "null");
-    let of = Served { kind, own: Kind::of(kind) };
-    if let (Some(_), Form::PerPrompt { bounds, .. }) = (of.own, kind.form())
-        && let Some(reason) = out_of_bounds(kind, &bounds, &object)
-    {
+    let of = Served::of(kind, Operation::Responses);
+    if let Some(reason) = of.lacked(&object) {
         return Some(reason);
     }
     let member = |name: &'static str, check: fn(Served, &str) -> Option<Fault>| {
         check(of, given(name)?).map(|fault| fault.below(name))
     };
-    let stored = || STORED.into_iter().find(|name| given(name).is_some()).map(|name| of.unsaid(name));
+    let stored = || STORED.into_iter().find(|name| given(name).is_some()).map(|name| unsaid(of, name));
     let fault = stored()
         .or_else(|| member("truncation", truncation))
         .or_else(|| member("top_logprobs", top_logprobs))
         .or_else(|| member("include", include))
-        .or_else(|| member("tools", tools))
+        .or_else(|| member("tools", |of, tools| of.tools(tools, "function")))
         .or_else(|| member("tool_choice", tool_choice))
         .or_else(|| member("parallel_tool_calls", parallel).filter(|_| given("tools").is_some()))
         .or_else(|| member("text", text))
@@ -36,21 +36,8 @@ pub(super) fn inexpressible(kind: ProviderKind, body: &str) -> Option<Inexpressi
     Some(Inexpressible::member(fault.path, fault.message))
 }
 
-/// Who is to serve it, and what its chat takes if that is not OpenAI's.
-#[derive(Clone, Copy)]
-struct Served {
-    kind: ProviderKind,
-    own: Option<Kind>,
-}
-
-impl Served {
-    fn unsaid(self, path: &str) -> Fault {
-        Fault::at(path, format!("`{path}` cannot be said in the chat API of {}", self.kind))
-    }
-
-    fn without(self, path: &str, what: &str) -> Fault {
-        Fault::at(path, format!("{} serves responses over chat, which has no `{what:.64}`", self.kind))
-    }
+fn unsaid(of: Served, path: &str) -> Fault {
+    Fault::at(path, format!("`{path}` cannot be said in the chat API of {}", of.kind))
 }
 
 fn truncation(of: Served, value: &str) -> Option<Fault> {
@@ -69,13 +56,6 @@ fn include(of: Served, list: &str) -> Option<Fault> {
     is_asked.then(|| of.without("", LOGPROBS))
 }
 
-fn tools(of: Served, tools: &str) -> Option<Fault> {
-    first_fault(tools, |tool| {
-        let kind = string_of(object_of(tool)?.get("type"))?;
-        (kind != "function").then(|| of.without("type", &kind))
-    })
-}
-
 fn tool_choice(of: Served, choice: &str) -> Option<Fault> {
     let object: RawObject<'_> = if choice.starts_with('{') {
         serde_json::from_str(choice).ok()?
@@ -84,7 +64,7 @@ fn tool_choice(of: Served, choice: &str) -> Option<Fault> {
         return (!is_known).then(|| of.without("", choice.trim_matches('"')));
     };
     match string_of(object.get("type")).unwrap_or_default().as_ref() {
-        "function" => of.own.and_then(Kind::named_function).map(|message| Fault::at("name", message)),
+        "function" => of.named_function(&object),
         other => Some(of.without("type", other)),
     }
 }
@@ -108,7 +88,7 @@ fn text(of: Served, text: &str) -> Option<Fault> {
         }
     }
     let verbosity = given("verbosity").filter(|_| of.own.is_some())?;
-    (!chat::changes_nothing("verbosity", verbosity.get())).then(|| of.unsaid("verbosity"))
+    (!chat::changes_nothing("verbosity", verbosity.get())).then(|| unsaid(of, "verbosity"))
 }
 
 fn input(of: Served, input: &str) -> Option<Fault> {
@@ -128,6 +108,10 @@ fn input(of: Served, input: &str) -> Option<Fault> {
             Some("function_call" | "reasoning") => return None,
             Some(other) => return Some(of.without("type", other)),
         };
+        let role = string_of(item.get("role")).filter(|_| member == "content");
+        if let Some(role) = role.filter(|role| !ROLES.contains(&role.as_ref())) {
+            return Some(of.without("role", &role));
+        }
         let parts = item.get(member).filter(|parts| parts.get().starts_with('['))?;
         let fault = first_fault(parts.get(), |part| self::part(of, place, &object_of(part)?))?;
         Some(fault.below(member))
@@ -206,6 +190,8 @@ mod tests {
             (with(r#""prompt":{"id":"pmpt_1"}"#), "prompt"),
             (with(r#""max_tool_calls":3"#), "max_tool_calls"),
             (with(r#""truncation":"auto""#), "truncation"),
+            (with(r#""tool_choice":{"type":"function"}"#), "tool_choice.name"),
+            (item(r#"{"role":"tool","content":"x"}"#), "input[1].role"),
             (with(r#""top_logprobs":2"#), "top_logprobs"),
             (with(r#""include":["reasoning.encrypted_content","message.output_text.logprobs"]"#), "include"),
             (with(r#""tools":[{"type":"function","name":"f"},{"type":"web_search"}]"#), "tools[1].type"),

@@ -1,6 +1,7 @@
 //! Anthropic's message as a chat reply: <https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons>
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -96,11 +97,18 @@ pub(super) fn read(answer: &str) -> Result<ChatReply, String> {
         serde_json::from_str(answer).map_err(|_| "its answer is not a message".to_owned())?;
     let mut choice = ChatChoice { reasoning_format: Some(CLAUDE_REASONING), ..ChatChoice::default() };
     let mut texts = Vec::new();
+    // Characters of the texts so far, which only citations ask for.
+    let has_citations = message.content.iter().any(|block| block.citations.is_some());
+    let mut characters = 0;
     for block in message.content {
         match block.kind.as_ref() {
             "text" => {
                 let text = block.text.unwrap_or_else(|| Literal::of(""));
-                cite(&mut choice.annotations, &texts, &text, block.citations.unwrap_or_default());
+                if has_citations {
+                    let end = characters + text.decode().chars().count();
+                    cite(&mut choice.annotations, characters..end, block.citations.unwrap_or_default());
+                    characters = end;
+                }
                 texts.push(text);
             }
             "thinking" => {
@@ -143,19 +151,9 @@ pub(super) fn read(answer: &str) -> Result<ChatReply, String> {
     Ok(ChatReply { id: message.id, created: None, model: message.model, choices: vec![choice], usage })
 }
 
-/// Adds the citations of a text that stands behind others. Their places are counted in characters.
-fn cite(
-    annotations: &mut Vec<String>,
-    before: &[Literal<'_>],
-    text: &Literal<'_>,
-    citations: Vec<Citation<'_>>,
-) {
-    if citations.is_empty() {
-        return;
-    }
-    let characters = |text: &Literal<'_>| text.decode().chars().count();
-    let start: usize = before.iter().map(characters).sum();
-    let (start, end) = (start.to_string(), (start + characters(text)).to_string());
+/// Adds the citations of a text that has this place, in characters of all texts.
+fn cite(annotations: &mut Vec<String>, place: Range<usize>, citations: Vec<Citation<'_>>) {
+    let (start, end) = (place.start.to_string(), place.end.to_string());
     for Citation { url, title } in citations {
         let Some(url) = url else { continue };
         let citation = write_object(&[

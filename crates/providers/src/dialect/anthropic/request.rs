@@ -8,9 +8,10 @@ use hermod_types::{Document, RawObject};
 use serde_json::value::RawValue;
 
 use super::super::claude::{Thinking, thinking};
+use super::super::members;
 use super::super::turns::{
-    BEDROCK_REASONING, CLAUDE_REASONING, Cached, FileData, UNSAID, each_turn, element, is_empty,
-    lone_refusal, put, put_string, system, thoughts, tool_id,
+    BEDROCK_REASONING, CLAUDE_REASONING, Cached, FileData, each_turn, element, is_empty, lone_refusal, put,
+    put_string, system, thoughts, tool_id,
 };
 use super::Unsendable;
 use crate::chat::{
@@ -26,7 +27,7 @@ const MAX_TOKENS: &str = "4096";
 /// If something in it cannot be said.
 pub(super) fn body(model: &str, chat: &ChatRequest<'_>) -> Result<String, Unsendable> {
     let Thinking { thinking, effort, max_tokens } = thinking(model, &chat.reasoning, chat.max_tokens)?;
-    let mut body = RequestBody::new(&UNSAID);
+    let mut body = RequestBody::new(&["prompt", "n", "echo"]);
     body.model(model);
     let cached = Cached::of(chat);
     messages(body.open("messages"), chat, &cached)?;
@@ -56,7 +57,10 @@ pub(super) fn body(model: &str, chat: &ChatRequest<'_>) -> Result<String, Unsend
     let needed = max_tokens.map(|tokens| tokens.to_string());
     body.own("max_tokens", chat.max_tokens.or(needed.as_deref()).unwrap_or(MAX_TOKENS));
     for (name, value) in &chat.members {
-        body.client(name, value);
+        match name.as_ref() {
+            "cache_control" => body.client(name, value),
+            name => members::add(&mut body, name, value)?,
+        }
     }
     Ok(body.finish())
 }
@@ -132,7 +136,7 @@ fn tools(body: &mut RequestBody<'_>, chat: &ChatRequest<'_>) {
     }
 }
 
-fn messages(out: &mut String, chat: &ChatRequest<'_>, cached: &Cached<'_, '_>) -> Result<(), Unsendable> {
+fn messages(out: &mut String, chat: &ChatRequest<'_>, cached: &Cached<'_>) -> Result<(), Unsendable> {
     out.push('[');
     each_turn(&chat.messages, |side, turn| {
         element(out);
@@ -154,7 +158,7 @@ fn messages(out: &mut String, chat: &ChatRequest<'_>, cached: &Cached<'_, '_>) -
     Ok(())
 }
 
-fn write_message(out: &mut String, message: &Message<'_>, cached: &Cached<'_, '_>) -> Result<(), Unsendable> {
+fn write_message(out: &mut String, message: &Message<'_>, cached: &Cached<'_>) -> Result<(), Unsendable> {
     match message {
         Message::System(_) => Ok(()),
         Message::User(parts) => write_parts(out, parts, cached),
@@ -180,7 +184,7 @@ fn write_message(out: &mut String, message: &Message<'_>, cached: &Cached<'_, '_
 fn write_assistant(
     out: &mut String,
     said: &AssistantMessage<'_>,
-    cached: &Cached<'_, '_>,
+    cached: &Cached<'_>,
 ) -> Result<(), Unsendable> {
     // Claude's signatures are the same wherever it runs.
     for detail in thoughts(said, &[CLAUDE_REASONING, BEDROCK_REASONING], &[CLAUDE_REASONING]) {
@@ -217,7 +221,7 @@ fn write_text(out: &mut String, text: &Literal<'_>) {
     put(out, &["{\"type\":\"text\",\"text\":", text.as_json(), "}"]);
 }
 
-fn write_parts(out: &mut String, parts: &[Part<'_>], cached: &Cached<'_, '_>) -> Result<(), Unsendable> {
+fn write_parts(out: &mut String, parts: &[Part<'_>], cached: &Cached<'_>) -> Result<(), Unsendable> {
     for part in parts.iter().filter(|part| !is_empty(part)) {
         match part {
             Part::Text(text) => write_text(out, text),

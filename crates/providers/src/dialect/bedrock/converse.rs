@@ -4,8 +4,9 @@ use hermod_types::RawObject;
 use serde_json::value::RawValue;
 
 use super::super::claude::{Thinking, is_claude, thinking};
+use super::super::members;
 use super::super::turns::{
-    BEDROCK_REASONING, CLAUDE_REASONING, Cached, FileData, UNSAID, called, each_turn, element, is_empty,
+    BEDROCK_REASONING, CLAUDE_REASONING, Cached, FileData, called, each_turn, element, is_empty,
     lone_refusal, put, put_string, system, thoughts, tool_id,
 };
 use super::Unsendable;
@@ -17,7 +18,8 @@ use crate::literal::{Literal, data_url};
 use crate::request_body::{RequestBody, write_object};
 
 /// Members of a client's that are said elsewhere, or have no place.
-const READ: [&str; 4] = ["user", "top_k", "cache_control", "additionalModelRequestFields"];
+const READ: [&str; 7] =
+    ["prompt", "n", "echo", "user", "top_k", "cache_control", "additionalModelRequestFields"];
 
 /// Characters of a tool call's id.
 const LONGEST_ID: usize = 64;
@@ -55,7 +57,7 @@ pub(super) fn body(model: &str, chat: &ChatRequest<'_>) -> Result<String, Unsend
         Family::Claude => thinking(model, &chat.reasoning, chat.max_tokens)?,
         Family::Nova | Family::GptOss | Family::Gpt | Family::Other => Thinking::default(),
     };
-    let mut body = RequestBody::new(&[UNSAID.as_slice(), &READ].concat());
+    let mut body = RequestBody::new(&READ);
     let mut marks = Marks { names: DocumentNames::default(), cached: Cached::of(chat), family };
     messages(body.open("messages"), chat, &mut marks)?;
     let mut texts = system(&chat.messages).peekable();
@@ -99,7 +101,7 @@ pub(super) fn body(model: &str, chat: &ChatRequest<'_>) -> Result<String, Unsend
     }
     for (name, value) in &chat.members {
         if !matches!(name.as_ref(), "temperature" | "top_p" | "inferenceConfig") {
-            body.client(name, value);
+            members::add(&mut body, name, value)?;
         }
     }
     Ok(body.finish())
@@ -226,13 +228,13 @@ fn tools(
 }
 
 /// What a part of a message has besides its content.
-struct Marks<'m, 'a> {
+struct Marks<'a> {
     names: DocumentNames,
-    cached: Cached<'m, 'a>,
+    cached: Cached<'a>,
     family: Family,
 }
 
-impl Marks<'_, '_> {
+impl Marks<'_> {
     /// Marks the prompt up to here as one to be cached, as `control` says: <https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html>
     fn write_cache_point(&self, out: &mut String, control: &str) {
         // It changes no answer, and others refuse it.
@@ -248,7 +250,7 @@ impl Marks<'_, '_> {
     }
 }
 
-fn messages(out: &mut String, chat: &ChatRequest<'_>, marks: &mut Marks<'_, '_>) -> Result<(), Unsendable> {
+fn messages(out: &mut String, chat: &ChatRequest<'_>, marks: &mut Marks<'_>) -> Result<(), Unsendable> {
     out.push('[');
     each_turn(&chat.messages, |side, turn| {
         element(out);
@@ -269,11 +271,7 @@ fn messages(out: &mut String, chat: &ChatRequest<'_>, marks: &mut Marks<'_, '_>)
     Ok(())
 }
 
-fn write_message(
-    out: &mut String,
-    message: &Message<'_>,
-    marks: &mut Marks<'_, '_>,
-) -> Result<(), Unsendable> {
+fn write_message(out: &mut String, message: &Message<'_>, marks: &mut Marks<'_>) -> Result<(), Unsendable> {
     match message {
         Message::System(_) => Ok(()),
         Message::User(parts) => match parts.as_slice() {
@@ -302,7 +300,7 @@ fn write_message(
 fn write_assistant(
     out: &mut String,
     said: &AssistantMessage<'_>,
-    marks: &mut Marks<'_, '_>,
+    marks: &mut Marks<'_>,
 ) -> Result<(), Unsendable> {
     let text_of: &[&str] = if marks.family == Family::Claude {
         &[BEDROCK_REASONING, CLAUDE_REASONING]
@@ -341,7 +339,7 @@ fn write_text(out: &mut String, text: &Literal<'_>) {
     put(out, &["{\"text\":", text.as_json(), "}"]);
 }
 
-fn write_parts(out: &mut String, parts: &[Part<'_>], marks: &mut Marks<'_, '_>) -> Result<(), Unsendable> {
+fn write_parts(out: &mut String, parts: &[Part<'_>], marks: &mut Marks<'_>) -> Result<(), Unsendable> {
     for part in parts.iter().filter(|part| !is_empty(part)) {
         write_part(out, part, marks)?;
         if let Some(control) = marks.cached.control(part) {
@@ -351,7 +349,7 @@ fn write_parts(out: &mut String, parts: &[Part<'_>], marks: &mut Marks<'_, '_>) 
     Ok(())
 }
 
-fn write_part(out: &mut String, part: &Part<'_>, marks: &mut Marks<'_, '_>) -> Result<(), Unsendable> {
+fn write_part(out: &mut String, part: &Part<'_>, marks: &mut Marks<'_>) -> Result<(), Unsendable> {
     let cannot = |path: &str| Unsendable::Member(path.to_owned());
     match part {
         Part::Text(text) => write_text(out, text),

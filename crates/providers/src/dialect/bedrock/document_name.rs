@@ -1,7 +1,14 @@
+use std::collections::{HashMap, HashSet};
+
 /// Names of the documents in one request. Each stands once, whatever its case, and has letters, digits, single blanks, hyphens, parentheses and square
 /// brackets only: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html>
 #[derive(Debug, Default)]
-pub(super) struct DocumentNames(Vec<String>);
+pub(super) struct DocumentNames {
+    /// In lower case.
+    taken: HashSet<String>,
+    /// The last number behind each name, in lower case.
+    numbers: HashMap<String, usize>,
+}
 
 /// Characters of a name, with room for a number behind it in the 200 that are allowed.
 const LONGEST: usize = 190;
@@ -16,13 +23,12 @@ impl DocumentNames {
         let words: String = letters.collect();
         let words: Vec<&str> = words.split_ascii_whitespace().collect();
         let name = if words.is_empty() { "document".to_owned() } else { words.join(" ") };
-        let mut number = 1_usize;
+        let number = self.numbers.entry(name.to_ascii_lowercase()).or_insert(1);
         let mut candidate = name.clone();
-        while self.0.iter().any(|taken| taken.eq_ignore_ascii_case(&candidate)) {
-            number += 1;
+        while !self.taken.insert(candidate.to_ascii_lowercase()) {
+            *number += 1;
             candidate = format!("{name} ({number})");
         }
-        self.0.push(candidate.clone());
         candidate
     }
 }

@@ -1,6 +1,6 @@
 //! A request of chat: <https://docs.cohere.com/v2/reference/chat>
 
-use super::super::members::{Foreign, foreign};
+use super::super::members;
 use super::reply::FORMAT;
 use super::root;
 use crate::chat::{
@@ -43,11 +43,8 @@ pub(super) fn request(ask: &Ask<'_>, chat: &ChatRequest<'_>) -> Result<Outgoing,
                 Ok(_) | Err(_) => body.own("p", value),
             },
             "top_k" => body.own("k", value),
-            name => match foreign(name, value) {
-                Foreign::LeftOut => {}
-                Foreign::Refused => return Err(Unsendable::Member(name.to_owned())),
-                Foreign::Passed => body.client(name, value),
-            },
+            name @ ("seed" | "frequency_penalty" | "presence_penalty") => body.client(name, value),
+            name => members::add(&mut body, name, value)?,
         }
     }
     post(ask, &format!("{}/v2/chat", root(ask.base)), body.finish())

@@ -78,6 +78,19 @@ impl<'a> Generated<'a> {
         if media.is_empty() { Err(self.reason()) } else { Ok(media) }
     }
 
+    /// The same of media that are of no use in part.
+    ///
+    /// # Errors
+    /// Why there are none, or not all.
+    pub(super) fn whole_media(&self) -> Result<Vec<&Media<'a>>, String> {
+        let media = self.media()?;
+        let ends = self.candidates.iter().filter_map(|candidate| candidate.finish_reason.as_deref());
+        match ends.into_iter().find(|end| *end != "STOP") {
+            Some(end) => Err(format!("its media end with {end:.64}")),
+            None => Ok(media),
+        }
+    }
+
     fn reason(&self) -> String {
         let blocked = self.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason.as_deref());
         let ended = self.candidates.iter().find_map(|candidate| candidate.finish_reason.as_deref());

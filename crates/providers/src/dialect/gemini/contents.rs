@@ -3,6 +3,7 @@
 //! Thoughts are not sent back: what a model wants to see again of them is in its signatures.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use hermod_types::{Document, RawObject, media_type_of};
 use serde::Deserialize;
@@ -30,8 +31,14 @@ pub(super) fn conversation(
     wants_signatures: bool,
     chat: &ChatRequest<'_>,
 ) -> Result<Conversation, Unsendable> {
-    let mut writer =
-        Writer { host, wants_signatures, contents: String::new(), calls: Vec::new(), results: Vec::new() };
+    let mut writer = Writer {
+        host,
+        wants_signatures,
+        contents: String::new(),
+        calls: HashMap::new(),
+        called: 0,
+        results: Vec::new(),
+    };
     let mut system = String::new();
     for (place, message) in chat.messages.iter().enumerate() {
         match message {
@@ -65,8 +72,9 @@ struct Writer<'m> {
     host: Host,
     wants_signatures: bool,
     contents: String,
-    /// The calls so far: id and name.
-    calls: Vec<(Cow<'m, str>, &'m Literal<'m>)>,
+    /// The calls so far by id, each with its place and its name: the last of an id counts.
+    calls: HashMap<Cow<'m, str>, (usize, &'m Literal<'m>)>,
+    called: usize,
     /// Results that stand one behind the other, each with the place of its call: they are one turn, in the order of the calls.
     results: Vec<(usize, String)>,
 }
@@ -125,7 +133,8 @@ impl<'m> Writer<'m> {
                 out.push_str(&format!(",\"thoughtSignature\":{signature}"));
             }
             out.push('}');
-            self.calls.push((call.id.decode(), &call.name));
+            self.calls.insert(call.id.decode(), (self.called, &call.name));
+            self.called += 1;
         }
         Ok(out)
     }
@@ -151,9 +160,7 @@ impl<'m> Writer<'m> {
         parts: &[Part<'_>],
         is_error: bool,
     ) -> Result<(), Unsendable> {
-        let wanted = call_id.decode();
-        let place = self.calls.iter().rposition(|(id, _)| *id == wanted);
-        let called = place.and_then(|place| Some((place, self.calls.get(place)?.1)));
+        let called = self.calls.get(call_id.decode().as_ref()).copied();
         let (place, name) =
             called.ok_or_else(|| Unsendable::Member(format!("messages[{message}].tool_call_id")))?;
         let mut media = String::new();

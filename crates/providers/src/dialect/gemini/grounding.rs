@@ -52,12 +52,25 @@ impl Grounding<'_> {
     /// thought or a call.
     pub(super) fn annotations(&self, spoken: &[Option<String>]) -> Vec<String> {
         let mut found = Vec::new();
+        if self.grounding_supports.is_empty() {
+            return found;
+        }
+        let mut before = 0;
+        let texts: Vec<_> = spoken
+            .iter()
+            .map(|text| {
+                let characters: Vec<usize> =
+                    text.iter().flat_map(|text| text.char_indices()).map(|(at, _)| at).collect();
+                let start = before;
+                before += characters.len();
+                (start, characters)
+            })
+            .collect();
         for support in &self.grounding_supports {
             let Segment { part_index, start_index, end_index } = support.segment;
-            let before: usize =
-                spoken.iter().take(part_index).flatten().map(|text| text.chars().count()).sum();
-            let Some(Some(text)) = spoken.get(part_index) else { continue };
-            let place = |byte: usize| before + text.char_indices().take_while(|(at, _)| *at < byte).count();
+            let Some(Some(_)) = spoken.get(part_index) else { continue };
+            let Some((before, characters)) = texts.get(part_index) else { continue };
+            let place = |byte: usize| before + characters.partition_point(|at| *at < byte);
             let sources =
                 support.grounding_chunk_indices.iter().filter_map(|index| self.grounding_chunks.get(*index));
             for web in sources.filter_map(|chunk| chunk.web.as_ref()) {

@@ -8,7 +8,7 @@ use super::Host;
 use super::contents::{Conversation, conversation};
 use crate::chat::{ChatRequest, Reasoning, ResponseFormat, Tool, ToolChoice};
 use crate::dialect::Unsendable;
-use crate::dialect::members::{Foreign, foreign};
+use crate::dialect::members;
 use crate::literal::Literal;
 use crate::request_body::{RequestBody, write_object};
 
@@ -40,11 +40,7 @@ pub(in crate::dialect) fn body(
             "web_search_options" => searches = can_search(value)?,
             // The client's own, in Google's words.
             "generationConfig" => clients = serde_json::from_str(value).ok(),
-            name => match foreign(name, value) {
-                Foreign::LeftOut => {}
-                Foreign::Refused => return Err(Unsendable::Member(name.to_owned())),
-                Foreign::Passed => body.client(name, value),
-            },
+            name => members::add(&mut body, name, value)?,
         }
     }
     let Conversation { system, contents } = conversation(host, thinks_in_levels(model), chat)?;

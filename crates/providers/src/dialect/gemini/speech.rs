@@ -53,14 +53,14 @@ impl Speech for Gemini {
         let generated = generated(answer)?;
         let mut samples = Vec::new();
         let mut rate = RATE;
-        for media in generated.media()? {
+        for media in generated.whole_media()? {
             let kind = media.mime_type.decode();
             if !["audio/l16", "audio/pcm"].iter().any(|pcm| kind.to_ascii_lowercase().starts_with(pcm)) {
                 return Err(format!("its audio is {kind:.64} and not samples"));
             }
             let mut said = kind.split(';').filter_map(|part| part.trim().strip_prefix("rate=")?.parse().ok());
             rate = said.next().unwrap_or(rate);
-            samples.extend(Audio::from_base64(media.data.inner())?);
+            samples.extend(Audio::from_base64(&media.data.decode())?);
         }
         let format = format(request).map_err(|_| "its audio has another format".to_owned())?;
         let bytes = if format == "wav" { wav(&samples, rate)? } else { samples };
@@ -153,6 +153,20 @@ mod tests {
         assert_eq!((&file[..4], &file[8..16], &file[36..40]), (&b"RIFF"[..], &b"WAVEfmt "[..], &b"data"[..]));
         let number = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
         assert_eq!((number(4), number(24), number(28), number(40)), (40, 24_000, 48_000, 4));
+    }
+
+    #[test]
+    fn speech_that_is_cut_off_is_none() {
+        let read = |end: &str| {
+            let answer = format!(
+                r#"{{"candidates":[{{"content":{{"parts":[{{"inlineData":{{"mimeType":"audio/L16;rate=24000","data":"AAA="}}}}]}},"finishReason":"{end}"}}]}}"#
+            );
+            let request = SpeechRequest::parse(r#"{"input":"x","voice":"v"}"#).unwrap();
+            let answer = Answer::test("application/json", answer.as_bytes());
+            Speech::read(&Gemini, &request, &answer).map(|audio| audio.bytes.len())
+        };
+        assert_eq!(read("STOP"), Ok(46));
+        assert!(read("MAX_TOKENS").unwrap_err().contains("MAX_TOKENS"));
     }
 
     #[test]

@@ -18,13 +18,8 @@ pub(super) fn inexpressible(kind: ProviderKind, body: &str, max_calls: u64) -> O
     let limits = Limits::of(kind)?;
     let object: RawObject<'_> = serde_json::from_str(body).ok()?;
     let given = |name: &str| object.get(name).map(RawValue::get).filter(|value| *value != "null");
-    if let Some((param, _)) = limits
-        .lacks()
-        .filter_map(|name| Some((name, given(name)?)))
-        .find(|(name, value)| !changes_nothing(name, value))
-    {
-        let message = format!("`{param}` cannot be said in the chat API of {kind}");
-        return Some(Inexpressible::member(param, message));
+    if let Some(reason) = (Kind { kind, limits }).lacked(&object) {
+        return Some(reason);
     }
     if let Form::PerPrompt { bounds, .. } = kind.form()
         && let Some(reason) = out_of_bounds(kind, &bounds, &object)
@@ -57,6 +52,17 @@ impl Kind {
     /// None where chat is OpenAI's, or there is none.
     pub(super) fn of(kind: ProviderKind) -> Option<Self> {
         Limits::of(kind).map(|limits| Self { kind, limits })
+    }
+
+    /// The first of chat's members that changes the answer and cannot be said.
+    pub(super) fn lacked(self, object: &RawObject<'_>) -> Option<Inexpressible> {
+        let given = |name: &str| object.get(name).map(RawValue::get).filter(|value| *value != "null");
+        let is_lacked = |name: &&str| given(name).is_some_and(|value| !changes_nothing(name, value));
+        let param = self.limits.lacks().find(is_lacked)?;
+        Some(Inexpressible::member(
+            param,
+            format!("`{param}` cannot be said in the chat API of {}", self.kind),
+        ))
     }
 
     /// What is wrong with a choice of one function.
@@ -107,8 +113,8 @@ pub(super) fn object_of(value: &RawValue) -> Option<RawObject<'_>> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// Whether the member has a value with which the answer is as without it.
-pub(super) fn changes_nothing(name: &str, value: &str) -> bool {
+/// Whether a member of OpenAI's chat has a value with which the answer is as without it.
+pub fn changes_nothing(name: &str, value: &str) -> bool {
     let is_empty = |open: char, close: char| {
         let inside = value.strip_prefix(open).and_then(|value| value.strip_suffix(close));
         inside.is_some_and(|inside| inside.trim_ascii().is_empty())
@@ -154,19 +160,19 @@ fn tools(of: Kind, tools: &str) -> Option<Fault> {
             }
         }
     });
-    fault.or_else(|| mixed(of, tools))
+    fault.or_else(|| mixed(of, tools, "function.strict"))
 }
 
-/// The first strict tool among others, where all are or none is.
-fn mixed(of: Kind, tools: &str) -> Option<Fault> {
+/// The first strict tool among others, where all are or none is. `path` is where a tool says it.
+pub(super) fn mixed(of: Kind, tools: &str, path: &str) -> Option<Fault> {
     let is_strict = |tool: &RawValue| {
-        let function = object_of(tool).and_then(|tool| tool.get("function").and_then(object_of));
-        function.is_some_and(|function| function.get("strict").is_some_and(|strict| strict.get() == "true"))
+        let strict = path.split('.').try_fold(tool, |value, name| object_of(value)?.get(name));
+        strict.is_some_and(|strict| strict.get() == "true")
     };
     let strict = find_element(tools, is_strict).filter(|_| !of.limits.some_strict)?;
     find_element(tools, |tool| !is_strict(tool))?;
     let message = format!("{} takes tools that are all strict, or none of them", of.kind);
-    Some(Fault::at(&format!("[{strict}].function.strict"), message))
+    Some(Fault::at(&format!("[{strict}].{path}"), message))
 }
 
 fn tool_choice(of: Kind, choice: &str) -> Option<Fault> {
