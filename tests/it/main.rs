@@ -10,6 +10,7 @@ mod command_line;
 mod configuration;
 mod content;
 mod delayed;
+mod earlier_version;
 mod endpoints;
 mod errors;
 mod health;

@@ -42,6 +42,7 @@ for i, job in ipairs(args.jobs) do
     redis.call('HSET', record, unpack(fields))
     if body then keep_pieces(body, body_key(job.id)) end
     if media then keep_pieces(media, media_key(job.id)) end
+    body, media = nil, nil
     enqueue(job.id)
     room, room_bytes = room - 1, room_bytes - job.bytes
     accepted, added = accepted + 1, added + job.bytes
