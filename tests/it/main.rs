@@ -19,6 +19,7 @@ mod large_jobs;
 mod large_results;
 mod leases;
 mod lifecycle;
+mod media_stream;
 mod operator;
 mod ops_listener;
 mod pieces;
