@@ -55,8 +55,8 @@ async fn a_provider_waits_while_redis_is_away() {
     tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
     cluster.redis.as_mut().unwrap().process.signal(Signal::STOP);
     go.send(()).unwrap();
-    // Longer than a piece is waited for, twice.
-    lasts(Duration::from_secs(9)).await;
+    // Longer than a piece is waited for, over an old connection and over a new one.
+    lasts(Duration::from_secs(13)).await;
     cluster.redis.as_mut().unwrap().process.signal(Signal::CONT);
     let job = cluster.api.ended_at(&path).await;
     assert_eq!(job["result"]["text"], "heard", "{job}");
