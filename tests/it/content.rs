@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hermod_tests::{Answer, Cluster, FormBody, PATIENCE, eventually};
 use hermod_types::Operation;
+use redis::Commands;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -247,4 +248,63 @@ async fn content_is_for_the_key_that_submitted_and_goes_with_its_job() {
     })
     .await;
     cluster.assert_drained().await;
+}
+
+/// A completed job whose images are these values of `b64_json`; returns the path of its content.
+async fn images_of(cluster: &Cluster, answers: &[String]) -> String {
+    let path = cluster
+        .api
+        .submit_to(Operation::ImageGeneration, &json!({"model": "demo/echo", "prompt": "x"}))
+        .await;
+    cluster.api.ended_at(&path).await;
+    let id = path.rsplit('/').next().unwrap();
+    let data: Vec<_> = answers.iter().map(|json| format!("{{\"b64_json\":{json}}}")).collect();
+    let result = format!("{{\"data\":[{}],\"extra_fields\":{{}}}}", data.join(","));
+    let media = serde_json::to_string(&hermod_types::media_of(Operation::ImageGeneration, &result)).unwrap();
+    let mut redis = cluster.connect();
+    let fields = [("outcome", &*result), ("media", &*media)];
+    let _: () = redis.hset_multiple(format!("{{hermod:0}}:job:{id}"), &fields).unwrap();
+    format!("{path}/content")
+}
+
+#[tokio::test]
+async fn what_a_provider_calls_base64_and_is_none_is_no_fault_of_ours() {
+    let cluster = Cluster::start().await;
+    let answers = [
+        r#""QUI=""#,
+        r#""QU\/=""#,
+        r#""QUJ""#,
+        r#""QU$D""#,
+        r#""====""#,
+        r#""QUJD\u0000AAAA""#,
+        "7",
+        r#""Zm9v""#,
+    ];
+    let path = images_of(&cluster, &answers.map(str::to_owned)).await;
+    for index in 0..9 {
+        let answer = cluster.api.get(&format!("{path}?index={index}")).await;
+        match index {
+            0 | 7 => assert_eq!(
+                (answer.status, &*answer.bytes),
+                (200, if index == 0 { &b"AB"[..] } else { b"foo" })
+            ),
+            3 | 4 => assert_eq!(answer.error(422), "the result's content is not base64"),
+            _ => assert_eq!(answer.error(422), "the result has no content with this index"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_result_of_another_run_has_another_tag() {
+    let cluster = Cluster::start().await;
+    let path = images_of(&cluster, &[r#""QUI=""#.to_owned()]).await;
+    let tag = cluster.api.get(&path).await.header("etag").to_owned();
+    assert_eq!(cluster.api.get(&path).await.header("etag"), tag);
+    // As if Redis had lost its last second, and the job had run once more.
+    let id = path.split('/').rev().nth(1).unwrap();
+    let _: i64 = cluster.connect().hincr(format!("{{hermod:0}}:job:{id}"), "completed", 1500).unwrap();
+    let range = cluster.api.request(Method::GET, &path).header("range", "bytes=1-").header("if-range", &tag);
+    let answer = cluster.api.send(range).await;
+    assert_eq!((answer.status, &*answer.bytes), (200, &b"AB"[..]), "two results are never mixed");
+    assert_ne!(answer.header("etag"), tag);
 }

@@ -2,6 +2,7 @@
 
 use hermod_tests::{Answer, Api, Cluster, PATIENCE, eventually};
 use hermod_types::Operation;
+use redis::Commands;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -188,4 +189,26 @@ async fn keys_and_times_to_live_count_as_on_the_other_paths() {
         assert_eq!(refused.error(400), "virtual key not found");
     }
     cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn odd_headers_name_no_job_or_the_first_that_is_given() {
+    let cluster = Cluster::builder().config(config()).workers(0).start().await;
+    let (api, path) = (&cluster.api, OPENAI[0]);
+    let body = r#"{"model":"echo","input":"x"}"#;
+    let id = post(api, path, &[("x-bf-async", "true")], body).await.json()["id"].as_str().unwrap().to_owned();
+    for ids in [&["", &id][..], &[&id, "x"]] {
+        let headers: Vec<_> = ids.iter().map(|id| ("x-bf-async-id", *id)).collect();
+        let answer = post(api, path, &headers, body).await;
+        assert_eq!((answer.status, &answer.json()["id"]), (200, &json!(id)), "{ids:?}");
+    }
+    let twice = format!("{id}, {id}");
+    for odd in [b"\xff\xfe".as_slice(), twice.as_bytes()] {
+        let value = reqwest::header::HeaderValue::from_bytes(odd).unwrap();
+        let request =
+            api.request(Method::POST, path).header("x-bf-async-id", value).header("x-bf-async", "true");
+        api.send(request.body(body)).await.error(404);
+    }
+    let waiting: u64 = cluster.connect().xlen("{hermod:0}:queue").unwrap();
+    assert_eq!(waiting, 1, "nothing was submitted once more");
 }

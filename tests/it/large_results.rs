@@ -8,7 +8,7 @@ use hermod_tests::{Cluster, Process, eventually};
 use redis::{Commands, Connection};
 use reqwest::Method;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
 /// What these tests are about is not how fast a disk is.
@@ -95,12 +95,14 @@ async fn nothing_is_read_of_another_clients_result() {
 async fn an_answer_whose_result_expires_is_broken_off() {
     let cluster = Cluster::builder().redis_options(FAST_REDIS).start().await;
     let id = result_of(&cluster, 9 << 20).await;
-    let stream = ask_and_not_read(&cluster, &id).await;
     let mut redis = cluster.connect();
+    let begun = pieces_read(&mut redis);
+    let stream = ask_and_not_read(&cluster, &id).await;
     let mut seen = 0;
+    // At least the first piece is read, before which there is no status.
     eventually("its buffers are full", Duration::from_secs(20), async || {
         let before = std::mem::replace(&mut seen, pieces_read(&mut redis));
-        (seen > 0 && seen == before).then_some(())
+        (seen > begun && seen == before).then_some(())
     })
     .await;
     let outcomes: Vec<String> = redis.keys("{hermod:0}:outcome:*").unwrap();
@@ -151,16 +153,22 @@ async fn pieces_are_counted_in_the_memory_limit() {
         .await;
     let large = result_of(&cluster, 9 << 20).await;
     let small = result_of(&cluster, 40_000).await;
+    // All in less than the 30 s after which a client that takes nothing is given up.
     let mut deaf = Vec::new();
-    for _ in 0..39 {
-        deaf.push(ask_and_not_read(&cluster, &large).await);
-    }
-    let refused = eventually("there is no room", Duration::from_secs(20), async || {
-        deaf.push(ask_and_not_read(&cluster, &large).await);
-        let answer = cluster.api.poll(&large).await;
-        (answer.status == 429).then_some(answer)
+    eventually("there is no room", Duration::from_secs(20), async || {
+        loop {
+            let mut stream = ask_and_not_read(&cluster, &large).await;
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).await.unwrap();
+            if &status == b"HTTP/1.1 429" {
+                return Some(());
+            }
+            deaf.push(stream);
+        }
     })
     .await;
+    assert_eq!(deaf.len(), 40, "10 MiB of pieces");
+    let refused = cluster.api.poll(&large).await;
     assert!(refused.error(429).contains("HERMOD_MAX_MEMORY_BYTES"));
     assert!(!refused.header("retry-after").is_empty());
     assert_eq!(cluster.api.poll(&small).await.status, 200, "small ones have a share of their own");

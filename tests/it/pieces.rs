@@ -263,6 +263,32 @@ async fn an_upload_that_comes_to_nothing_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_submit_that_fails_leaves_no_pieces() {
+    let cluster = Cluster::builder().workers(0).start().await;
+    let (client, mut redis) = (Client::of(&cluster), cluster.connect());
+    // With nothing left to write but the record, which a full Redis does not take.
+    let upload = client.upload(&pattern(2 * PIECE_BYTES)).await;
+    redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(1).exec(&mut redis).unwrap();
+    let request = request(Operation::TextCompletion, "{}");
+    assert!(client.queue.submit_upload(upload, request.clone()).await.is_err());
+    eventually("media are removed", PATIENCE, async || staged(&mut redis).is_empty().then_some(())).await;
+
+    // A client that goes while its submit waits for Redis.
+    redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(0).exec(&mut redis).unwrap();
+    let upload = client.upload(&pattern(2 * PIECE_BYTES)).await;
+    let large = JobRequest { body: json!({"prompt": "y".repeat(MIB)}).to_string(), ..request };
+    let mut submit = Box::pin(client.queue.submit_upload(upload, large));
+    eventually("its body is on its way", PATIENCE, async || {
+        assert!(futures_util::poll!(&mut submit).is_pending());
+        (staged(&mut redis).len() == 2).then_some(())
+    })
+    .await;
+    drop(submit);
+    eventually("both are removed", PATIENCE, async || staged(&mut redis).is_empty().then_some(())).await;
+    cluster.assert_drained().await;
+}
+
+#[tokio::test]
 async fn uploads_go_on_together() {
     let cluster = Cluster::builder().workers(0).start().await;
     let client = Client::of(&cluster);

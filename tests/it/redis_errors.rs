@@ -1,8 +1,9 @@
 //! Each error that Redis may give by name, provoked for real: the API says 503 (or still polls), nothing is lost,
 //! and both sides recover by themselves.
 
-use hermod_tests::{Cluster, PATIENCE, Signal, eventually};
-use redis::Connection;
+use hermod_tests::{Cluster, Command, Monitor, PATIENCE, Signal, eventually};
+use hermod_types::{JobId, Shard};
+use redis::{Commands, Connection};
 use serde_json::json;
 
 const GOOD: &str = r#"{"model":"demo/echo","prompt":"x"}"#;
@@ -159,4 +160,27 @@ async fn a_submit_that_was_refused_does_not_run_later() {
         cluster.calls().iter().all(|call| !call.body.contains("ghost")),
         "its client was told that it is not"
     );
+}
+
+#[tokio::test]
+async fn a_submit_has_no_last_millisecond() {
+    let cluster = Cluster::builder().workers(0).start().await;
+    let monitor = Monitor::start(&cluster);
+    let id = cluster.api.submit(GOOD).await;
+    let is_submit = |command: &Command| command.name() == "EVALSHA" && command.word(4).contains(&id);
+    let submit = monitor.commands().into_iter().find(is_submit).unwrap();
+    let place =
+        |what: &[u8]| submit.0[4].windows(what.len()).position(|part| part == what).unwrap() + what.len();
+    // Of the id's end, and of the time behind its name and the byte that says that it is a long number.
+    let (id_end, latest) = (place(id.as_bytes()), place(b"latest") + 1);
+    let mut redis = cluster.connect();
+    // Redis was asked for its time after the client had gone, and the job came right behind the answer.
+    for _ in 0..200 {
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query(&mut redis).unwrap();
+        let mut late = submit.0[1..].to_vec();
+        late[3][id_end - 36..id_end].copy_from_slice(JobId::new(Shard::default()).to_string().as_bytes());
+        late[3][latest..latest + 8].copy_from_slice(&(seconds * 1000 + micros / 1000).to_be_bytes());
+        redis::cmd("EVALSHA").arg(&late).exec(&mut redis).unwrap();
+    }
+    assert_eq!(redis.xlen::<_, u64>("{hermod:0}:queue").unwrap(), 1, "only the one that was in time");
 }

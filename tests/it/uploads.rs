@@ -342,3 +342,26 @@ async fn what_follows_a_form_is_passed_over_and_the_connection_stays() {
     let answers = answer(stream).await;
     assert!(answers.starts_with("HTTP/1.1 202") && answers.contains("HTTP/1.1 200"), "{answers}");
 }
+
+#[tokio::test]
+async fn a_body_that_was_refused_is_no_request() {
+    let config = json!({"client": {"enforce_auth_on_inference": true}});
+    let cluster = Cluster::builder().config(config).workers(0).start().await;
+    // What is in the refused body must not be taken for what follows it.
+    let inside = b"POST /v1/async/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";
+    for length in [inside.len(), MIB] {
+        let mut body = inside.to_vec();
+        body.resize(length, b'x');
+        let mut stream = begin(&cluster.api, length, "", &[]);
+        // The other side may have closed it by then.
+        let sent = stream.write_all(&body);
+        let sent = sent
+            .and_then(|()| stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+        let mut answers = Vec::new();
+        let read = stream.read_to_end(&mut answers);
+        let answers = String::from_utf8(answers).unwrap();
+        assert!(answers.starts_with("HTTP/1.1 401"), "{sent:?} {read:?} {answers}");
+        let later: Vec<_> = answers.matches("HTTP/1.1 ").collect();
+        assert!(later.len() == 1 || (later.len() == 2 && answers.contains("HTTP/1.1 200")), "{answers}");
+    }
+}

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
 use hermod_queue::{JobRecord, QueueError};
-use hermod_types::{InvalidRequest, JobStatus, MediaPart, Operation};
+use hermod_types::{InvalidRequest, JobStatus, MediaPart, Operation, Timestamp};
 use serde::Deserialize;
 
 use crate::error::{ApiError, Failure};
@@ -44,8 +44,9 @@ async fn answer(http: &HttpRequest, record: &JobRecord, state: &State) -> Result
     })?;
     let part = part(record, which.index)?;
     let outcome = record.outcome().ok_or(ApiError::NoContent("the result has no content"))?;
-    // A result never changes.
-    let tag = EntityTag::new_strong(format!("{}-{}", record.id, which.index));
+    // A result changes only where Redis has lost one, and the job has run once more.
+    let completed = record.completed().map(Timestamp::as_millis).unwrap_or_default();
+    let tag = EntityTag::new_strong(format!("{}-{completed}-{}", record.id, which.index));
     let content_type = HeaderValue::from_str(&part.content_type);
     let content_type = content_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
 

@@ -83,9 +83,10 @@ async fn post(
     answer.await.map_err(|error| error.of(of.operation))
 }
 
-/// A header's value, if it is not empty. What is no text is no id.
+/// A header's first value that is not empty. What is no text is no id.
 fn given<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).filter(|value| !value.is_empty()).map(|value| value.to_str().unwrap_or("?"))
+    let value = headers.get_all(name).find(|value| !value.is_empty())?;
+    Some(value.to_str().unwrap_or("?"))
 }
 
 impl Integration {

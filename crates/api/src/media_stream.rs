@@ -112,7 +112,8 @@ impl MediaStream {
             // Up to the end of the piece, so that each is read once.
             let length = (IN_MEMORY - self.text.start % IN_MEMORY).min(self.text.end - self.text.start);
             if length == 0 {
-                return Err(damaged("it ends early"));
+                let what = "media that end early".to_owned();
+                return Err(ApiError::Internal(QueueError::Unexpected(what)));
             }
             let text = self.source.read(self.text.start, length).await.map_err(ApiError::from_find)?;
             self.text.start += length;
@@ -137,7 +138,9 @@ impl MediaStream {
             MediaEncoding::Base64 => {
                 let whole = self.rest.len() - self.rest.len() % 4;
                 let text = self.rest.get(..whole).unwrap_or_default();
-                BASE64.decode_vec(text, &mut bytes).map_err(|error| damaged(&error.to_string()))?;
+                let decoded = BASE64.decode_vec(text, &mut bytes);
+                // The provider's fault, which trying again does not mend.
+                decoded.map_err(|_| ApiError::NoContent("the result's content is not base64"))?;
                 whole
             }
             MediaEncoding::JsonText => unescape(&self.rest, &mut bytes),
@@ -149,10 +152,6 @@ impl MediaStream {
 
 fn length_of(bytes: &Bytes) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-}
-
-fn damaged(what: &str) -> ApiError {
-    ApiError::Internal(QueueError::Unexpected(format!("media that cannot be decoded: {what}")))
 }
 
 #[cfg(test)]
@@ -207,8 +206,8 @@ mod tests {
 
     #[test]
     fn what_is_no_base64_is_told_and_loose_ends_are_not() {
-        assert!(matches!(read(&speech("QU$D"), Operation::Speech, 0..3), Err(ApiError::Internal(_))));
-        assert!(matches!(read(&speech("Q==="), Operation::Speech, 0..1), Err(ApiError::Internal(_))));
+        assert!(matches!(read(&speech("QU$D"), Operation::Speech, 0..3), Err(ApiError::NoContent(_))));
+        assert!(matches!(read(&speech("Q==="), Operation::Speech, 0..1), Err(ApiError::NoContent(_))));
         assert_eq!(read(&speech("QR=="), Operation::Speech, 0..1).unwrap(), b"A");
     }
 }

@@ -31,9 +31,10 @@ local function remove_pieces(job)
   if job.media then redis.call('UNLINK', media_key(job.id)) end
 end
 
--- Keeps pieces as long as the letter. What are none are of no use.
+-- Keeps pieces, or the string that an earlier version wrote, as long as the letter. What is neither is of no use.
 local function keep_for_letter(pieces)
-  if tonumber(redis.pcall('HLEN', pieces)) then
+  local kind = redis.call('TYPE', pieces).ok
+  if kind == 'hash' or kind == 'string' then
     redis.call('PEXPIRE', pieces, args.dead.age_ms)
   else
     redis.call('UNLINK', pieces)

@@ -2,7 +2,7 @@
 -- Safe to send again: a job whose record exists is taken once.
 -- KEYS  1 queue
 -- args  limit, limit_bytes: of what waits, 0 for none     counted: whether to compare with them
---       jobs: id, request, owner and type (absent for none), bytes, latest (ms: its client has given up then),
+--       jobs: id, request, owner and type (absent for none), bytes, latest (ms: from then on its client has given up),
 --       body_pieces, media_pieces (how many are staged; absent for none)
 -- ->    now (ms), room and room_bytes (what may still come; absent if not counted), results: for each job
 --       'accepted', 'full' or 'late'
@@ -27,7 +27,7 @@ for i, job in ipairs(args.jobs) do
   local body = job.body_pieces and staged_key(job.id, 'body')
   local media = job.media_pieces and staged_key(job.id, 'media')
   local result = 'accepted'
-  if now > job.latest then
+  if now >= job.latest then
     -- It may have been taken by an earlier try, whose answer was lost.
     result = redis.call('EXISTS', record) == 1 and 'accepted' or 'late'
   elseif room <= 0 or room_bytes < job.bytes then
@@ -42,6 +42,7 @@ for i, job in ipairs(args.jobs) do
     redis.call('HSET', record, unpack(fields))
     if body then keep_pieces(body, body_key(job.id)) end
     if media then keep_pieces(media, media_key(job.id)) end
+    body, media = nil, nil
     enqueue(job.id)
     room, room_bytes = room - 1, room_bytes - job.bytes
     accepted, added = accepted + 1, added + job.bytes

@@ -74,6 +74,11 @@ impl QueueError {
         matches!(self, Self::Unanswered(_))
     }
 
+    /// Whether a key holds something of another type than the command is for.
+    pub(crate) fn is_wrong_type(&self) -> bool {
+        matches!(self, Self::Unexpected(text) if text.contains("WRONGTYPE"))
+    }
+
     /// The same of a call that was sent.
     pub(crate) fn after_sending(self) -> Self {
         if let Self::Unreachable(text) = self { Self::Unanswered(text) } else { self }

@@ -41,7 +41,7 @@ impl Finder {
 async fn find_one(connection: &Connection, id: JobId) -> Result<Option<JobRecord>, QueueError> {
     let mut command = redis::cmd("HMGET");
     command.arg(keys::job(id)).arg(&FIELDS);
-    connection.run::<Row>(Call::Command(&command)).await?.record(id)
+    connection.run::<Row>(Call::Command(&command)).await?.sized(connection, id).await?.record(id)
 }
 
 pub(crate) struct Finds {
@@ -65,7 +65,14 @@ impl Batch for Finds {
             records.cmd("HMGET").arg(keys::job(*id)).arg(&FIELDS);
         }
         let rows: Vec<RedisResult<Row>> = self.connection.run(Call::Pipeline(&records)).await?;
-        Ok(ids.iter().zip(rows).map(|(id, row)| row?.record(*id)).collect())
+        let mut replies = Vec::with_capacity(ids.len());
+        for (id, row) in ids.iter().zip(rows) {
+            replies.push(match row {
+                Ok(row) => row.sized(&self.connection, *id).await.and_then(|row| row.record(*id)),
+                Err(error) => Err(error.into()),
+            });
+        }
+        Ok(replies)
     }
 }
 
@@ -95,6 +102,18 @@ impl FromRedisValue for Row {
 }
 
 impl Row {
+    /// With the size of an outcome of which an earlier version wrote the token alone. It is no record where that has expired.
+    async fn sized(mut self, connection: &Connection, id: JobId) -> Result<Self, QueueError> {
+        if let Some(token) = self.apart.as_mut().filter(|apart| !apart.contains(' ')) {
+            let mut command = redis::cmd("STRLEN");
+            let length = Call::Command(command.arg(keys::outcome(id, token)));
+            let bytes: u64 = Box::pin(connection.run(length)).await?;
+            token.push_str(&format!(" {bytes}"));
+            self.holder = self.holder.filter(|_| bytes > 0);
+        }
+        Ok(self)
+    }
+
     /// The record; none where there is none.
     fn record(self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
         let unreadable = |field| QueueError::Unexpected(format!("job {id}: unreadable {field}"));
@@ -209,6 +228,11 @@ impl JobRecord {
     /// 200, or the code of what failed it; none while it waits or runs.
     pub fn status_code(&self) -> Option<u16> {
         self.ended.as_ref().map(|ended| ended.code)
+    }
+
+    /// When it ended; none while it waits or runs.
+    pub fn completed(&self) -> Option<Timestamp> {
+        self.ended.as_ref().map(|ended| ended.completed)
     }
 
     /// What its client sees, as JSON.

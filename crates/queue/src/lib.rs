@@ -64,6 +64,7 @@ mod scan;
 mod script;
 mod server_check;
 mod shards;
+mod staged;
 mod stats;
 mod store;
 mod submit;

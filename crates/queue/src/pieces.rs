@@ -64,7 +64,18 @@ impl Pieces<'_> {
 
     /// Reads a piece; none where it is gone, or was never there.
     async fn get(&self, shard: Shard, key: &str, number: usize) -> Result<Option<Vec<u8>>, QueueError> {
-        self.send(shard, Call::Command(redis::cmd("HGET").arg(key).arg(number))).await
+        match self.send(shard, Call::Command(redis::cmd("HGET").arg(key).arg(number))).await {
+            Err(error) if error.is_wrong_type() => self.get_of_string(shard, key, number).await.map(Some),
+            piece => piece,
+        }
+    }
+
+    /// The same of a text that an earlier version wrote: it is a string.
+    async fn get_of_string(&self, shard: Shard, key: &str, number: usize) -> Result<Vec<u8>, QueueError> {
+        let start = number.saturating_mul(PIECE_BYTES);
+        let mut command = redis::cmd("GETRANGE");
+        command.arg(key).arg(start).arg(start.saturating_add(PIECE_BYTES - 1));
+        self.send(shard, Call::Command(&command)).await
     }
 
     /// Removes all pieces of a key.

@@ -127,8 +127,10 @@ impl Queue {
         let (id, media_bytes) = (upload.id(), upload.bytes());
         let submitter = self.submitters.iter().find(|submitter| submitter.shard == id.shard());
         let submitter = submitter.ok_or_else(no_shards)?;
-        upload.stage().await?;
-        submitter.submit_as(id, JobRequest { media_bytes, ..request }).await
+        let mut media = upload.stage().await?;
+        let submission = submitter.submit_as(id, JobRequest { media_bytes, ..request }).await?;
+        media.settled();
+        Ok(submission)
     }
 
     /// That of the next shard in turn whose node is not away.

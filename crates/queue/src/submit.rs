@@ -13,6 +13,7 @@ use crate::clock::{millis, our_ms};
 use crate::connection::Connection;
 use crate::pieces::pieces_of;
 use crate::script::{self, SCRIPTS};
+use crate::staged::Staged;
 use crate::topology::RESPONSE_TIMEOUT;
 use crate::{JobRequest, QueueError, QueueSettings, Store, Upload, keys};
 
@@ -90,12 +91,15 @@ impl Submitter {
 
     /// Submits a job whose media, if it has any, are staged.
     pub(crate) async fn submit_as(&self, id: JobId, request: JobRequest) -> Result<Submission, QueueError> {
+        let mut body = None;
         if request.is_large() {
-            let (pieces, key) = (self.store.pieces(), keys::staged(id, "body"));
-            // Without the script, a body is no job.
-            pieces.write(self.shard, &key, &request.body).await.map_err(QueueError::before_sending)?;
+            let staged = body.insert(Staged::new(&self.store, id, "body", &self.tasks));
+            staged.write(&request.body).await?;
         }
         let outcome = self.batches.ask(New { id, request, asked: Instant::now() }).await?;
+        if let Some(staged) = &mut body {
+            staged.settled();
+        }
         if outcome == Submission::Full {
             *self.full_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }

@@ -1,17 +1,15 @@
 use bytes::Bytes;
 use hermod_types::JobId;
-use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::pieces::PIECE_BYTES;
-use crate::{QueueError, Store, keys};
+use crate::staged::Staged;
+use crate::{QueueError, Store};
 
 /// Media that come in before the job that they belong to; [`crate::Queue::submit_upload`] makes it one. One that is dropped
 /// before leaves nothing behind.
 pub struct Upload {
-    id: JobId,
-    store: Store,
-    tasks: TaskTracker,
+    staged: Staged,
     /// What is not written yet: less than a piece.
     piece: Vec<u8>,
     /// Pieces that may be in Redis.
@@ -21,7 +19,7 @@ pub struct Upload {
 
 impl Upload {
     pub(crate) fn new(store: &Store, id: JobId, tasks: &TaskTracker) -> Self {
-        Self { id, store: store.clone(), tasks: tasks.clone(), piece: Vec::new(), written: 0, bytes: 0 }
+        Self { staged: Staged::new(store, id, "media", tasks), piece: Vec::new(), written: 0, bytes: 0 }
     }
 
     /// Bytes that have come so far.
@@ -52,10 +50,7 @@ impl Upload {
     async fn write(&mut self) -> Result<(), QueueError> {
         let number = self.written;
         self.written += 1;
-        let key = self.key();
-        // Without the script, media are no job.
-        let put = self.store.pieces().put(self.id.shard(), &key, number, &self.piece).await;
-        put.map_err(QueueError::before_sending)?;
+        self.staged.put(number, &self.piece).await?;
         self.piece.clear();
         Ok(())
     }
@@ -64,45 +59,20 @@ impl Upload {
     ///
     /// # Errors
     /// If Redis does not answer: it then expires.
-    pub async fn discard(mut self) -> Result<(), QueueError> {
-        if std::mem::take(&mut self.written) == 0 {
-            return Ok(());
-        }
-        self.store.pieces().delete(self.id.shard(), &self.key()).await
+    pub async fn discard(self) -> Result<(), QueueError> {
+        self.staged.discard().await
     }
 
     /// Of the job that it is for.
     pub(crate) const fn id(&self) -> JobId {
-        self.id
+        self.staged.id
     }
 
-    /// Writes the rest. What becomes of the pieces is then up to the script.
-    pub(crate) async fn stage(mut self) -> Result<(), QueueError> {
+    /// Writes the rest. What becomes of the pieces is up to the script, and to whoever holds what this returns until that is done.
+    pub(crate) async fn stage(mut self) -> Result<Staged, QueueError> {
         if !self.piece.is_empty() {
             self.write().await?;
         }
-        self.written = 0;
-        Ok(())
-    }
-
-    fn key(&self) -> String {
-        keys::staged(self.id, "media")
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        if self.written == 0 {
-            return;
-        }
-        // Outside of a runtime they are left to expire.
-        let Ok(runtime) = Handle::try_current() else { return };
-        let (store, shard, key) = (self.store.clone(), self.id.shard(), self.key());
-        let delete = async move {
-            if let Err(error) = store.pieces().delete(shard, &key).await {
-                tracing::debug!(%error, "an upload that came to nothing is left to expire");
-            }
-        };
-        self.tasks.spawn_on(delete, &runtime);
+        Ok(self.staged)
     }
 }
