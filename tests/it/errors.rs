@@ -66,6 +66,12 @@ async fn paths_and_methods_that_are_not_there_have_the_same_shape() {
     for path in ["/", "/v1/completions", "/v1/async/completions/", "/v1/async/completions/a/b", "/v1/async"] {
         cluster.api.get(path).await.error(404);
     }
+    // Paths that OpenAI has lead to those for jobs.
+    for path in ["/v1/chat/completions", "/openai/v1/chat/completions"] {
+        let said = cluster.api.send(cluster.api.request(Method::POST, path)).await.error(404);
+        let expected = format!("no such path: {path}; jobs are submitted to /v1/async/chat/completions");
+        assert!(said.contains(&expected), "{said}");
+    }
     for (method, path, allow) in [
         (Method::GET, "/v1/async/completions", "POST"),
         (Method::DELETE, "/v1/async/completions/0199d5fe-a2b4-7c3e-8f1a-2b3c4d5e6f70", "GET, HEAD"),

@@ -29,6 +29,11 @@ async fn stats_show_the_queue_and_its_workers() {
     let empty = Cluster::builder().workers(0).start().await;
     let (code, text) = queue(&empty, &["stats"]).await;
     assert_eq!(code, Some(0));
+    // Where Redis is may be said before the command, or behind it.
+    let url = empty.redis_url();
+    for args in [["--redis-url", &url, "stats"], ["stats", "--redis-url", &url]] {
+        assert_eq!(queue(&cluster, &args).await, (code, text.clone()));
+    }
     for word in ["waiting", "running", "dead"] {
         assert_eq!(count(&text, word), 0, "{text}");
     }

@@ -105,6 +105,14 @@ async fn media_are_saved_once_they_are_whole() {
     }
     assert!(images[0].starts_with(b"\x89PNG") && images[1].starts_with(b"\x89PNG") && images[0] != images[1]);
 
+    // The first is saved, and the other is not forgotten.
+    let both = ["submit", "images", "-m", "demo/echo", "--field", "n=2", "--wait", "-o", &to, "a cat"];
+    let said = says(&cluster, &both).await;
+    let (saved, other) = said.split_once('\n').unwrap();
+    assert!(saved.starts_with(&format!("{to}: ")) && other.ends_with("--output FILE --index 1"), "{said}");
+    assert_eq!(std::fs::read(&path).unwrap(), images[0]);
+    says(&cluster, &["get", &id, "--output", &to, "--index", "1"]).await;
+
     let text = says(&cluster, &["submit", "chat", "-m", "demo/echo", "Hello"]).await;
     says(&cluster, &["get", "--wait", &text]).await;
     let error = complains(&cluster.api.url, &["get", &text, "--output", &to]).await;
@@ -173,6 +181,28 @@ async fn a_job_is_found_without_its_endpoint_and_only_under_its_own() {
 }
 
 #[tokio::test]
+async fn a_job_is_printed_as_it_came() {
+    let cluster = Cluster::start().await;
+    let id = says(&cluster, &["submit", "chat", "-m", "demo/echo", "a  {[\"b\"]}, c"]).await;
+    says(&cluster, &["get", "--wait", &id]).await;
+    let url = format!("{}/v1/async/chat/completions/{id}", cluster.api.url);
+    let came = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let printed = says(&cluster, &["get", &id]).await;
+    let without_blanks = |text: &str| text.chars().filter(|blank| !blank.is_whitespace()).collect::<String>();
+    assert_eq!(without_blanks(&printed), without_blanks(&came));
+    assert!(printed.starts_with("{\n  \"id\": \""), "{printed}");
+}
+
+#[tokio::test]
+async fn a_job_that_fails_while_it_is_waited_for_is_named() {
+    let cluster = Cluster::start().await;
+    let error = complains(&cluster.api.url, &["submit", "chat", "-m", "demo/fail-400", "-w", "Hello"]).await;
+    let (job, said) = error.strip_prefix("error: job ").unwrap().split_once(": ").unwrap();
+    assert_eq!(said, "the job failed with 400: the model fail-400 fails");
+    assert!(says(&cluster, &["get", "--attempts", job]).await.contains("demo/fail-400"));
+}
+
+#[tokio::test]
 async fn what_cannot_be_submitted_is_said_before_anything_is_sent() {
     for (args, said) in [
         (vec!["transcriptions", "-m", "a/b"], "transcriptions needs --file"),
@@ -182,6 +212,19 @@ async fn what_cannot_be_submitted_is_said_before_anything_is_sent() {
         (vec!["chat", "-m", "a/b"], "chat needs a text: hermod submit chat --model MODEL TEXT"),
         (vec!["chat", "-m", "a/b", "-w", "-o", "x", "Hello"], "--output: chat answers with nothing to save"),
         (vec!["Hello"], "--model is missing: provider/model"),
+        (
+            vec!["ocr", "-m", "a/b", "talk.pdf"],
+            "ocr takes a URL, and talk.pdf is none; a file is sent with --file",
+        ),
+        (
+            vec!["chat", "-m", "a/b", "--url", "localhost:8080", "Hello"],
+            "--url: expected an address that begins with http:// or https://",
+        ),
+        (
+            vec!["images", "-m", "a/b", "-w", "-o", "/nowhere/a.png", "a cat"],
+            "--output: there is no folder /nowhere",
+        ),
+        (vec!["images", "-m", "a/b", "-w", "-o", "/tmp", "a cat"], "--output: /tmp is a folder"),
     ] {
         let args: Vec<_> = ["submit"].into_iter().chain(args).collect();
         assert_eq!(complains("http://127.0.0.1:9", &args).await, format!("error: {said}"));

@@ -1,6 +1,6 @@
-use actix_web::{Scope, web};
-use hermod_service::{method_not_allowed, not_found, probes, public_probes, read_only};
-use hermod_types::{BodyForm, Operation};
+use actix_web::{HttpRequest, HttpResponse, Scope, web};
+use hermod_service::{error_response, method_not_allowed, not_found, probes, public_probes, read_only};
+use hermod_types::{BodyForm, ErrorBody, ErrorCode, Operation};
 
 use crate::{content, integration, metrics, poll, submit};
 
@@ -18,7 +18,16 @@ pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bo
         routes.service(read_only("/metrics", None, metrics::metrics));
     }
     public_probes(routes, is_operators_elsewhere);
-    routes.default_service(web::to(not_found));
+    routes.default_service(web::to(unknown));
+}
+
+/// 404. Who asks for a call as OpenAI has it is told where its jobs go.
+async fn unknown(request: HttpRequest) -> HttpResponse {
+    let path = request.path();
+    let below = ["/v1/", "/openai/v1/"].into_iter().find_map(|prefix| path.strip_prefix(prefix));
+    let Some(operation) = below.and_then(Operation::from_path) else { return not_found(request).await };
+    let message = format!("no such path: {path}; jobs are submitted to {ASYNC}{}", operation.path());
+    error_response(&ErrorBody::new(ErrorCode::PathNotFound, message))
 }
 
 /// Submit, poll and content. Their handlers get the operation as application data.

@@ -16,6 +16,7 @@ mod attempts;
 pub mod client;
 pub mod config;
 pub mod demo;
+mod json;
 pub mod pip;
 pub mod process;
 pub mod queue;

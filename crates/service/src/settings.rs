@@ -14,6 +14,7 @@ pub struct RedisSettings {
     /// redis://, rediss:// or unix://, with user, password and database number; or redis-sentinel://, redis-cluster://.
     #[arg(
         long,
+        global = true,
         env = "REDIS_URL",
         default_value = "redis://127.0.0.1:6379",
         hide_env_values = true,
@@ -22,10 +23,10 @@ pub struct RedisSettings {
     )]
     redis_url: SecretString,
     /// Use a Redis whose maxmemory-policy throws jobs away when it is full.
-    #[arg(long, env = "HERMOD_ACCEPT_EVICTION")]
+    #[arg(long, global = true, env = "HERMOD_ACCEPT_EVICTION")]
     accept_eviction: bool,
     /// Do not warn of a Redis without an append-only file.
-    #[arg(long, env = "HERMOD_ACCEPT_NO_PERSISTENCE")]
+    #[arg(long, global = true, env = "HERMOD_ACCEPT_NO_PERSISTENCE")]
     accept_no_persistence: bool,
 }
 

@@ -1,42 +1,50 @@
-use anyhow::Context;
 use hermod_types::Operation;
-use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::Polled;
 use super::endpoint::word;
+use crate::json::Json;
 
 impl Polled {
     /// What a completed job's answer says, as text.
-    pub(super) fn answer(&self) -> anyhow::Result<String> {
-        let result = &self.job["result"];
+    pub(super) fn answer(&self) -> String {
+        let result = self.job().get("result");
         let lines: Vec<String> = match self.operation {
             Operation::TextCompletion => {
-                items(&result["choices"]).map(|choice| text(&choice["text"])).collect()
+                result.get("choices").items().map(|choice| text(choice.get("text"))).collect()
             }
             Operation::ChatCompletion => {
-                items(&result["choices"]).flat_map(|choice| message(&choice["message"])).collect()
+                result.get("choices").items().flat_map(|choice| message(choice.get("message"))).collect()
             }
             // A job of Anthropic's messages is one of responses, with a result of its own.
             Operation::Responses | Operation::Messages => {
-                let said = items(&result["content"]).map(|block| text(&block["text"]));
-                items(&result["output"]).flat_map(output).chain(said).collect()
+                let said = result.get("content").items().map(|block| text(block.get("text")));
+                result.get("output").items().flat_map(output).chain(said).collect()
             }
-            Operation::Embedding => vectors(&self.text)?,
+            Operation::Embedding => {
+                result.get("data").items().map(|vector| vector.get("embedding").raw().to_owned()).collect()
+            }
             Operation::Speech => vec![self.hint("audio", "")],
-            Operation::Transcription => vec![text(&result["text"])],
-            Operation::ImageGeneration | Operation::ImageEdit | Operation::ImageVariation => {
-                let image = |(index, image): (usize, &Value)| match image["url"].as_str() {
-                    Some(url) => url.to_owned(),
-                    None => self.hint("image", &format!(" --index {index}")),
-                };
-                items(&result["data"]).enumerate().map(image).collect()
-            }
-            Operation::Rerank => items(&result["results"]).map(ranked).collect(),
-            Operation::Ocr => items(&result["pages"]).map(|page| text(&page["markdown"])).collect(),
+            Operation::Transcription => vec![text(result.get("text"))],
+            Operation::ImageGeneration | Operation::ImageEdit | Operation::ImageVariation => result
+                .get("data")
+                .items()
+                .enumerate()
+                .map(|(index, image)| self.image(index, image))
+                .collect(),
+            Operation::Rerank => result.get("results").items().map(ranked).collect(),
+            Operation::Ocr => result.get("pages").items().map(|page| text(page.get("markdown"))).collect(),
         };
-        Ok(lines.join("\n"))
+        lines.join("\n")
+    }
+
+    /// What there is besides the one medium that was saved: the other images.
+    pub(super) fn others(&self) -> Vec<String> {
+        let images = self.job().get("result").get("data").items().enumerate().skip(1);
+        images.map(|(index, image)| self.image(index, image)).collect()
+    }
+
+    fn image(&self, index: usize, image: Json<'_>) -> String {
+        image.get("url").string().unwrap_or_else(|| self.hint("image", &format!(" --index {index}")))
     }
 
     /// How to get what is no text.
@@ -45,67 +53,40 @@ impl Polled {
     }
 }
 
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
-}
-
 /// A text, or the texts of parts.
-fn text(content: &Value) -> String {
-    match content.as_array() {
-        Some(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
-        None => content.as_str().unwrap_or_default().to_owned(),
-    }
+fn text(content: Json<'_>) -> String {
+    content.string().unwrap_or_else(|| content.items().filter_map(|part| part.get("text").string()).collect())
 }
 
 /// The content, if there is any or nothing else, and each call of a tool as JSON.
-fn message(message: &Value) -> Vec<String> {
-    let said = [&message["content"], &message["refusal"]].map(text).into_iter().find(|said| !said.is_empty());
-    let calls: Vec<_> = items(&message["tool_calls"]).map(Value::to_string).collect();
+fn message(message: Json<'_>) -> Vec<String> {
+    let said = ["content", "refusal"].map(|name| text(message.get(name)));
+    let said = said.into_iter().find(|said| !said.is_empty());
+    let calls: Vec<_> = message.get("tool_calls").items().map(|call| call.raw().to_owned()).collect();
     let said = said.or_else(|| calls.is_empty().then(String::new));
     said.into_iter().chain(calls).collect()
 }
 
 /// The texts of a message; a call of a tool as JSON; nothing of what the model thought.
-fn output(item: &Value) -> Vec<String> {
-    match item["type"].as_str() {
-        Some("message") => items(&item["content"])
-            .filter_map(|part| part["text"].as_str().or_else(|| part["refusal"].as_str()))
-            .map(str::to_owned)
-            .collect(),
+fn output(item: Json<'_>) -> Vec<String> {
+    match item.get("type").string().as_deref() {
+        Some("message") => {
+            let said = |part: Json<'_>| part.get("text").string().or_else(|| part.get("refusal").string());
+            item.get("content").items().filter_map(said).collect()
+        }
         Some("reasoning") => Vec::new(),
-        Some(_) | None => vec![item.to_string()],
+        Some(_) | None => vec![item.raw().to_owned()],
     }
 }
 
 /// Place, score, and the document where it is given.
-fn ranked(result: &Value) -> String {
-    let mut line = format!("{}\t{}", result["index"], result["relevance_score"]);
-    if let Some(document) = result["document"]["text"].as_str() {
+fn ranked(result: Json<'_>) -> String {
+    let mut line = format!("{}\t{}", result.get("index").raw(), result.get("relevance_score").raw());
+    if let Some(document) = result.get("document").get("text").string() {
         line.push('\t');
-        line.push_str(document);
+        line.push_str(&document);
     }
     line
-}
-
-/// Each vector as it came: its numbers are not read.
-fn vectors(job: &str) -> anyhow::Result<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Job<'a> {
-        #[serde(borrow)]
-        result: Embeddings<'a>,
-    }
-    #[derive(Deserialize)]
-    struct Embeddings<'a> {
-        #[serde(borrow)]
-        data: Vec<Embedding<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Embedding<'a> {
-        #[serde(borrow)]
-        embedding: &'a RawValue,
-    }
-    let job: Job<'_> = serde_json::from_str(job).context("the result has no embeddings")?;
-    Ok(job.result.data.iter().map(|embedding| embedding.embedding.get().to_owned()).collect())
 }
 
 #[cfg(test)]
@@ -115,9 +96,8 @@ mod tests {
     use super::*;
 
     fn answer(operation: Operation, result: &str) -> String {
-        let text = format!(r#"{{"result":{result}}}"#);
-        let job = serde_json::from_str(&text).unwrap();
-        Polled { operation, id: "ID".to_owned(), wait: Duration::ZERO, text, job }.answer().unwrap()
+        let job = serde_json::from_str(&format!(r#"{{"result":{result}}}"#)).unwrap();
+        Polled { operation, id: "ID".to_owned(), wait: Duration::ZERO, job }.answer()
     }
 
     #[test]
@@ -141,8 +121,8 @@ mod tests {
             ),
             (
                 Operation::Embedding,
-                r#"{"data":[{"embedding":[0.10, 1E2]},{"embedding":"AA=="}]}"#,
-                "[0.10, 1E2]\n\"AA==\"",
+                r#"{"data":[{"embedding":[0.10, 1E400]},{"embedding":"AA=="}]}"#,
+                "[0.10, 1E400]\n\"AA==\"",
             ),
             (Operation::Speech, r#"{"audio":"AAAA"}"#, "save the audio: hermod get speech ID --output FILE"),
             (Operation::Transcription, r#"{"text":"a"}"#, "a"),

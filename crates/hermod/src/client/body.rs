@@ -232,6 +232,8 @@ impl Input {
                 (format!("data:{media_type};base64,{}", BASE64_STANDARD.encode(bytes)), media_type)
             }
             ([], Some(url)) => {
+                let is_url = url.contains("://") || url.starts_with("data:");
+                ensure!(is_url, "ocr takes a URL, and {url} is none; a file is sent with --file");
                 let path = url.split(['?', '#']).next().unwrap_or(url);
                 (url.to_owned(), mime_guess::from_path(path).first_or_octet_stream())
             }

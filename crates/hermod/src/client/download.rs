@@ -3,7 +3,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use super::{Api, Polled, print, progress_bar};
 
@@ -23,10 +23,10 @@ pub(super) async fn save(
     }
     let mut response = api.send(api.client.get(url)).await?;
     let cannot_write = || format!("cannot write {}", path.display());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // What the umask leaves of this, as with any new file.
     let permissions = Permissions::from_mode(0o666);
-    let file = tempfile::Builder::new().prefix(".hermod-").permissions(permissions).tempfile_in(folder);
+    let file =
+        tempfile::Builder::new().prefix(".hermod-").permissions(permissions).tempfile_in(folder_of(path));
     let mut file = file.with_context(cannot_write)?;
     let bar = progress_bar(response.content_length())?;
     let broken = || format!("no answer from {} to its end", api.server.url);
@@ -39,7 +39,25 @@ pub(super) async fn save(
     bar.finish_and_clear();
     file.persist(path).with_context(cannot_write)?;
     print(&format!("{}: {} bytes", path.display(), bar.position()))?;
+    if index.is_none() {
+        polled.others().iter().try_for_each(|other| print(other))?;
+    }
     Ok(())
+}
+
+/// Refuses what cannot be a file, before anything is asked for.
+///
+/// # Errors
+/// If there is no such folder, or it is a folder itself.
+pub(super) fn check(path: &Path) -> anyhow::Result<()> {
+    let folder = folder_of(path);
+    ensure!(folder.is_dir(), "--output: there is no folder {}", folder.display());
+    ensure!(!path.is_dir(), "--output: {} is a folder", path.display());
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -50,7 +68,8 @@ mod tests {
     use actix_web::{App, HttpResponse, HttpServer, web};
     use futures_util::stream::{self, StreamExt};
     use hermod_types::Operation;
-    use serde_json::{Value, json};
+    use serde_json::json;
+    use serde_json::value::RawValue;
 
     use super::*;
     use crate::client::Server;
@@ -90,8 +109,7 @@ mod tests {
     }
 
     fn completed(operation: Operation) -> Polled {
-        let (id, text) = ("ID".to_owned(), String::new());
-        Polled { operation, id, wait: Duration::ZERO, text, job: Value::Null }
+        Polled { operation, id: "ID".to_owned(), wait: Duration::ZERO, job: RawValue::NULL.to_owned() }
     }
 
     #[actix_web::test]

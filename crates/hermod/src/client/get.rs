@@ -7,6 +7,7 @@ use hermod_types::{JobId, Operation};
 
 use super::{Server, download, endpoint, print};
 use crate::attempts::attempts;
+use crate::json::pretty;
 
 /// `hermod get`
 #[derive(Args, Clone, Debug)]
@@ -49,13 +50,13 @@ impl Get {
             polled = api.ended(polled).await?;
         }
         if self.attempts {
-            print(&attempts(&polled.job)?)?;
+            print(&attempts(polled.job())?)?;
         } else if let Some(path) = &self.output {
             download::save(&api, &polled.completed()?, self.index, path).await?;
         } else if self.wait {
-            print(&polled.completed()?.answer()?)?;
+            print(&polled.completed()?.answer())?;
         } else {
-            print(&serde_json::to_string_pretty(&polled.job)?)?;
+            print(&pretty(polled.job.get()))?;
         }
         Ok(ExitCode::SUCCESS)
     }

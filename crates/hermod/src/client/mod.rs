@@ -12,12 +12,14 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use hermod_types::Operation;
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::json::Json;
 
 pub use get::Get;
 pub use submit::Submit;
@@ -72,8 +74,7 @@ struct Polled {
     /// Until the next poll.
     wait: Duration,
     /// The answer as it came.
-    text: String,
-    job: Value,
+    job: Box<RawValue>,
 }
 
 /// Runs a client's command.
@@ -99,6 +100,8 @@ impl Healthcheck {
 
 impl Server {
     fn api(self) -> anyhow::Result<Api> {
+        let is_web = ["http://", "https://"].iter().any(|scheme| self.url.starts_with(scheme));
+        ensure!(is_web, "--url: expected an address that begins with http:// or https://");
         Ok(Api { server: self, client: Client::builder().connect_timeout(CONNECT_TIMEOUT).build()? })
     }
 }
@@ -121,18 +124,16 @@ impl Api {
         if status.is_success() {
             return Ok(response);
         }
-        let body: Value = json(status, &response.text().await?)?;
-        let message = body["error"]["message"].as_str().unwrap_or("no message").to_owned();
-        bail!(Refused { status, message })
+        let body = json(status, response.text().await?)?;
+        bail!(Refused { status, message: message(Json::new(&body)) })
     }
 
     async fn poll(&self, operation: Operation, id: &str) -> anyhow::Result<Polled> {
         let url = format!("{}/{id}", self.jobs(operation));
         let response = self.send(self.client.get(url).timeout(TIMEOUT)).await?;
         let (status, wait) = (response.status(), poll_after(&response));
-        let text = response.text().await?;
-        let job = json(status, &text)?;
-        Ok(Polled { operation, id: id.to_owned(), wait, text, job })
+        let job = json(status, response.text().await?)?;
+        Ok(Polled { operation, id: id.to_owned(), wait, job })
     }
 
     /// Looks for the job under these endpoints, one after the other: under all but its own it is not found.
@@ -154,7 +155,7 @@ impl Api {
         // On standard error, and only if that is a terminal.
         let spinner = ProgressBar::new_spinner().with_message(format!("job {}", polled.id));
         spinner.enable_steady_tick(Duration::from_millis(100));
-        while !matches!(polled.job["status"].as_str(), Some("completed" | "failed")) {
+        while !matches!(polled.job().get("status").raw(), "\"completed\"" | "\"failed\"") {
             tokio::time::sleep(polled.wait).await;
             polled = self.poll(polled.operation, &polled.id).await?;
         }
@@ -164,22 +165,31 @@ impl Api {
 }
 
 impl Polled {
+    fn job(&self) -> Json<'_> {
+        Json::new(&self.job)
+    }
+
     /// It, unless the job has failed.
     fn completed(self) -> anyhow::Result<Self> {
-        if self.job["status"] == "failed" {
-            let message = self.job["error"]["error"]["message"].as_str().unwrap_or("no message");
-            bail!("the job failed with {}: {message}", self.job["status_code"]);
+        let job = self.job();
+        if job.get("status").raw() == "\"failed\"" {
+            bail!("the job failed with {}: {}", job.get("status_code").raw(), message(job.get("error")));
         }
         Ok(self)
     }
+}
+
+/// What an error says.
+fn message(error: Json<'_>) -> String {
+    error.get("error").get("message").string().unwrap_or_else(|| "no message".to_owned())
 }
 
 fn is_not_found(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Refused>().is_some_and(|refused| refused.status == StatusCode::NOT_FOUND)
 }
 
-fn json(status: StatusCode, text: &str) -> anyhow::Result<Value> {
-    serde_json::from_str(text).with_context(|| format!("{status}, and not JSON"))
+fn json(status: StatusCode, text: String) -> anyhow::Result<Box<RawValue>> {
+    RawValue::from_string(text).with_context(|| format!("{status}, and not JSON"))
 }
 
 fn poll_after(response: &Response) -> Duration {
@@ -207,7 +217,7 @@ mod tests {
     use std::net::TcpListener;
 
     use actix_web::{App, HttpResponse, HttpServer, web};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -235,7 +245,7 @@ mod tests {
         let api = Server { url, virtual_key: None }.api().unwrap();
         let all: Vec<_> = Operation::public().collect();
         let found = api.find(&all, "ID").await.unwrap();
-        assert_eq!((found.operation, &found.job["status"]), (Operation::Ocr, &json!("completed")));
+        assert_eq!((found.operation, found.job().get("status").raw()), (Operation::Ocr, "\"completed\""));
         for (operations, id, said) in [
             (&all[..], "NONE", "404 Not Found: no job"),
             (&[Operation::ChatCompletion], "ID", "404 Not Found: no job"),

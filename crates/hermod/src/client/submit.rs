@@ -1,12 +1,13 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use serde_json::Value;
+use hermod_types::Operation;
 
 use super::body::{Body, Input};
-use super::{Server, TIMEOUT, download, endpoint, print, progress_bar};
+use super::{Api, Server, TIMEOUT, download, endpoint, json, print, progress_bar};
+use crate::json::Json;
 
 /// `hermod submit`
 #[derive(Args, Clone, Debug)]
@@ -50,6 +51,9 @@ impl Submit {
             "--output: {} answers with nothing to save",
             endpoint::word(operation)
         );
+        if let Some(path) = &self.output {
+            download::check(path)?;
+        }
         let body = self.input.body(operation, text)?;
         let api = self.server.api()?;
         let mut request = api.client.post(api.jobs(operation));
@@ -71,18 +75,27 @@ impl Submit {
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
-        let job: Value = serde_json::from_str(&answer?.text().await?).context("the answer is not JSON")?;
-        let id = job["id"].as_str().context("the answer has no id")?;
-        if !self.wait {
-            print(id)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        let polled = api.poll(operation, id).await?;
-        let polled = api.ended(polled).await?.completed()?;
-        match &self.output {
-            Some(path) => download::save(&api, &polled, None, path).await?,
-            None => print(&polled.answer()?)?,
+        let answer = answer?;
+        let job = json(answer.status(), answer.text().await?)?;
+        let id = Json::new(&job).get("id").string().context("the answer has no id")?;
+        if self.wait {
+            // With the id, it can be looked at, and fetched again.
+            finish(&api, operation, &id, self.output.as_deref())
+                .await
+                .with_context(|| format!("job {id}"))?;
+        } else {
+            print(&id)?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Waits, and prints or saves the answer.
+async fn finish(api: &Api, operation: Operation, id: &str, output: Option<&Path>) -> anyhow::Result<()> {
+    let polled = api.poll(operation, id).await?;
+    let polled = api.ended(polled).await?.completed()?;
+    match output {
+        Some(path) => download::save(api, &polled, None, path).await,
+        None => Ok(print(&polled.answer())?),
     }
 }

@@ -41,7 +41,13 @@ impl Differences {
     /// For those that refuse members of a message that they do not know: OpenAI answers `Additional properties are not allowed`, and
     /// `Unknown parameter: 'messages[1].tool_calls[0].index'`.
     pub(crate) const STRICT: Self = Self {
-        without_in_messages: &["is_error", "reasoning", "reasoning_content", "reasoning_details"],
+        without_in_messages: &[
+            "extra_content",
+            "is_error",
+            "reasoning",
+            "reasoning_content",
+            "reasoning_details",
+        ],
         without_in_calls: &["extra_content", "index"],
         ..Self::EFFORT
     };
@@ -154,7 +160,7 @@ mod tests {
     #[test]
     fn a_strict_server_gets_a_history_without_what_it_refuses() {
         let history = r#"[{"role":"user", "content":"\u0061"},
-            {"role":"assistant","content":null,"refusal":null,"reasoning":"x","reasoning_content":"x","reasoning_details":[{}],"tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":"{\"n\":1.0}"},"extra_content":{}}, {"id":"d", "type":"function"}]},
+            {"role":"assistant","content":null,"refusal":null,"reasoning":"x","reasoning_content":"x","reasoning_details":[{}],"extra_content":{},"tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":"{\"n\":1.0}"},"extra_content":{}}, {"id":"d", "type":"function"}]},
             {"role":"tool","tool_call_id":"c","content":"no","is_error":true}]"#;
         let expected = r#"[{"role":"user", "content":"\u0061"},{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"n\":1.0}"}},{"id":"d", "type":"function"}]},{"role":"tool","tool_call_id":"c","content":"no"}]"#;
         let (_, messages) = Differences::STRICT.apply("messages", history).unwrap();

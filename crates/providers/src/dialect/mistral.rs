@@ -19,6 +19,7 @@ const CHAT: Differences = Differences {
     values: &[("tool_choice", "\"required\"", "\"any\"")],
     without: &["user", "safety_identifier", "store", "stream_options"],
     without_in_messages: &[
+        "extra_content",
         "is_error",
         "reasoning",
         "reasoning_content",

@@ -29,6 +29,7 @@ pub(super) const HUGGING_FACE: OpenAiChat = USUAL;
 pub(super) const GROQ: OpenAiChat = OpenAiChat {
     differences: Differences {
         without_in_messages: &[
+            "extra_content",
             "is_error",
             "reasoning",
             "reasoning_content",
@@ -45,6 +46,7 @@ pub(super) const XAI: OpenAiChat = OpenAiChat { wrong_key: Some("Incorrect API k
 pub(super) const CEREBRAS: OpenAiChat = OpenAiChat {
     differences: Differences {
         without_in_messages: &[
+            "extra_content",
             "is_error",
             "reasoning_content",
             "reasoning_details",
