@@ -8,8 +8,8 @@
 //! | module | |
 //! |---|---|
 //! | `provider` | a configured provider: its keys, its concurrency, its calls |
-//! | `native` | calls in the form in which the client wrote them |
-//! | `completion` | text completions made of chat |
+//! | `native`, `history` | calls in the form in which the client wrote them, less what other providers have added to a conversation |
+//! | `completion`, `responses`, `messages` | text completions, responses and Anthropic's messages made of chat |
 //! | `chat` | the common form of chat, and OpenAI's |
 //! | `embeddings`, `rerank`, `images`, `speech`, `transcription` | those calls at a provider with a form of its own |
 //! | `plan` | a request that is several calls, and what their answers make together |

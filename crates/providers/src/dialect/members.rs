@@ -20,6 +20,8 @@ pub(super) fn foreign(name: &str, value: &str) -> Foreign {
         | "prompt_cache_retention"
         | "metadata"
         | "store"
+        // How soon and at what price: no answer shows it.
+        | "service_tier"
         // Anthropic's, of what may be kept.
         | "cache_control" => true,
         "logprobs" => value == "false",
@@ -27,7 +29,6 @@ pub(super) fn foreign(name: &str, value: &str) -> Foreign {
         "logit_bias" => is_empty(value, '{', '}'),
         "modalities" => is_empty(value, '[', ']') || only_text(value),
         "verbosity" => value == "\"medium\"",
-        "service_tier" => matches!(value, "\"auto\"" | "\"default\""),
         "truncation" => value == "\"disabled\"",
         "functions" => is_empty(value, '[', ']'),
         "function_call" => matches!(value, "\"auto\"" | "\"none\""),
@@ -64,7 +65,7 @@ mod tests {
             ("logprobs", "false", Foreign::LeftOut),
             ("logprobs", "true", Foreign::Refused),
             ("verbosity", r#""low""#, Foreign::Refused),
-            ("service_tier", r#""auto""#, Foreign::LeftOut),
+            ("service_tier", r#""flex""#, Foreign::LeftOut),
             ("web_search_options", "{}", Foreign::Refused),
             ("safetySettings", "[]", Foreign::Passed),
         ] {
