@@ -35,10 +35,12 @@ fn each_endpoint_has_the_text_where_it_looks_for_it() {
         (&spoken, Operation::Speech, r#""input":"t","voice":"alloy""#),
         (&input(), Operation::ImageGeneration, r#""prompt":"t""#),
         (&ranked, Operation::Rerank, r#""query":"t","documents":["x","y"]"#),
-        (&input(), Operation::Ocr, r#""document":{"document_url":"t","type":"document_url"}"#),
     ] {
         assert_eq!(json(input, operation, "t"), format!(r#"{{"model":"a/b",{body}}}"#));
     }
+    let document = json(&input(), Operation::Ocr, "https://x.example/a.pdf");
+    let expected = r#"{"document_url":"https://x.example/a.pdf","type":"document_url"}"#;
+    assert!(document.contains(expected), "{document}");
     let image = json(&input(), Operation::Ocr, "https://x.example/a.png?b=c.pdf");
     assert!(
         image.contains(r#"{"image_url":"https://x.example/a.png?b=c.pdf","type":"image_url"}"#),
