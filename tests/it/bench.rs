@@ -134,7 +134,7 @@ async fn a_small_fleet_is_watched_idle_with_slow_jobs_and_after_outages() {
 #[tokio::test]
 async fn each_kind_of_endpoint_is_measured_against_its_target() {
     let small = ["--endpoints", "--jobs", "20", "--concurrency", "4", "--rounds", "1", "--rate-seconds", "1"];
-    let files = ["--files", "3", "--upload-bytes", "600k", "--transcription-bytes", "400k"];
+    let files = ["--files", "3", "--upload-bytes", "200k", "--transcription-bytes", "100k"];
     let before = binary("hermod-bench");
     let others = ["--speech-bytes", "300k", "--before", before.to_str().unwrap()];
     let all: Vec<&str> = small.into_iter().chain(files).chain(others).collect();

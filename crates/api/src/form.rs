@@ -75,8 +75,12 @@ pub(crate) async fn read(
 
 /// What a client sends, as long as the reader of the form makes something of it.
 fn bounded(body: &mut Body, held_back: Rc<Cell<usize>>) -> impl Stream<Item = Result<Bytes, ApiError>> {
-    let chunks =
-        stream::try_unfold(body, async |body: &mut Body| Ok(body.next().await?.map(|chunk| (chunk, body))));
+    // The reader of the form takes all that is there before it looks at any of it: it gets one chunk at a time, or a client that is
+    // faster than Redis would seem to send headers without an end.
+    let chunks = stream::try_unfold(body, async |body: &mut Body| {
+        tokio::task::yield_now().await;
+        Ok(body.next().await?.map(|chunk| (chunk, body)))
+    });
     chunks.and_then(move |chunk| {
         held_back.set(held_back.get() + chunk.len());
         let is_bounded = held_back.get() <= MOST_HEADERS;

@@ -28,8 +28,9 @@ pub struct CallResult {
 impl CallResult {
     /// One that the provider has written.
     pub(crate) fn native(text: String, model: &str, sent_as: Operation) -> Self {
-        let object: Option<RawObject<'_>> = serde_json::from_str(&text).ok();
-        let has_extra = object.is_some_and(|object| object.get("extra_fields").is_some());
+        let has_extra = text.contains("\"extra_fields\"")
+            && serde_json::from_str::<RawObject<'_>>(&text)
+                .is_ok_and(|object| object.get("extra_fields").is_some());
         Self { text, has_extra, model: model.to_owned(), sent_as }
     }
 
@@ -129,7 +130,8 @@ impl Answer {
     /// Refuses an answer that says in JSON that there was an error.
     fn check(&self, form: &dyn ErrorForm, secrets: &Secrets) -> Result<(), CallError> {
         let Content::Text(text) = &self.content else { return Ok(()) };
-        if !text.trim_ascii_start().starts_with('{') {
+        // Most answers have no such member, and need not be read twice.
+        if !text.contains("\"error\"") || !text.trim_ascii_start().starts_with('{') {
             return Ok(());
         }
         let Ok(object) = serde_json::from_str::<RawObject<'_>>(text) else { return Ok(()) };

@@ -40,34 +40,45 @@ const MOST_PARTS: usize = 128;
 /// None stands for what has no bytes in the result, or none that can be served without the whole being read: an image that is a `url`,
 /// base64 with escapes, or base64 that is cut off.
 pub fn media_of(operation: Operation, result: &str) -> Vec<Option<MediaPart>> {
-    let Ok(object) = serde_json::from_str::<RawObject<'_>>(result) else { return Vec::new() };
-    let text_of = |name| string_of(object.get(name)).map(Cow::into_owned);
-    match operation {
-        Operation::Speech => {
-            let content_type = text_of("content_type").unwrap_or_else(|| UNKNOWN.to_owned());
-            vec![object.get("audio").and_then(|audio| base64(result, audio, &content_type))]
-        }
-        Operation::Transcription => vec![object.get("text").and_then(|text| json_text(result, text))],
-        Operation::ImageGeneration | Operation::ImageEdit | Operation::ImageVariation => {
-            let content_type = match text_of("output_format").as_deref() {
-                None | Some("png") => "image/png",
-                Some("jpeg") => "image/jpeg",
-                Some("webp") => "image/webp",
-                Some(_) => UNKNOWN,
-            };
-            let data = object.get("data").map_or("[]", |data| data.get());
-            let images: Vec<Image<'_>> = serde_json::from_str(data).unwrap_or_default();
-            let part = |image: &Image<'_>| base64(result, image.b64_json?, content_type);
-            images.iter().take(MOST_PARTS).map(part).collect()
-        }
+    let find = match operation {
+        Operation::Speech => return vec![speech(result)],
+        Operation::Transcription => transcription,
+        Operation::ImageGeneration | Operation::ImageEdit | Operation::ImageVariation => images,
         Operation::TextCompletion
         | Operation::ChatCompletion
         | Operation::Responses
         | Operation::Embedding
         | Operation::Rerank
         | Operation::Ocr
-        | Operation::Messages => Vec::new(),
-    }
+        | Operation::Messages => return Vec::new(),
+    };
+    serde_json::from_str(result).map_or_else(|_| Vec::new(), |object| find(result, &object))
+}
+
+/// A worker writes the audio first: it is long, and is not read as JSON once more.
+fn speech(result: &str) -> Option<MediaPart> {
+    let (audio, rest) = result.strip_prefix("{\"audio\":\"")?.split_once('"')?;
+    let rest = format!("{{{}", rest.trim_start_matches(','));
+    let object: RawObject<'_> = serde_json::from_str(&rest).ok()?;
+    let content_type = string_of(object.get("content_type")).unwrap_or(Cow::Borrowed(UNKNOWN));
+    base64_text(result, audio, &content_type)
+}
+
+fn transcription(result: &str, object: &RawObject<'_>) -> Vec<Option<MediaPart>> {
+    vec![object.get("text").and_then(|text| json_text(result, text))]
+}
+
+fn images(result: &str, object: &RawObject<'_>) -> Vec<Option<MediaPart>> {
+    let content_type = match string_of(object.get("output_format")).as_deref() {
+        None | Some("png") => "image/png",
+        Some("jpeg") => "image/jpeg",
+        Some("webp") => "image/webp",
+        Some(_) => UNKNOWN,
+    };
+    let data = object.get("data").map_or("[]", |data| data.get());
+    let images: Vec<Image<'_>> = serde_json::from_str(data).unwrap_or_default();
+    let part = |image: &Image<'_>| base64(result, image.b64_json?, content_type);
+    images.iter().take(MOST_PARTS).map(part).collect()
 }
 
 const UNKNOWN: &str = "application/octet-stream";
@@ -79,7 +90,10 @@ struct Image<'a> {
 }
 
 fn base64(result: &str, value: &RawValue, content_type: &str) -> Option<MediaPart> {
-    let text = inside(value)?;
+    base64_text(result, inside(value)?, content_type)
+}
+
+fn base64_text(result: &str, text: &str, content_type: &str) -> Option<MediaPart> {
     if text.is_empty() || text.len() % 4 != 0 || text.contains('\\') {
         return None;
     }
@@ -206,15 +220,15 @@ mod tests {
         assert_eq!(media_of(Operation::Speech, "{}"), [None]);
         assert_eq!(media_of(Operation::Transcription, r#"{"text":["a"]}"#), [None]);
         assert_eq!(media_of(Operation::ImageEdit, "{\"data\":{}}"), []);
-        assert_eq!(media_of(Operation::Speech, "not JSON"), []);
+        assert_eq!(media_of(Operation::Transcription, "not JSON"), []);
         let many = format!(r#"{{"data":[{}{{}}]}}"#, "{},".repeat(200));
         assert_eq!(media_of(Operation::ImageEdit, &many).len(), MOST_PARTS);
     }
 
     proptest! {
         #[test]
-        fn audio_cut_out_and_decoded_is_what_went_in(bytes in proptest::collection::vec(any::<u8>(), 1..100), before in ".*") {
-            let result = format!(r#" {{"x":{}, "audio" : "{}","content_type":"audio/mpeg"}}"#, json_string(&before), encode(&bytes));
+        fn audio_cut_out_and_decoded_is_what_went_in(bytes in proptest::collection::vec(any::<u8>(), 1..100), after in ".*") {
+            let result = format!(r#"{{"audio":"{}","x":{},"content_type":"audio/mpeg"}}"#, encode(&bytes), json_string(&after));
             let part = media_of(Operation::Speech, &result).remove(0).unwrap();
             prop_assert_eq!(part.size, u64::try_from(bytes.len()).unwrap());
             prop_assert_eq!(bytes_of(&result, &part), bytes);
