@@ -94,7 +94,7 @@ fn base64(result: &str, value: &RawValue, content_type: &str) -> Option<MediaPar
 }
 
 fn base64_text(result: &str, text: &str, content_type: &str) -> Option<MediaPart> {
-    if text.is_empty() || text.len() % 4 != 0 || text.contains('\\') {
+    if text.is_empty() || !text.len().is_multiple_of(4) || text.contains('\\') {
         return None;
     }
     let padding = text.bytes().rev().take(2).filter(|byte| *byte == b'=').count();
