@@ -1,13 +1,18 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use hermod_tests::{Cluster, binary};
-use serde_json::Value;
+use bytes::Bytes;
+use hermod::demo::Demo;
+use hermod_tests::{Answer, Cluster, binary};
+use redis::{Commands, Connection};
+use reqwest::Method;
 
 use crate::calls::Calls;
 use crate::faults::Faults;
+use crate::job::{self, Kind};
 use crate::load::Load;
 use crate::{DEFAULT_LEASE, Fault, Fsync, Settings};
 
@@ -23,18 +28,23 @@ const MOST_LINES: usize = 20;
 pub(crate) struct Books {
     faults: Vec<(Fault, usize)>,
     accepted: usize,
+    by_kind: BTreeMap<Kind, usize>,
     refused: u64,
     completed: usize,
     /// Jobs that failed, though each has a fallback that never does.
     failed: Vec<String>,
     lost: Vec<String>,
-    /// Jobs whose result is not what their prompt asks for.
+    /// Jobs whose result is not what they ask for.
     wrong: Vec<String>,
     written_twice: usize,
+    /// Bytes of speech that were compared.
+    content_bytes: usize,
     calls: Calls,
     stale_refused: usize,
     not_ready: Vec<String>,
     leaks: Vec<String>,
+    /// Keys of uploads, bodies and outcomes whose writers died: they expire.
+    staged: usize,
     disagreements: String,
 }
 
@@ -50,16 +60,20 @@ pub(crate) async fn close(cluster: &Cluster, load: &Load, faults: &Faults) -> Bo
     books.accepted = accepted.len();
     let first_ends = std::mem::take(&mut *load.first_ends.lock().unwrap());
     let deadline = Instant::now() + PATIENCE;
-    for (id, number) in &accepted {
-        books.end_of(load, &first_ends, id, *number, deadline).await;
+    let reference = reference();
+    for (path, number) in &accepted {
+        *books.by_kind.entry(Kind::of(*number)).or_default() += 1;
+        books.end_of(load, &first_ends, &reference, path, *number, deadline).await;
     }
     books.leaks = drained(cluster, deadline).await;
+    let count = |mut redis: Connection| redis.keys::<_, Vec<String>>("*:staged:*").unwrap().len();
+    books.staged = cluster.connections().into_iter().map(count).sum();
     let known: HashSet<u64> = accepted.iter().map(|(_, number)| *number).collect();
-    books.calls = Calls::count(cluster, &known, &faults.harm);
+    books.calls = Calls::count(cluster, &known, &faults.harm).await;
     books.stale_refused =
         cluster.logs.with_message("result discarded: the job is no longer this worker's").len();
     for (index, worker) in cluster.worker_ports.iter().enumerate() {
-        match worker.try_send(worker.request(reqwest::Method::GET, "/readyz")).await {
+        match worker.try_send(worker.request(Method::GET, "/readyz")).await {
             Ok(answer) if answer.status == 200 => {}
             Ok(answer) => books.not_ready.push(answer.text),
             Err(_) => {
@@ -81,6 +95,17 @@ pub(crate) async fn close(cluster: &Cluster, load: &Load, faults: &Faults) -> Bo
     books
 }
 
+/// Starts a demo provider that nothing is done to; gives its URL.
+fn reference() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = Demo::default().serve(listener).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "it ends with the program")]
+    drop(tokio::spawn(server));
+    url
+}
+
 /// Waits until Redis holds nothing that would stay. Jobs that no client knows of end, too.
 async fn drained(cluster: &Cluster, deadline: Instant) -> Vec<String> {
     loop {
@@ -92,51 +117,49 @@ async fn drained(cluster: &Cluster, deadline: Instant) -> Vec<String> {
     }
 }
 
+/// Asks until there is an answer that will not change, or no time left.
+async fn answer(load: &Load, path: &str, number: u64, deadline: Instant) -> reqwest::Result<Answer> {
+    loop {
+        let api = load.api(number);
+        let answer = api.try_send(api.request(Method::GET, path)).await;
+        let is_final = answer.as_ref().is_ok_and(|answer| !matches!(answer.status, 202 | 409 | 503));
+        if is_final || Instant::now() > deadline {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 impl Books {
     async fn end_of(
         &mut self,
         load: &Load,
         first_ends: &HashMap<String, String>,
-        id: &str,
+        reference: &str,
+        path: &str,
         number: u64,
         deadline: Instant,
     ) {
-        loop {
-            let api = load.api(number);
-            let answer = api.try_send(api.request_poll(id)).await;
-            if let Ok(answer) = &answer {
-                if answer.status == 200 {
-                    self.ended(id, number, &answer.json());
-                    self.written_twice +=
-                        usize::from(first_ends.get(id).is_some_and(|first| *first != answer.text));
-                    return;
-                }
-                if answer.status == 404 {
-                    self.lost.push(format!("{id}: unknown"));
-                    return;
-                }
-            }
-            if Instant::now() > deadline {
-                self.lost.push(format!("{id}: {answer:?}"));
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    fn ended(&mut self, id: &str, number: u64, job: &Value) {
+        let job = match answer(load, path, number, deadline).await {
+            Ok(answer) if answer.status == 200 => answer,
+            Ok(answer) if answer.status == 404 => return self.lost.push(format!("{path}: unknown")),
+            answer => return self.lost.push(format!("{path}: {answer:?}")),
+        };
+        self.written_twice += usize::from(first_ends.get(path).is_some_and(|first| *first != job.text));
+        let job = job.json();
         if job["status"] != "completed" {
-            self.failed.push(format!("{id}: {}", job["error"]));
+            self.failed.push(format!("{path}: {}", job["error"]));
             return;
         }
         self.completed += 1;
-        let texts: Vec<_> =
-            job["result"]["choices"].as_array().unwrap().iter().map(|choice| &choice["text"]).collect();
-        let expected = number.to_string();
-        let is_right = |text: &&Value| text.as_str().is_some_and(|text| text.trim_end() == expected);
-        let choices = usize::try_from(crate::load::choices(number)).unwrap();
-        if texts.len() != choices || !texts.iter().all(is_right) {
-            self.wrong.push(format!("{id}: {} choices for prompt {number}", texts.len()));
+        let mut content = None;
+        if Kind::of(number) == Kind::Speech {
+            let answer = answer(load, &format!("{path}/content"), number, deadline).await;
+            content = answer.ok().filter(|answer| answer.status == 200).map(|answer| answer.bytes);
+            self.content_bytes += content.as_ref().map_or(0, Bytes::len);
+        }
+        if !job::is_right(number, &job["result"], content.as_deref(), reference).await {
+            self.wrong.push(format!("{path}: job {number}, {:?}", Kind::of(number)));
         }
     }
 
@@ -153,6 +176,7 @@ impl Books {
         none("results are wrong", &self.wrong);
         none("workers are not ready", &self.not_ready);
         none("keys stay in Redis", &self.leaks);
+        none("calls had other files than were uploaded", &self.calls.damaged);
         if settings.fsync == Fsync::Always {
             none("accepted jobs are lost", &self.lost);
             none("calls were repeated, though nothing was done to their worker", &self.calls.unexplained);
@@ -192,6 +216,20 @@ impl fmt::Display for Books {
             (self.calls.delayed, "delayed until a retry"),
             (self.calls.strangers, "whose client got no id: the answer to the submit was lost"),
             (self.stale_refused, "stale results refused by the fence"),
+        ] {
+            writeln!(out, "{count:>8}  {what}")?;
+        }
+        writeln!(out, "accepted jobs by kind")?;
+        for (kind, count) in &self.by_kind {
+            writeln!(out, "{count:>8}  {kind:?}")?;
+        }
+        let (uploads, bytes) = self.calls.uploads;
+        writeln!(out, "media")?;
+        for (count, what) in [
+            (uploads, "calls with an upload"),
+            (bytes / 1_000_000, "MB of these, byte for byte what the client sent unless said below"),
+            (self.content_bytes / 1_000_000, "MB of speech, read as content and compared"),
+            (self.staged, "keys left to expire within 10 minutes, of writers that died"),
         ] {
             writeln!(out, "{count:>8}  {what}")?;
         }

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hermod_tests::{Cluster, ReceivedCall};
+use serde_json::Value;
 
 use crate::faults::Harm;
+use crate::job;
 
 /// `max_retries` of the provider `patient`; the other has none.
 pub(crate) const RETRIES_OF_PATIENT: usize = 1;
@@ -26,18 +29,31 @@ pub(crate) struct Calls {
     pub(crate) unexplained: Vec<String>,
     /// Calls for jobs that no client knows of: the answer to the submit was lost.
     pub(crate) strangers: usize,
+    /// Calls whose files are not what was uploaded, a line each.
+    pub(crate) damaged: Vec<String>,
+    /// Calls with a file, and the bytes of all of these.
+    pub(crate) uploads: (usize, usize),
     /// How long after the kill of its worker each call was made again, where no other worker was killed between.
     pub(crate) after_kill: Vec<Duration>,
 }
 
 impl Calls {
-    pub(crate) fn count(cluster: &Cluster, known: &HashSet<u64>, harm: &[Harm]) -> Self {
+    pub(crate) async fn count(cluster: &Cluster, known: &HashSet<u64>, harm: &[Harm]) -> Self {
         let mut calls = Self::default();
         let mut by_target: BTreeMap<(u64, String), Vec<Call>> = BTreeMap::new();
         let mut strangers = HashSet::new();
         for call in cluster.calls() {
             calls.made += 1;
-            let call = Call::read(&call);
+            let file = file_of(&call).await;
+            let job = file.as_ref().map_or_else(|| number_in(&call.body), |(job, _)| *job);
+            if let Some((_, content)) = file {
+                calls.uploads.0 += 1;
+                calls.uploads.1 += content.len();
+                if content != job::file(job) {
+                    calls.damaged.push(format!("job {job}: {} bytes of another file", content.len()));
+                }
+            }
+            let call = Call { job, worker: Cluster::worker_of(&call), model: call.model, at: call.at };
             if !known.contains(&call.job) {
                 strangers.insert(call.job);
             }
@@ -84,12 +100,23 @@ struct Call {
     at: Instant,
 }
 
-impl Call {
-    fn read(call: &ReceivedCall) -> Self {
-        let body: serde_json::Value = serde_json::from_str(&call.body).unwrap();
-        let job = body["prompt"].as_str().unwrap().trim_end().parse().unwrap();
-        Self { job, model: call.model.clone(), worker: Cluster::worker_of(call), at: call.at }
+/// The job's number in a call's JSON.
+fn number_in(body: &str) -> u64 {
+    let body: Value = serde_json::from_str(body).unwrap();
+    let places = ["/prompt", "/input", "/messages/0/content", "/messages/0/content/0/text"];
+    let text = places.iter().find_map(|place| body.pointer(place)?.as_str()).unwrap();
+    text.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// The job's number and the content of the file in a call's form; none where it has none.
+async fn file_of(call: &ReceivedCall) -> Option<(u64, Bytes)> {
+    if call.form.is_empty() {
+        return None;
     }
+    let parts = call.parts().await.unwrap();
+    let file = parts.into_iter().find(|part| part.filename.is_some())?;
+    let number = file.filename.unwrap().trim_end_matches(".bin").parse().unwrap();
+    Some((number, file.content))
 }
 
 /// What was done to the workers.

@@ -4,15 +4,17 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use hermod_tests::Api;
-use serde_json::json;
+use reqwest::Method;
 use tokio::task::JoinSet;
+
+use crate::job;
 
 /// Clients that submit jobs and now and then poll one.
 pub(crate) struct Load {
     apis: Arc<RwLock<Vec<Api>>>,
     stopped: AtomicBool,
     next: AtomicU64,
-    /// Accepted jobs: id, and the number in its prompt.
+    /// Accepted jobs: path, and number.
     pub(crate) accepted: Mutex<Vec<(String, u64)>>,
     /// What a poll said of a job when it had first ended.
     pub(crate) first_ends: Mutex<HashMap<String, String>>,
@@ -59,14 +61,9 @@ impl Load {
     async fn step(&self) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let api = self.api(number);
-        let mut body = json!({"model": model(number), "prompt": prompt(number), "fallbacks": ["demo/echo"]});
-        if choices(number) > 1 {
-            body["n"] = json!(choices(number));
-        }
-        match api.try_send(api.submission(body.to_string())).await {
+        match api.try_send(job::submission(&api, number)).await {
             Ok(answer) if answer.status == 202 => {
-                let id = answer.json()["id"].as_str().unwrap().to_owned();
-                self.accepted.lock().unwrap().push((id, number));
+                self.accepted.lock().unwrap().push((answer.header("location").to_owned(), number));
             }
             Ok(answer) => {
                 assert!(matches!(answer.status, 429 | 503), "{answer:?}");
@@ -81,45 +78,11 @@ impl Load {
             let accepted = self.accepted.lock().unwrap();
             accepted.len().checked_sub(200).map(|index| accepted[index].0.clone())
         };
-        if let Some(id) = earlier
-            && let Ok(answer) = api.try_send(api.request_poll(&id)).await
+        if let Some(path) = earlier
+            && let Ok(answer) = api.try_send(api.request(Method::GET, &path)).await
             && answer.status == 200
         {
-            self.first_ends.lock().unwrap().entry(id).or_insert(answer.text);
+            self.first_ends.lock().unwrap().entry(path).or_insert(answer.text);
         }
-    }
-}
-
-/// The number; some are large enough to be kept apart from their records.
-fn prompt(number: u64) -> String {
-    let padding = match number % 100 {
-        27 => 200_000,
-        part if part % 10 == 3 => 20_000,
-        part if part % 10 == 7 => 3_000,
-        _ => 0,
-    };
-    format!("{number}{}", " ".repeat(padding))
-}
-
-/// How often the prompt is answered: a small body may have a large outcome.
-pub(crate) fn choices(number: u64) -> u64 {
-    if number % 10 == 7 { 8 } else { 1 }
-}
-
-/// Mostly quick calls, some that outlive faults, some that outlive the lease, some that are delayed until a retry, some
-/// that fall back.
-fn model(number: u64) -> String {
-    // Each has a cooldown of its own; a Retry-After of "06" is one of 6 s.
-    const WAITS: [&str; 8] = ["6", "7", "8", "9", "06", "07", "08", "09"];
-    match number % 20 {
-        0..9 => "demo/echo".to_owned(),
-        9..12 => "demo/slow-200ms".to_owned(),
-        12..14 => "demo/slow-1s".to_owned(),
-        14 => "demo/slow-7s".to_owned(),
-        15..17 => {
-            let wait = usize::try_from(number / 20).unwrap() % WAITS.len();
-            format!("patient/retry-after-{}", WAITS[wait])
-        }
-        _ => "demo/fail-503".to_owned(),
     }
 }

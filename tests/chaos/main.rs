@@ -16,6 +16,7 @@
 mod books;
 mod calls;
 mod faults;
+mod job;
 mod load;
 
 use std::process::ExitCode;
@@ -128,11 +129,18 @@ fn builder(settings: &Settings) -> hermod_tests::Builder {
         .workers(WORKERS)
         .apis(API_PROCESSES)
         .numbered_workers()
-        // The one whose jobs are delayed until a retry.
-        .config(json!({"providers": {"patient": {
-            "network_config": {"max_retries": calls::RETRIES_OF_PATIENT},
-            "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
-        }}}))
+        .config(json!({"providers": {
+            // The one whose jobs are delayed until a retry.
+            "patient": {
+                "network_config": {"max_retries": calls::RETRIES_OF_PATIENT},
+                "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
+            },
+            // The one to whose form chat is converted.
+            "claude": {
+                "keys": [{"name": "one", "value": "key"}],
+                "custom_provider_config": {"base_provider_type": "anthropic"},
+            },
+        }}))
         // Jobs here lose more workers than in a year of ordinary life.
         .set("HERMOD_MAX_ATTEMPTS", 50)
         .set("HERMOD_CONCURRENCY", 64);

@@ -21,6 +21,8 @@ use crate::{Cluster, PATIENCE, eventually_ok};
 const PERMANENT: [&str; 8] =
     ["queue", "wake", "bytes", "dead", "dead_bytes", "shards", "paused", "cooldowns_version"];
 
+/// How long pieces that belong to nothing may stay, in milliseconds.
+const MOST_STAGED_MS: i64 = 600_000;
 /// Wake-up calls that may be left: more would mean that they pile up.
 const MOST_WAKE_UPS: u64 = 64;
 /// Targets that may be cooling down, and bytes that the name of one may have: clients choose the models.
@@ -59,6 +61,11 @@ impl Cluster {
                 }
                 let name = key.strip_prefix("{hermod:").and_then(|rest| rest.split_once("}:"));
                 let (_, name) = name.unwrap_or(("", key));
+                let mut is_kept = || redis.exists::<_, bool>(key.replace(":media:", ":letter:")).unwrap();
+                let must_go = name.starts_with("staged:") || name.starts_with("media:") && !is_kept();
+                if must_go && expires_ms > MOST_STAGED_MS {
+                    leaks.push(format!("{key} stays for {expires_ms} ms more"));
+                }
                 if expires_ms == -1 && !PERMANENT.contains(&name) {
                     leaks.push(format!("{key} has no expiry"));
                 }

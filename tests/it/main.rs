@@ -35,6 +35,7 @@ mod shards;
 mod slow_clients;
 mod submit_command;
 mod targets;
+mod upload_faults;
 mod uploads;
 mod upstreams;
 mod virtual_keys;

@@ -12,12 +12,12 @@ use serde_json::json;
 const MIB: usize = 1 << 20;
 
 /// Bytes that differ from place to place.
-fn pattern(bytes: usize) -> Vec<u8> {
+pub(crate) fn pattern(bytes: usize) -> Vec<u8> {
     (0_u64..).flat_map(u64::to_le_bytes).take(bytes).collect()
 }
 
 /// A transcription of so many bytes.
-fn recording(model: &str, bytes: usize) -> FormBody {
+pub(crate) fn recording(model: &str, bytes: usize) -> FormBody {
     FormBody::new().file("file", "talk.mp3", "audio/mpeg", &pattern(bytes)).field("model", model)
 }
 
@@ -29,7 +29,7 @@ fn traces(cluster: &Cluster) -> Vec<String> {
         .collect()
 }
 
-async fn leaves_nothing(cluster: &Cluster) {
+pub(crate) async fn leaves_nothing(cluster: &Cluster) {
     eventually("what was uploaded is gone", PATIENCE, async || traces(cluster).is_empty().then_some(()))
         .await;
 }

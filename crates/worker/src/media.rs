@@ -16,19 +16,25 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 pub(crate) struct JobMedia(pub(crate) MediaReader);
 
 impl MediaSource for JobMedia {
-    /// While Redis is away the provider waits, up to the time that its call may take: breaking off would be blamed on it.
     fn read(&self, start: u64, most: usize) -> BoxFuture<'_, io::Result<Bytes>> {
-        let read = async move {
-            let mut failures = 0;
-            loop {
-                match self.0.read(start, most).await {
-                    Ok(piece) => return Ok(piece),
-                    Err(error @ QueueError::Unexpected(_)) => return Err(io::Error::other(error)),
-                    Err(_) => sleep(BACKOFF.wait(failures)).await,
+        self.read_in_any_case(start, most).boxed()
+    }
+}
+
+impl JobMedia {
+    /// Waits for Redis where it is away: a provider is not to blame for that. The call that is being sent bounds the wait.
+    async fn read_in_any_case(&self, start: u64, most: usize) -> io::Result<Bytes> {
+        let mut failures = 0;
+        loop {
+            match self.0.read(start, most).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error @ QueueError::Unexpected(_)) => return Err(io::Error::other(error)),
+                Err(error) => {
+                    tracing::debug!(%error, "a piece of a job's media is not read yet");
+                    sleep(BACKOFF.wait(failures)).await;
+                    failures = failures.saturating_add(1);
                 }
-                failures = failures.saturating_add(1);
             }
-        };
-        read.boxed()
+        }
     }
 }
