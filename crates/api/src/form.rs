@@ -23,6 +23,9 @@ const MOST_NAME: usize = 1 << 10;
 /// bring headers and contents at once.
 const MOST_HEADERS: usize = 256 << 10;
 
+/// The most that the reader of the form is given at once, in bytes.
+const MOST_CHUNK: usize = 64 << 10;
+
 /// Whether the body says that it is a form of some kind.
 pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     content_type(headers)
@@ -76,10 +79,15 @@ pub(crate) async fn read(
 /// What a client sends, as long as the reader of the form makes something of it.
 fn bounded(body: &mut Body, held_back: Rc<Cell<usize>>) -> impl Stream<Item = Result<Bytes, ApiError>> {
     // The reader of the form takes all that is there before it looks at any of it: it gets one chunk at a time, or a client that is
-    // faster than Redis would seem to send headers without an end.
-    let chunks = stream::try_unfold(body, async |body: &mut Body| {
+    // faster than Redis would seem to send headers without an end. One read of the connection may be as large as the bound itself.
+    let chunks = stream::try_unfold((body, Bytes::new()), async |(body, mut read): (&mut Body, Bytes)| {
         tokio::task::yield_now().await;
-        Ok(body.next().await?.map(|chunk| (chunk, body)))
+        if read.is_empty() {
+            let Some(next) = body.next().await? else { return Ok(None) };
+            read = next;
+        }
+        let chunk = read.split_to(read.len().min(MOST_CHUNK));
+        Ok(Some((chunk, (body, read))))
     });
     chunks.and_then(move |chunk| {
         held_back.set(held_back.get() + chunk.len());
