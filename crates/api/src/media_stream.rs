@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn speech(text: &str) -> String {
-        format!(r#"{{"response_format":"mp3","audio":"{text}","extra_fields":{{}}}}"#)
+        format!(r#"{{"audio":"{text}","response_format":"mp3","extra_fields":{{}}}}"#)
     }
 
     proptest! {
