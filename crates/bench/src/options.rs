@@ -122,8 +122,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "URL", help_heading = "A running service")]
     pub(crate) url: Option<String>,
     /// The Redis of that service, to measure what jobs cost there.
+    // An id of its own: `--redis-url` of the subcommands is another option, of another type.
     #[arg(
-        long,
+        id = "redis_of_service",
+        long = "redis-url",
         value_name = "URL",
         requires = "url",
         hide_env_values = true,
