@@ -19,17 +19,16 @@ use crate::embeddings::EmbeddingPlan;
 use crate::error::MAX_ANSWER_BYTES;
 use crate::images::ImagePlan;
 use crate::keys::{Key, KeyPool};
-use crate::messages::{MessagesPlan, Words};
+use crate::messages::Words;
 use crate::payload::{MediaSource, Payload};
 use crate::plan::{self, MOST_AT_ONCE, Plan};
 use crate::replies::Replies;
 use crate::rerank::RerankPlan;
-use crate::responses::ResponsesPlan;
 use crate::secrets::Secrets;
 use crate::speech::SpeechPlan;
 use crate::transcription::TranscriptionPlan;
 use crate::transport::{self, Meter, Received, within};
-use crate::{CallError, InvalidProvider, native, tokens};
+use crate::{CallError, InvalidProvider, messages, native, responses, tokens};
 
 /// One of the calls that a provider may have under way at once.
 #[derive(Debug)]
@@ -235,10 +234,10 @@ impl Provider {
                 self.run(ask, call, CompletionPlan::new(call.body, self.api.kind, writer)).await
             }
             Operation::ChatCompletion => self.run(ask, call, ChatPlan::new(call.body, chat)).await,
-            Operation::Responses => self.run(ask, call, ResponsesPlan::new(call.body, chat)).await,
+            Operation::Responses => self.run(ask, call, responses::plan(call.body, chat)).await,
             Operation::Messages => {
                 let words = Words::of(self.api.kind, self.dialect.chat().is_some());
-                self.run(ask, call, MessagesPlan::new(call.body, chat, words)).await
+                self.run(ask, call, messages::plan(call.body, chat, words)).await
             }
             Operation::Embedding => {
                 let own = self.dialect.embeddings().ok_or_else(absent)?;

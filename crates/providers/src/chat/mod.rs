@@ -38,25 +38,52 @@ pub(crate) trait Chat: Send + Sync {
     }
 }
 
-/// A chat request to a provider of another form: a call for each choice, unless it takes `n`.
-pub(crate) struct ChatPlan<'a> {
+/// The form in which a client gets what chat has answered.
+pub(crate) trait ResultForm: Send + Sync {
+    /// The result that the replies make together; none if it would be longer than `limit` bytes.
+    fn compose(&self, model: &str, replies: &[ChatReply], limit: usize) -> Option<String>;
+
+    /// See [`Plan::least_bytes`].
+    fn least_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// A chat completion.
+pub(crate) struct Completion;
+
+impl ResultForm for Completion {
+    fn compose(&self, model: &str, replies: &[ChatReply], limit: usize) -> Option<String> {
+        reply::compose(model, replies, limit)
+    }
+}
+
+/// One request of chat: a call for each choice, unless the provider takes `n`.
+pub(crate) struct ChatPlan<'a, F = Completion> {
     chat: &'a dyn Chat,
     request: ChatRequest<'a>,
     calls: usize,
+    form: F,
 }
 
 impl<'a> ChatPlan<'a> {
     /// None if the body is no chat request.
     pub(crate) fn new(body: &'a str, chat: &'a dyn Chat) -> Option<Self> {
-        let mut request = ChatRequest::parse(body)?;
-        let n = request.n.take().unwrap_or(1).max(1);
-        let (calls, n) = if chat.has_n() { (1, n) } else { (n, 1) };
-        request.n = (n > 1).then_some(n);
-        Some(Self { chat, request, calls: usize::try_from(calls).ok()? })
+        Self::with(ChatRequest::parse(body)?, chat, Completion)
     }
 }
 
-impl Plan for ChatPlan<'_> {
+impl<'a, F: ResultForm> ChatPlan<'a, F> {
+    /// What the client gets has this form. None if that is more calls than there can be.
+    pub(crate) fn with(mut request: ChatRequest<'a>, chat: &'a dyn Chat, form: F) -> Option<Self> {
+        let n = request.n.take().unwrap_or(1).max(1);
+        let (calls, n) = if chat.has_n() { (1, n) } else { (n, 1) };
+        request.n = (n > 1).then_some(n);
+        Some(Self { chat, request, calls: usize::try_from(calls).ok()?, form })
+    }
+}
+
+impl<F: ResultForm> Plan for ChatPlan<'_, F> {
     type Reply = ChatReply;
 
     fn sent_as(&self) -> Operation {
@@ -80,6 +107,10 @@ impl Plan for ChatPlan<'_> {
     }
 
     fn compose(&self, ask: &Ask<'_>, replies: Vec<ChatReply>, limit: usize) -> Option<String> {
-        reply::compose(ask.model, &replies, limit)
+        self.form.compose(ask.model, &replies, limit)
+    }
+
+    fn least_bytes(&self) -> usize {
+        self.form.least_bytes()
     }
 }

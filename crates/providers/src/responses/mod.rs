@@ -9,58 +9,27 @@ mod response;
 #[cfg(test)]
 mod tests;
 
-use hermod_types::{Operation, RawObject};
+use hermod_types::RawObject;
 
-use crate::answer::Answer;
-use crate::chat::{Chat, ChatReply, ChatRequest};
-use crate::dialect::{Ask, Outgoing, Unsendable};
-use crate::plan::Plan;
+use crate::chat::{Chat, ChatPlan, ChatReply, ResultForm};
 pub(crate) use native::for_others;
 
-pub(crate) struct ResponsesPlan<'a> {
-    chat: &'a dyn Chat,
-    request: ChatRequest<'a>,
-    /// The client's own, much of which a response repeats.
-    object: RawObject<'a>,
+/// A response, which repeats much of the client's own request.
+pub(crate) struct Response<'a>(RawObject<'a>);
+
+/// None if the body is no such request, or one that chat cannot serve.
+pub(crate) fn plan<'a>(body: &'a str, chat: &'a dyn Chat) -> Option<ChatPlan<'a, Response<'a>>> {
+    let object: RawObject<'a> = serde_json::from_str(body).ok()?;
+    ChatPlan::with(request::read(&object)?, chat, Response(object))
 }
 
-impl<'a> ResponsesPlan<'a> {
-    /// None if the body is no such request, or one that chat cannot serve.
-    pub(crate) fn new(body: &'a str, chat: &'a dyn Chat) -> Option<Self> {
-        let object: RawObject<'a> = serde_json::from_str(body).ok()?;
-        Some(Self { chat, request: request::read(&object)?, object })
-    }
-}
-
-impl Plan for ResponsesPlan<'_> {
-    type Reply = ChatReply;
-
-    fn sent_as(&self) -> Operation {
-        Operation::ChatCompletion
-    }
-
-    fn calls(&self) -> usize {
-        1
-    }
-
-    fn request(&self, ask: &Ask<'_>, _: usize) -> Result<Outgoing, Unsendable> {
-        self.chat.request(ask, &self.request)
-    }
-
-    fn read(&self, _: usize, answer: &Answer) -> Result<ChatReply, String> {
-        self.chat.read(answer.text()?)
-    }
-
-    fn bytes(reply: &ChatReply) -> usize {
-        reply.bytes()
-    }
-
-    fn compose(&self, ask: &Ask<'_>, replies: Vec<ChatReply>, limit: usize) -> Option<String> {
-        let response = response::compose(ask.model, replies.first()?, &self.object);
+impl ResultForm for Response<'_> {
+    fn compose(&self, model: &str, replies: &[ChatReply], limit: usize) -> Option<String> {
+        let response = response::compose(model, replies.first()?, &self.0);
         (response.len() <= limit).then_some(response)
     }
 
     fn least_bytes(&self) -> usize {
-        response::echoed(&self.object).map(|(_, value)| value.len()).sum()
+        response::echoed(&self.0).map(|(_, value)| value.len()).sum()
     }
 }

@@ -1,11 +1,16 @@
 use proptest::prelude::*;
 
+use hermod_types::Operation;
+
 use super::*;
+use crate::chat::ChatRequest;
 use crate::chat::{
     AssistantMessage, ChatChoice, Differences, Finish, Message, Part, ReasoningDetail, ToolCall, Usage,
     openai_request,
 };
+use crate::dialect::{Ask, Outgoing, Unsendable};
 use crate::literal::Literal;
+use crate::plan::Plan;
 
 fn chat_of(body: &str) -> Option<String> {
     let object: RawObject<'_> = serde_json::from_str(body).unwrap();
@@ -165,7 +170,7 @@ fn what_is_over_the_limit_is_not_put_together() {
         }
     }
     let body = format!(r#"{{"input":"x","instructions":"{}"}}"#, "i".repeat(1000));
-    let plan = ResponsesPlan::new(&body, &Nobody).unwrap();
+    let plan = plan(&body, &Nobody).unwrap();
     assert_eq!((plan.calls(), plan.sent_as()), (1, Operation::ChatCompletion));
     assert!((1002..1500).contains(&plan.least_bytes()), "{}", plan.least_bytes());
     let composed =
