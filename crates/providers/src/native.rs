@@ -11,10 +11,8 @@ use crate::answer::Answer;
 use crate::chat::Differences;
 use crate::dialect::{Outgoing, Unsendable};
 use crate::literal::Literal;
-use crate::messages::for_anthropic;
 use crate::multipart::Multipart;
-use crate::request_body;
-use crate::responses::for_others;
+use crate::{messages, request_body, responses};
 
 /// Writes a request.
 pub(crate) fn request(
@@ -27,9 +25,9 @@ pub(crate) fn request(
     match operation.form() {
         BodyForm::Json => {
             let body = if operation == Operation::Messages {
-                for_anthropic(body)
+                messages::without_foreign(body)
             } else if operation == Operation::Responses {
-                for_others(body)
+                responses::without_foreign(body)
             } else {
                 Cow::Borrowed(body)
             };

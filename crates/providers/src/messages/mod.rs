@@ -3,14 +3,14 @@
 //! What such a request cannot say has been refused before, by [`hermod_types::cannot_serve`].
 
 mod content;
+mod history;
 mod message;
-mod native;
 mod request;
 #[cfg(test)]
 mod tests;
 
 use crate::chat::{Chat, ChatPlan, ChatReply, ResultForm};
-pub(crate) use native::for_anthropic;
+pub(crate) use history::without_foreign;
 pub(crate) use request::Words;
 
 /// An Anthropic message.

@@ -2,8 +2,8 @@
 //!
 //! What such a request cannot say has been refused before, by [`hermod_types::cannot_serve`].
 
+mod history;
 mod input;
-mod native;
 mod request;
 mod response;
 #[cfg(test)]
@@ -12,7 +12,7 @@ mod tests;
 use hermod_types::RawObject;
 
 use crate::chat::{Chat, ChatPlan, ChatReply, ResultForm};
-pub(crate) use native::for_others;
+pub(crate) use history::without_foreign;
 
 /// A response, which repeats much of the client's own request.
 pub(crate) struct Response<'a>(RawObject<'a>);

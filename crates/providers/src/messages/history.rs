@@ -31,7 +31,7 @@ struct Block<'a> {
 }
 
 /// The body as Anthropic takes it: as it came, where nothing in it is ours.
-pub(crate) fn for_anthropic(body: &str) -> Cow<'_, str> {
+pub(crate) fn without_foreign(body: &str) -> Cow<'_, str> {
     if !MARKS.iter().any(|mark| body.contains(mark)) {
         return Cow::Borrowed(body);
     }
@@ -87,7 +87,7 @@ mod tests {
             r#"[{"type":"server_tool_use","format":"x","input":1e400}]"#,
         ] {
             let body = said(content);
-            assert_eq!(for_anthropic(&body), body);
+            assert_eq!(without_foreign(&body), body);
         }
     }
 
@@ -97,7 +97,7 @@ mod tests {
             r#"[{"type":"thinking","thinking":"t","signature":""},{"type":"thinking","thinking":"u"},{"type":"thinking","thinking":"v","signature":"s","reasoning_format":"google"},{"type":"redacted_thinking","data":"d","reasoning_format":"google"},{"type":"thinking","thinking":"w","signature":"s","reasoning_format":"anthropic-claude-v1"},{"type":"text", "text":"x\u00e9","extra_content":{}},{"type":"tool_use","id":"t","name":"f","input":{"n": 1e400},"extra_content":{"google":{}}}]"#,
         );
         assert_eq!(
-            for_anthropic(&body),
+            without_foreign(&body),
             r#"{"max_tokens":9,"messages":[{"role":"user","content":"thinking\"" },{"content":[{"type":"thinking","thinking":"w","signature":"s"},{"type":"text","text":"x\u00e9"},{"type":"tool_use","id":"t","name":"f","input":{"n": 1e400}}],"role":"assistant"}],"n":1e400}"#
         );
     }

@@ -22,7 +22,7 @@ struct Item<'a> {
 }
 
 /// The body as it came, where nothing in it is ours.
-pub(crate) fn for_others(body: &str) -> Cow<'_, str> {
+pub(crate) fn without_foreign(body: &str) -> Cow<'_, str> {
     if !MARKS.iter().any(|mark| body.contains(mark)) {
         return Cow::Borrowed(body);
     }
@@ -45,10 +45,10 @@ mod tests {
     #[test]
     fn what_is_ours_is_left_out_and_all_else_passes_byte_for_byte() {
         let theirs = r#"{"input": [{"type":"reasoning","id":"rs_1", "summary":[],"encrypted_content":"e","format":"x"},{"role":"user","content":"\"extra_content\""}],"n":1e400}"#;
-        assert_eq!(for_others(theirs), theirs);
+        assert_eq!(without_foreign(theirs), theirs);
         let input = r#"[{"type":"reasoning","id":"rs_1","summary":[],"reasoning_format":"unknown"},{"type":"function_call","call_id":"c", "arguments":"{\"n\": 1e400}","extra_content":{"google":{}}},{"type":"function_call_output","call_id":"c", "output":"x"}]"#;
         assert_eq!(
-            for_others(&format!(r#"{{"input":{input},"n":1e400}}"#)),
+            without_foreign(&format!(r#"{{"input":{input},"n":1e400}}"#)),
             r#"{"input":[{"type":"function_call","call_id":"c","arguments":"{\"n\": 1e400}"},{"type":"function_call_output","call_id":"c", "output":"x"}],"n":1e400}"#
         );
     }
