@@ -82,6 +82,12 @@ impl JobId {
         Self(Uuid::from_u128((self.0.as_u128() & !SHARD_MASK) | u128::from(shard.0)))
     }
 
+    /// An id in the same shard that follows from this one and `name`.
+    #[must_use]
+    pub fn derive(self, name: &str) -> Self {
+        Self(Uuid::new_v5(&self.0, name.as_bytes())).in_shard(self.shard())
+    }
+
     /// The shard that its keys are in.
     pub fn shard(self) -> Shard {
         let bits = self.0.as_u128() & SHARD_MASK;

@@ -23,6 +23,7 @@ mod shape;
 mod target;
 mod timestamp;
 mod ttl;
+pub mod webhook;
 
 pub use attempt::{Attempt, Journal};
 pub use backoff::Backoff;

@@ -15,6 +15,7 @@
 //! | `kind` | the table of APIs that we speak |
 
 mod access;
+mod admin;
 mod endpoints;
 mod environment;
 mod error;
@@ -28,19 +29,24 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod virtual_key;
+mod webhook_origin;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use secrecy::SecretString;
+use url::Url;
 
+use crate::webhook::{Endpoint, PrivateNetwork};
 use crate::{Operation, Ttl};
 pub use access::KeyAccess;
+pub use admin::AdminLogin;
 pub use endpoints::Support;
 pub use error::{ConfigError, ConfigErrors};
 pub use kind::{Bounds, Form, ProviderKind};
 use read::ProviderSecrets;
 pub use virtual_key::{Blocked, Models, ProviderGrant, VirtualKey};
+pub use webhook_origin::WebhookOrigin;
 
 /// How long a result is kept where neither client nor operator says: Bifrost's default.
 const DEFAULT_TTL_SECONDS: u64 = 3600;
@@ -50,6 +56,8 @@ const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 const DEFAULT_BACKOFF_INITIAL: Duration = Duration::from_millis(500);
 /// Bifrost's `DefaultRetryBackoffMax`.
 const DEFAULT_BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Bifrost's default of `delivery_history_retention_days`.
+const DEFAULT_WEBHOOK_HISTORY: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Calls that one job may need where its provider is asked prompt by prompt.
 pub const DEFAULT_MAX_CALLS: u64 = 256;
@@ -67,6 +75,16 @@ pub struct Config<P = ProviderConfig> {
     pub providers: BTreeMap<String, P>,
     /// The virtual keys.
     pub virtual_keys: Vec<VirtualKey>,
+    /// Receivers of webhooks, `webhooks`.
+    pub webhooks: Vec<Endpoint>,
+    /// How long the history of deliveries is kept, `client.webhook_config.delivery_history_retention_days`.
+    pub webhook_history: Duration,
+    /// Where a submit may have its end told without an endpoint, `client.allow_webhook_urls`.
+    pub webhook_origins: Vec<WebhookOrigin>,
+    /// Who may administer, `auth_config`; none where it is absent or not enabled.
+    pub admin: Option<AdminLogin>,
+    /// What opens the administration where there is no login, `setup_token`.
+    pub setup_token: Option<SecretString>,
     /// See [`cannot_serve`](crate::cannot_serve). It is no part of the file, but a setting of the process.
     pub max_calls: u64,
     /// Paths of what the file holds and we do not read.
@@ -167,6 +185,11 @@ impl Config {
                 })
                 .collect(),
             virtual_keys: self.virtual_keys,
+            webhooks: self.webhooks,
+            webhook_history: self.webhook_history,
+            webhook_origins: self.webhook_origins,
+            admin: self.admin,
+            setup_token: self.setup_token,
             max_calls: self.max_calls,
             ignored: self.ignored,
             unsupported: self.unsupported,
@@ -186,6 +209,17 @@ impl ApiConfig {
 }
 
 impl<P> Config<P> {
+    /// The virtual key with this id, usable or not.
+    pub fn virtual_key_with_id(&self, id: &str) -> Option<&VirtualKey> {
+        self.virtual_keys.iter().find(|key| key.id == id)
+    }
+
+    /// Whether a submit may have its end told at `url`, and if so, whether it may be at a private address.
+    pub fn allows_webhook_url(&self, url: &Url) -> Option<PrivateNetwork> {
+        let origin = self.webhook_origins.iter().find(|origin| origin.contains(url))?;
+        Some(origin.private_network())
+    }
+
     /// The configured virtual key with this value, usable or not.
     pub fn virtual_key(&self, value: &str) -> Option<&VirtualKey> {
         self.virtual_keys.iter().find(|key| key.has_value(value))
@@ -206,6 +240,11 @@ impl<P> Default for Config<P> {
             require_virtual_key: false,
             providers: BTreeMap::new(),
             virtual_keys: Vec::new(),
+            webhooks: Vec::new(),
+            webhook_history: DEFAULT_WEBHOOK_HISTORY,
+            webhook_origins: Vec::new(),
+            admin: None,
+            setup_token: None,
             max_calls: DEFAULT_MAX_CALLS,
             ignored: Vec::new(),
             unsupported: Vec::new(),

@@ -82,6 +82,7 @@ fn read_virtual_key(mut file: Section<'_>, config: &mut Config, report: &Report<
             .into_iter()
             .map(|grant| read_grant(grant, config))
             .collect(),
+        webhook_secret: None,
     };
     let is_taken =
         |other: &VirtualKey| other.id == key.id || other.value.expose_secret() == key.value.expose_secret();

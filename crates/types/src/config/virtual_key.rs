@@ -1,6 +1,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
+use crate::webhook::SigningSecret;
 use crate::{Target, Timestamp};
 
 /// A key that the operator gives to a client; it names an owner and what that owner may use.
@@ -16,6 +17,8 @@ pub struct VirtualKey {
     pub expires: Option<Timestamp>,
     /// What it may use; nothing where empty.
     pub grants: Vec<ProviderGrant>,
+    /// What deliveries to addresses that its submits name are signed with: `hermod.keys.<id>.webhook_secret`.
+    pub webhook_secret: Option<SigningSecret>,
 }
 
 /// Why a virtual key may not be used. The texts are Bifrost's.
