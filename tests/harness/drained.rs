@@ -18,8 +18,11 @@ use crate::{Cluster, PATIENCE, eventually_ok};
 /// | `{hermod:S}:bytes` | what waiting and running jobs count as; nothing is left of it |
 /// | `{hermod:S}:dead_bytes` | the bytes of each dead letter |
 /// | `{hermod:0}:cooldowns_version` | how often cooldowns have changed; they themselves expire |
-const PERMANENT: [&str; 8] =
-    ["queue", "wake", "bytes", "dead", "dead_bytes", "shards", "paused", "cooldowns_version"];
+/// | `{hermod:S}:list:<owner>`, `{hermod:S}:owners` | ids of jobs; the leader removes those whose records have gone |
+///
+/// The queue of deliveries has the same keys, behind `hooks:`.
+const PERMANENT: [&str; 9] =
+    ["queue", "wake", "bytes", "dead", "dead_bytes", "shards", "paused", "cooldowns_version", "owners"];
 
 /// How long pieces that belong to nothing may stay, in milliseconds.
 const MOST_STAGED_MS: i64 = 600_000;
@@ -61,12 +64,13 @@ impl Cluster {
                 }
                 let name = key.strip_prefix("{hermod:").and_then(|rest| rest.split_once("}:"));
                 let (_, name) = name.unwrap_or(("", key));
+                let name = name.strip_prefix("hooks:").unwrap_or(name);
                 let mut is_kept = || redis.exists::<_, bool>(key.replace(":media:", ":letter:")).unwrap();
                 let must_go = name.starts_with("staged:") || name.starts_with("media:") && !is_kept();
                 if must_go && expires_ms > MOST_STAGED_MS {
                     leaks.push(format!("{key} stays for {expires_ms} ms more"));
                 }
-                if expires_ms == -1 && !PERMANENT.contains(&name) {
+                if expires_ms == -1 && !PERMANENT.contains(&name) && !name.starts_with("list:") {
                     leaks.push(format!("{key} has no expiry"));
                 }
                 match look_at(&mut redis, key, name, &left) {

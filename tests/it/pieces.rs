@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hermod_queue::{
-    Ended, Held, JobRequest, OutcomeRef, PIECE_BYTES, Queue, QueueSettings, Settled, Source, Store,
-    Submission, Upload, WorkerName, WorkerQueue,
+    Ended, Held, JobOptions, JobRequest, OutcomeRef, PIECE_BYTES, Queue, QueueSettings, Repeats, Settled,
+    Source, Store, Submission, Upload, WorkerName, WorkerQueue,
 };
 use hermod_tests::{Cluster, Command, Monitor, PATIENCE, Servers, eventually, lasts};
 use hermod_types::{JobId, Operation, Shard, Ttl};
@@ -63,7 +63,7 @@ impl Client {
     }
 
     async fn upload(&self, bytes: &[u8]) -> Upload {
-        let mut upload = self.queue.upload(None).await.unwrap().unwrap();
+        let mut upload = self.queue.upload(None, &Repeats::default()).await.unwrap().unwrap();
         for part in bytes.chunks(100_000) {
             upload.push(Bytes::copy_from_slice(part)).await.unwrap();
         }
@@ -72,16 +72,17 @@ impl Client {
 
     async fn submit(&self, bytes: &[u8], request: JobRequest) -> JobId {
         let upload = self.upload(bytes).await;
-        match self.queue.submit_upload(upload, request).await.unwrap() {
+        match self.queue.submit_upload(upload, request, JobOptions::default()).await.unwrap() {
             Submission::Accepted(id) => id,
-            refused @ (Submission::Full | Submission::TooLate) => unreachable!("{refused:?}"),
+            refused => unreachable!("{refused:?}"),
         }
     }
 
     /// A worker in this process that holds the job that waits.
     async fn worker(&self) -> (WorkerQueue, Held, JobRequest) {
         let name = WorkerName::new("test", std::process::id());
-        let worker = WorkerQueue::new(&self.store, name, Duration::from_secs(60), &TaskTracker::new());
+        let worker =
+            WorkerQueue::<JobRequest>::new(&self.store, name, Duration::from_secs(60), &TaskTracker::new());
         let mut claimer = worker.claimer(Shard::default()).unwrap();
         let started = claimer.claim(Source::Queue, 1, &[]).await.unwrap().jobs.pop().unwrap();
         (worker, started.held, started.request.unwrap())
@@ -257,7 +258,11 @@ async fn an_upload_that_comes_to_nothing_leaves_nothing() {
     let upload = client.upload(&media).await;
     let left = staged(&mut redis);
     let _: u64 = redis.hdel(&left[0], 1).unwrap();
-    let refused = client.queue.submit_upload(upload, request(Operation::ImageEdit, "{}")).await.unwrap();
+    let refused = client
+        .queue
+        .submit_upload(upload, request(Operation::ImageEdit, "{}"), JobOptions::default())
+        .await
+        .unwrap();
     assert_eq!((refused, staged(&mut redis)), (Submission::TooLate, Vec::new()));
     cluster.assert_drained().await;
 }
@@ -270,14 +275,14 @@ async fn a_submit_that_fails_leaves_no_pieces() {
     let upload = client.upload(&pattern(2 * PIECE_BYTES)).await;
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(1).exec(&mut redis).unwrap();
     let request = request(Operation::TextCompletion, "{}");
-    assert!(client.queue.submit_upload(upload, request.clone()).await.is_err());
+    assert!(client.queue.submit_upload(upload, request.clone(), JobOptions::default()).await.is_err());
     eventually("media are removed", PATIENCE, async || staged(&mut redis).is_empty().then_some(())).await;
 
     // A client that goes while its submit waits for Redis.
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(0).exec(&mut redis).unwrap();
     let upload = client.upload(&pattern(2 * PIECE_BYTES)).await;
     let large = JobRequest { body: json!({"prompt": "y".repeat(MIB)}).to_string(), ..request };
-    let mut submit = Box::pin(client.queue.submit_upload(upload, large));
+    let mut submit = Box::pin(client.queue.submit_upload(upload, large, JobOptions::default()));
     eventually("its body is on its way", PATIENCE, async || {
         assert!(futures_util::poll!(&mut submit).is_pending());
         (staged(&mut redis).len() == 2).then_some(())
@@ -370,11 +375,17 @@ async fn a_full_queue_takes_no_upload() {
     let request = request(Operation::Transcription, "{}");
     client.submit(&pattern(700_000), request.clone()).await;
     let upload = client.upload(&pattern(700_000)).await;
-    let refused = client.queue.submit_upload(upload, request).await.unwrap();
+    let refused = client.queue.submit_upload(upload, request, JobOptions::default()).await.unwrap();
     assert_eq!(refused, Submission::Full, "media count");
     assert_eq!(staged(&mut cluster.connect()), Vec::<String>::new(), "what is refused takes no memory");
-    assert!(client.queue.upload(Some(700_000)).await.unwrap().is_none(), "it is told before it comes");
-    assert!(client.queue.upload(Some(200_000)).await.unwrap().is_some(), "there is room for a smaller one");
+    assert!(
+        client.queue.upload(Some(700_000), &Repeats::default()).await.unwrap().is_none(),
+        "it is told before it comes"
+    );
+    assert!(
+        client.queue.upload(Some(200_000), &Repeats::default()).await.unwrap().is_some(),
+        "there is room for a smaller one"
+    );
 }
 
 #[tokio::test]

@@ -27,6 +27,10 @@ pub(crate) enum ApiError {
     JobNotFound,
     #[error("job is not completed")]
     NotCompleted { retry_seconds: u64 },
+    #[error("job has already ended")]
+    JobEnded,
+    #[error("idempotency key was used with another request")]
+    IdempotencyKeyReused,
     #[error("{0}")]
     NoContent(&'static str),
     #[error("the range begins behind the end: there are {size} bytes")]
@@ -96,6 +100,8 @@ impl ApiError {
             Self::TargetNotAllowed { .. } => ErrorCode::TargetNotAllowed,
             Self::JobNotFound => ErrorCode::JobNotFound,
             Self::NotCompleted { .. } => ErrorCode::JobNotCompleted,
+            Self::JobEnded => ErrorCode::JobEnded,
+            Self::IdempotencyKeyReused => ErrorCode::IdempotencyKeyReused,
             Self::NoContent(_) => ErrorCode::NoContent,
             Self::RangeNotSatisfiable { .. } => ErrorCode::RangeNotSatisfiable,
             Self::BodyTimeout => ErrorCode::RequestTimeout,
@@ -166,7 +172,7 @@ impl ResponseError for Failure {
         {
             response.headers_mut().insert(CONTENT_RANGE, range);
         }
-        if matches!(error, ApiError::MayBeAccepted(_)) {
+        if matches!(error, ApiError::MayBeAccepted(_) | ApiError::JobEnded) {
             // OpenAI's SDKs would send the same submit again, and the job might run twice.
             response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }

@@ -1,5 +1,5 @@
 use actix_web::{HttpResponse, web};
-use hermod_queue::{Admin, Stats, Store};
+use hermod_queue::{Admin, Lane, Stats, Store};
 use hermod_service::{Cached, Metrics};
 
 /// The queue's numbers for `/metrics`, read from Redis at most once a second.
@@ -16,7 +16,7 @@ impl QueueNumbers {
 
 /// `GET /metrics`: this process's, and the queue's.
 pub(crate) async fn metrics(metrics: web::Data<Metrics>, queue: web::Data<QueueNumbers>) -> HttpResponse {
-    let stats = queue.stats.get(async || Admin::new(&queue.store).stats().await.ok()).await;
+    let stats = queue.stats.get(async || Admin::new(&queue.store).stats(Lane::Jobs).await.ok()).await;
     if let Some(stats) = stats {
         let gauge = |name: &'static str, jobs: u64| {
             metrics::gauge!(name).set(f64::from(u32::try_from(jobs).unwrap_or(u32::MAX)));

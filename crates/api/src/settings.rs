@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use clap::{Args, value_parser};
+use clap::{Args, ValueEnum, value_parser};
 use hermod_queue::{ByteLimit, KnownShards, QueueSettings, Store};
 use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdown};
 use hermod_types::{Shard, ShardCount, Ttl};
@@ -8,6 +8,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::body::BodyLimits;
 use crate::server::{ApiServer, Listeners};
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
 
 /// How an API process is set up: flags, each with an environment variable.
 #[derive(Args, Clone, Debug)]
@@ -34,6 +41,9 @@ pub struct ApiSettings {
     /// Shards that new jobs are spread over; more than one only in a Redis Cluster.
     #[arg(long, env = "HERMOD_SHARDS", default_value_t = 1, value_parser = value_parser!(u16).range(1..=i64::from(Shard::LIMIT)), value_name = "SHARDS")]
     shards: u16,
+    /// Whether jobs can be listed.
+    #[arg(long, env = "HERMOD_LISTS", value_enum, default_value_t = Switch::On)]
+    lists: Switch,
     /// The largest body of a submit to an endpoint for text: completions, embeddings, speech, rerank.
     #[arg(long, env = "HERMOD_MAX_BODY_BYTES", default_value_t = 10 << 20, value_name = "BYTES")]
     max_body_bytes: usize,
@@ -71,6 +81,7 @@ impl ApiSettings {
                 limit_bytes: ByteLimit::default(),
                 shards,
                 known: KnownShards::default(),
+                lists: self.lists == Switch::On,
             },
             queue_limit_bytes: self.queue_limit_bytes,
             max_ttl: Ttl::from_seconds(self.max_ttl_seconds).unwrap_or(Ttl::MAX),

@@ -1,6 +1,6 @@
 use actix_web::http::header::{HeaderMap, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
-use hermod_queue::{JobRequest, QueueError, Submission};
+use hermod_queue::{JobOptions, JobRequest, QueueError, Repeats, Submission};
 use hermod_types::config::VirtualKey;
 use hermod_types::{
     ApiConfig, InvalidRequest, JobId, JobView, Operation, Request, Target, Ttl, cannot_serve,
@@ -91,19 +91,20 @@ impl<'a> Submit<'a> {
     /// If the job is not accepted.
     pub(crate) async fn json(&self, (request, _room): (Request, Room)) -> Result<JobId, ApiError> {
         let job = self.job(request)?;
-        accepted(self.state.queue.submit(job).await)
+        accepted(self.state.queue.submit(job, JobOptions::default()).await)
     }
 
     /// Reads a form, and submits it. What was uploaded of one that is not accepted goes by itself.
     async fn form(&self, payload: web::Payload) -> Result<JobId, ApiError> {
         let boundary = form::boundary(self.headers)?;
         let (body, announced) = (self.body(payload)?, body::length(self.headers));
-        let upload = self.state.queue.upload(announced).await.map_err(ApiError::from_submit)?;
+        let upload =
+            self.state.queue.upload(announced, &Repeats::default()).await.map_err(ApiError::from_submit)?;
         let mut upload = upload.ok_or(ApiError::QueueFull)?;
         let mut room = self.state.memory.room(announced.unwrap_or(0));
         let form = form::read(body, boundary, &mut upload, &mut room).await?;
         let job = self.job(Request::from_form(self.operation, form)?)?;
-        accepted(self.state.queue.submit_upload(upload, job).await)
+        accepted(self.state.queue.submit_upload(upload, job, JobOptions::default()).await)
     }
 
     fn body(&self, payload: web::Payload) -> Result<Body, ApiError> {
@@ -136,6 +137,8 @@ fn accepted(submission: Result<Submission, QueueError>) -> Result<JobId, ApiErro
         Submission::TooLate => {
             Err(ApiError::NotAccepted(QueueError::Unreachable("it answered too late".to_owned())))
         }
+        Submission::Conflict => Err(ApiError::IdempotencyKeyReused),
+        Submission::Replayed(id) => Ok(id),
         Submission::Accepted(id) => {
             metrics::counter!("hermod_jobs_accepted_total").increment(1);
             Ok(id)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
-use hermod_queue::{Admin, Store};
+use hermod_queue::{Admin, Lane, Store};
 use hermod_types::JobId;
 use http_body_util::Full;
 use hyper::{Request, StatusCode};
@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
         let wait = async {
             let (mut last, mut since) = (u64::MAX, Instant::now());
             loop {
-                let stats = admin.stats().await?;
+                let stats = admin.stats(Lane::Jobs).await?;
                 left.set(stats.waiting + stats.running);
                 if left.get() == 0 {
                     return Ok(());

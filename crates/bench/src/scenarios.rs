@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
-use hermod_queue::{JobRequest, Queue, QueueSettings, Submission};
+use hermod_queue::{JobOptions, JobRequest, Queue, QueueSettings, Submission};
 use hermod_types::{JobId, Operation, Target as Model, Ttl};
 use hyper::StatusCode;
 use tokio_util::task::TaskTracker;
@@ -134,7 +134,7 @@ async fn fill(run: &Run<'_>, jobs: u64) -> anyhow::Result<()> {
         let body = run.requests.members(number);
         let operation = Operation::TextCompletion;
         let job = JobRequest { operation, targets: targets.clone(), body, media_bytes: 0, ttl, owner: None };
-        let submission = queue.submit(job).await?;
+        let submission = queue.submit(job, JobOptions::default()).await?;
         ensure!(matches!(submission, Submission::Accepted(_)), "Redis did not take a job: {submission:?}");
         done.set(done.get() + 1);
         Ok(())

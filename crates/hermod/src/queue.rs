@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use hermod_queue::{Admin, DeadLetter, Findings, Requeued, Store};
+use hermod_queue::{Admin, DeadLetter, Findings, Lane, Requeued, Store};
 use hermod_service::RedisSettings;
 use hermod_types::{JobId, ShardCount, Timestamp};
 
@@ -108,7 +108,7 @@ impl QueueCommand {
 }
 
 async fn stats(admin: &Admin) -> anyhow::Result<String> {
-    let stats = admin.stats().await?;
+    let stats = admin.stats(Lane::Jobs).await?;
     let mut text = format!(
         "waiting  {}\ndelayed  {}\nrunning  {}\ndead     {}\n",
         stats.waiting, stats.delayed, stats.running, stats.dead

@@ -7,8 +7,8 @@
 --               'repeat'   what an earlier call with this token gave, whose answer was lost
 --       held: of 'expired', the ids of the jobs that this worker runs
 -- ->    taken: how many entries were claimed, those that came to nothing among them
---       jobs: for each that is to be run: id, entry, fence, request, owner, released, history, progress, queued (ms);
---       members without a value are absent
+--       jobs: for each that is to be run: id, entry, fence, request, owner, released, history, progress, queued (ms),
+--       cancelled (it is to be ended as such); members without a value are absent
 local now, lease_ms, worker = args.now, args.lease_ms, args.worker
 -- No lease is longer: one that seems to be is the work of a clock that was set back.
 local LONGEST_LEASE_MS = 3600 * 1000
@@ -42,7 +42,7 @@ local function add(entry, id, is, holder, fence, history)
     id = id, entry = entry, fence = fence, request = is[1], owner = is[4] or nil, released = whole(is[5]),
     history = history or nil, progress = is[7] or nil,
     -- What ran has not waited meanwhile.
-    queued = whole(holder.runs and holder.lease_end or is[8]),
+    queued = whole(holder.runs and holder.lease_end or is[8]), cancelled = is[9] and true or nil,
   }
 end
 
@@ -51,7 +51,8 @@ for _, found in ipairs(entries) do
   local id = fields[1] == 'id' and fields[2] or ''
   local record = job_key(id)
   -- What is no hash must not keep the others from being started.
-  local is = redis.pcall('HMGET', record, 'request', 'holder', 'code', 'owner', 'released', 'history', 'progress', 'queued')
+  local is = redis.pcall('HMGET', record, 'request', 'holder', 'code', 'owner', 'released', 'history', 'progress', 'queued',
+    'cancel')
   local holder = read_holder(is[2])
   local left = holder.runs and (holder.lease_end or 0) - now or 0
   if #id ~= 36 or not is[1] or is[3] then
@@ -73,9 +74,11 @@ for _, found in ipairs(entries) do
     end
     redis.call('HSET', record, 'holder', write_holder(fence, worker, args.token, now, now + lease_ms))
     add(entry, id, is, holder, fence, history)
+    if is_heard() then tell(id, fence, true, is[9], 0, is[4]) end
   end
 end
 remove_entries(strangers)
 -- There may be more: for the next idle worker.
 if #entries == args.count and args.source ~= 'repeat' then wake(args.source) end
+publish()
 return reply({taken = #entries, jobs = jobs})

@@ -6,9 +6,12 @@
 --       media_index: where media is in the outcome, absent if nowhere;
 --       reason: why it was given up on, absent if it was not; body_apart: bytes of its body where that has a key of its own;
 --       media: bytes of its media, absent for none; bytes: what it counted as while it waited, 0 for nothing
--- ->    for each job 'done', 'already_done' (by this fence), 'lost', 'gone' (no such record), or 'expired' (not all pieces of
---       its outcome are there any more; nothing is written)
+-- ->    for each job 'done', 'already_done' (by this fence), 'lost', 'gone' (no such record), 'expired' (not all pieces of
+--       its outcome are there any more; nothing is written), or 'cancelled' (it is to end as cancelled, and not like this;
+--       nothing is written)
 local now = args.now
+-- The code of a cancelled job.
+local CANCELLED = 499
 
 -- Forgets the oldest dead letters until what is left is within bounds.
 local function trim_letters(dead, sizes)
@@ -43,13 +46,14 @@ end
 
 -- Keeps what it takes to queue the job again, after its record has expired, too. A body under a key of its own stays there, as
 -- does media.
-local function keep_letter(job, request, owner, history)
+local function keep_letter(job, request, is)
   local letter, dead, sizes = letter_key(job.id), key('dead'), key('dead_bytes')
   local bytes = #request + (job.body_apart or 0) + (job.media or 0)
   -- It would push all others out, and then itself.
   if bytes > args.dead.bytes then return remove_pieces(job) end
-  redis.call('HSET', letter, 'reason', job.reason, 'request', request, 'history', history or '', 'fence', job.fence)
-  if owner then redis.call('HSET', letter, 'owner', owner) end
+  redis.call('HSET', letter, 'reason', job.reason, 'request', request, 'history', is.history or '', 'fence', job.fence)
+  if is.owner then redis.call('HSET', letter, 'owner', is.owner) end
+  if is.hook then redis.call('HSET', letter, 'hook', is.hook) end
   redis.call('PEXPIRE', letter, args.dead.age_ms)
   if job.body_apart then keep_for_letter(body_key(job.id)) end
   if job.media then keep_for_letter(media_key(job.id)) end
@@ -62,30 +66,25 @@ local results, entries, freed = {}, {}, 0
 for i, job in ipairs(args.jobs) do
   local record = job_key(job.id)
   local staged = job.token and staged_key(job.id, job.token)
-  local is = redis.pcall('HMGET', record, 'holder', 'code', 'owner', 'released', 'progress', 'history', 'queued')
-  if is.err or not (is[1] or is[2]) then
+  local is = read_for_end(record)
+  if not (is.holder or is.code) then
     results[i] = 'gone'
-  elseif is[2] then
-    results[i] = read_holder(is[1]).fence == job.fence and 'already_done' or 'lost'
-  elseif not is_held(is[1], job.fence, args.worker) then
+  elseif is.code then
+    results[i] = read_holder(is.holder).fence == job.fence and 'already_done' or 'lost'
+  elseif not is_held(is.holder, job.fence, args.worker) then
     results[i] = 'lost'
+  elseif is.cancel and job.code ~= CANCELLED then
+    results[i] = 'cancelled'
   elseif staged and not has_pieces(staged, job.pieces) then
     results[i] = 'expired'
   else
     if job.reason then
-      keep_letter(job, redis.call('HGET', record, 'request') or '', is[3], is[6])
+      keep_letter(job, redis.call('HGET', record, 'request') or '', is)
     else
       remove_pieces(job)
     end
     if staged then keep_pieces(staged, outcome_key(job.id, job.token), job.ttl_ms) end
-    redis.call('HSET', record, 'request', '', 'holder', job.fence, 'code', job.code,
-      staged and 'apart' or 'outcome', staged and string.format('%s %d', job.token, job.size) or job.outcome,
-      'completed', now, 'expires', now + job.ttl_ms)
-    if job.media_index then redis.call('HSET', record, 'media', job.media_index) end
-    if is[4] or is[5] or is[6] or is[7] then
-      redis.call('HDEL', record, 'released', 'progress', 'history', 'queued')
-    end
-    redis.call('PEXPIRE', record, job.ttl_ms)
+    end_job(record, is, job, now)
     entries[#entries + 1] = job.entry
     freed = freed + job.bytes
     results[i] = 'done'
@@ -94,6 +93,6 @@ for i, job in ipairs(args.jobs) do
   if staged and results[i] ~= 'done' then redis.call('UNLINK', staged) end
 end
 remove_entries(entries)
--- Below zero it is only where Redis has lost a part of its data.
-if freed > 0 and redis.call('DECRBY', key('bytes'), freed) < 0 then redis.call('DEL', key('bytes')) end
+free_bytes(freed)
+publish()
 return reply(results)

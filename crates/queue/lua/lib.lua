@@ -14,6 +14,8 @@ local function body_key(id) return PREFIX .. 'body:' .. id end
 local function media_key(id) return PREFIX .. 'media:' .. id end
 local function outcome_key(id, token) return PREFIX .. 'outcome:' .. id .. ':' .. token end
 local function letter_key(id) return PREFIX .. 'letter:' .. id end
+-- The jobs of a virtual key; of none: ''.
+local function list_key(owner) return PREFIX .. 'list:' .. owner end
 
 -- Where the pieces of a 'body', of 'media', or of the outcome with this token stand until a script keeps them.
 local function staged_key(id, what) return PREFIX .. 'staged:' .. id .. ':' .. what end
@@ -69,6 +71,11 @@ local function remove_entries(entries)
   redis.call('XDEL', QUEUE, unpack(entries))
 end
 
+-- Takes so much off what waiting and running jobs count as. Below zero it is only where Redis has lost a part of its data.
+local function free_bytes(bytes)
+  if bytes > 0 and redis.call('DECRBY', key('bytes'), bytes) < 0 then redis.call('DEL', key('bytes')) end
+end
+
 -- What XINFO GROUPS says of the group, by name; nil while there is none.
 local function group_info()
   local groups = redis.pcall('XINFO', 'GROUPS', QUEUE)
@@ -78,6 +85,12 @@ local function group_info()
     for i = 1, #group, 2 do info[group[i]] = group[i + 1] end
     if info.name == GROUP then return info end
   end
+end
+
+-- What the first line of a record's `request` says, as far as it is readable.
+local function read_header(request)
+  local is_header, header = pcall(cjson.decode, string.match(request, '^[^\n]*'))
+  return is_header and type(header) == 'table' and header or {}
 end
 
 -- Runs a command that needs the group. One that is missing, or was lost, is made again from the first entry on.

@@ -8,8 +8,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0
   local is = redis.pcall('HMGET', job_key(id), 'request', 'holder', 'code')
   -- What has no record is nobody's job.
   if is[1] and not is[3] and not read_holder(is[2]).runs then
-    enqueue(id)
-    redis.call('HSET', job_key(id), 'queued', now)
+    redis.call('HSET', job_key(id), 'queued', now, 'entry', enqueue(id))
     promoted = promoted + 1
   end
 end

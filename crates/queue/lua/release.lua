@@ -8,13 +8,15 @@ local IDLE_MS = 7 * 24 * 3600 * 1000
 local now, released = now_ms(), 0
 for _, job in ipairs(args.jobs) do
   local record = job_key(job.id)
-  local holder = redis.pcall('HGET', record, 'holder')
-  if type(holder) == 'string' and is_held(holder, job.fence, args.worker) then
+  local values = redis.pcall('HMGET', record, 'holder', 'cancel', 'owner')
+  if is_held(values[1], job.fence, args.worker) then
     redis.call('HSET', record, 'holder', job.fence, 'queued', now)
     redis.call('HINCRBY', record, 'released', 1)
     with_group('XCLAIM', QUEUE, GROUP, args.worker, 0, job.entry, 'IDLE', IDLE_MS, 'FORCE', 'JUSTID')
+    if is_heard() then tell(job.id, job.fence, false, values[2], 0, values[3]) end
     released = released + 1
   end
 end
 if released > 0 then wake('expired') end
+publish()
 return reply(released)

@@ -11,7 +11,6 @@ if not is[1] or is[2] or redis.call('ZSCORE', key('delayed'), id) then return re
 -- It was released, promoted or queued by another check just now.
 if is[3] and now - is[3] < RECENT_MS then return reply(false) end
 -- One that runs is left to its holder; whoever claims this entry waits for the end of the lease.
-enqueue(id)
-redis.call('HSET', record, 'queued', now)
+redis.call('HSET', record, 'queued', now, 'entry', enqueue(id))
 wake('queue')
 return reply(true)

@@ -2,15 +2,21 @@
 -- KEYS  1 queue
 -- args  id
 -- ->    'queued', 'unknown' (no such letter, or its body or media is gone) or 'alive' (the job waits or runs already)
+-- A UUID that follows from this one, of the same shard.
+local function next_delivery(delivery)
+  local hex = redis.sha1hex(delivery)
+  return string.format('%s-%s-8%s-8%s-%s%s', string.sub(hex, 1, 8), string.sub(hex, 9, 12), string.sub(hex, 13, 15),
+    string.sub(hex, 16, 18), string.sub(hex, 19, 27), string.sub(delivery, -3))
+end
+
 local id, letter = args.id, letter_key(args.id)
-local is = redis.call('HMGET', letter, 'request', 'owner', 'fence')
+local is = redis.call('HMGET', letter, 'request', 'owner', 'fence', 'hook')
 local request = is[1]
 if not request then return reply('unknown') end
 local record = job_key(id)
 local was = redis.call('HMGET', record, 'holder', 'code')
 if was[1] and not was[2] then return reply('alive') end
-local is_header, header = pcall(cjson.decode, string.match(request, '^[^\n]*'))
-if not is_header or type(header) ~= 'table' then header = {} end
+local header = read_header(request)
 local apart = {}
 if header.body then apart[#apart + 1] = body_key(id) end
 if header.media then apart[#apart + 1] = media_key(id) end
@@ -24,7 +30,12 @@ redis.call('DEL', record)
 redis.call('HSET', record, 'request', request, 'holder', fence, 'released', fence, 'queued', now_ms())
 if is[2] then redis.call('HSET', record, 'owner', is[2]) end
 if type(header.type) == 'string' then redis.call('HSET', record, 'type', header.type) end
-enqueue(id)
+local targets = header.targets
+if type(targets) == 'table' and type(targets[1]) == 'string' then redis.call('HSET', record, 'model', targets[1]) end
+-- Its second end is another event than its first, which the webhook was told of.
+local delivery, hook = string.match(is[4] or '', '^(%S+) (.*)$')
+if delivery then redis.call('HSET', record, 'hook', next_delivery(delivery) .. ' ' .. hook) end
+redis.call('HSET', record, 'entry', enqueue(id))
 wake('queue')
 -- What the job counts as while it waits, if it was counted.
 local counted = tonumber(header.bytes)

@@ -2,11 +2,21 @@
 -- Safe to send again: a job whose record exists is taken once.
 -- KEYS  1 queue
 -- args  limit, limit_bytes: of what waits, 0 for none     counted: whether to compare with them
---       jobs: id, request, owner and type (absent for none), bytes, latest (ms: from then on its client has given up),
---       body_pieces, media_pieces (how many are staged; absent for none)
+--       lists: whether jobs are to be found by their owner
+--       jobs: id, request, model, owner and type (absent for none), bytes, latest (ms: from then on its client has given up),
+--       body_pieces, media_pieces (how many are staged; absent for none), hook (what is to be delivered at its end),
+--       run_at (ms: not to be started before), and what tells a repeated submit:
+--       once: name, print    of an idempotency key, and of the request that it came with
+--       sent: name, count    of a request, and which try of its client this is
 -- ->    now (ms), room and room_bytes (what may still come; absent if not counted), results: for each job
---       'accepted', 'full' or 'late'
+--       'accepted', 'full', 'late', 'conflict' (its key came with another request), or 'replayed <id>' of the job that was
+--       accepted before
 local now, room, room_bytes = now_ms(), math.huge, math.huge
+-- Longer than any job lives: its end says how long exactly.
+local ONCE_MS = 100 * 24 * 3600 * 1000
+-- How long they are remembered after the submit, at least.
+local KEY_MS, SENT_MS = 24 * 3600 * 1000, 180 * 1000
+
 if args.counted then
   if args.limit > 0 then
     -- A delayed job waits, too.
@@ -21,13 +31,44 @@ if args.counted then
   end
 end
 
-local results, accepted, added = {}, 0, 0
+-- What was said to an earlier submit that this one repeats; nil if there was none.
+local function earlier(job)
+  if job.once then
+    local id, print = string.match(redis.call('GET', key(job.once.name)) or '', '^(%S+) (%S+)$')
+    if id and id ~= job.id then return print == job.once.print and 'replayed ' .. id or 'conflict' end
+  end
+  if job.sent and job.sent.count > 0 then
+    local id, count = string.match(redis.call('GET', key(job.sent.name)) or '', '^(%S+) (%d+)$')
+    if id and id ~= job.id and job.sent.count > tonumber(count) then
+      redis.call('SET', key(job.sent.name), id .. ' ' .. job.sent.count, 'KEEPTTL')
+      return 'replayed ' .. id
+    end
+  end
+end
+
+-- Remembers the submit; gives what its record keeps of that.
+local function remember(job)
+  local names = {}
+  if job.once then
+    redis.call('SET', key(job.once.name), job.id .. ' ' .. job.once.print, 'PX', ONCE_MS)
+    names[#names + 1] = job.once.name .. ' ' .. KEY_MS
+  end
+  if job.sent then
+    redis.call('SET', key(job.sent.name), job.id .. ' ' .. job.sent.count, 'PX', ONCE_MS)
+    names[#names + 1] = job.sent.name .. ' ' .. SENT_MS
+  end
+  return names[1] and table.concat(names, ' ')
+end
+
+local results, accepted, queued, added = {}, {}, 0, 0
 for i, job in ipairs(args.jobs) do
   local record = job_key(job.id)
   local body = job.body_pieces and staged_key(job.id, 'body')
   local media = job.media_pieces and staged_key(job.id, 'media')
-  local result = 'accepted'
-  if now >= job.latest then
+  local result = (job.once or job.sent) and earlier(job)
+  if result then
+    -- Nothing is taken.
+  elseif now >= job.latest then
     -- It may have been taken by an earlier try, whose answer was lost.
     result = redis.call('EXISTS', record) == 1 and 'accepted' or 'late'
   elseif room <= 0 or room_bytes < job.bytes then
@@ -36,24 +77,49 @@ for i, job in ipairs(args.jobs) do
     -- They were written before this call, and have expired since; or the job was taken by an earlier try.
     result = redis.call('EXISTS', record) == 1 and 'accepted' or 'late'
   elseif redis.call('HSETNX', record, 'holder', 0) == 1 then
-    local fields = {'request', job.request}
-    if job.owner then fields[3], fields[4] = 'owner', job.owner end
-    if job.type then fields[#fields + 1], fields[#fields + 2] = 'type', job.type end
+    local fields = {'request', job.request, 'model', job.model}
+    local function add(name, value) fields[#fields + 1], fields[#fields + 2] = name, value end
+    if job.owner then add('owner', job.owner) end
+    if job.type then add('type', job.type) end
+    if job.hook then add('hook', job.hook) end
+    if job.once or job.sent then add('once', remember(job)) end
+    if job.run_at and job.run_at > now then
+      redis.call('ZADD', key('delayed'), job.run_at, job.id)
+      add('queued', job.run_at)
+    else
+      add('entry', enqueue(job.id))
+      queued = queued + 1
+    end
     redis.call('HSET', record, unpack(fields))
     if body then keep_pieces(body, body_key(job.id)) end
     if media then keep_pieces(media, media_key(job.id)) end
     body, media = nil, nil
-    enqueue(job.id)
     room, room_bytes = room - 1, room_bytes - job.bytes
-    accepted, added = accepted + 1, added + job.bytes
+    accepted[#accepted + 1], added = job, added + job.bytes
+    result = 'accepted'
+  else
+    result = 'accepted'
   end
   -- What was refused, or written once more by a repetition, must not fill Redis until it expires.
   if body then redis.call('UNLINK', body) end
   if media then redis.call('UNLINK', media) end
   results[i] = result
 end
-if accepted > 0 then wake('queue') end
+if queued > 0 then wake('queue') end
 if args.limit_bytes > 0 and added > 0 then redis.call('INCRBY', key('bytes'), added) end
+if args.lists then
+  local lists = {}
+  for _, job in ipairs(accepted) do
+    local owner = job.owner or ''
+    local list = lists[owner] or {}
+    list[#list + 1], list[#list + 2] = 0, job.id
+    lists[owner] = list
+  end
+  for owner, list in pairs(lists) do
+    redis.call('ZADD', list_key(owner), unpack(list))
+    redis.call('SADD', key('owners'), owner)
+  end
+end
 return reply({
   now = now, room = room < math.huge and room or nil, room_bytes = room_bytes < math.huge and room_bytes or nil,
   results = results,

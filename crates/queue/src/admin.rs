@@ -10,7 +10,7 @@ use crate::connection::Call;
 use crate::keys::{self, CHECKED, PAUSED, SHARDS};
 use crate::script::{self, SCRIPTS};
 use crate::stats::NoArgs;
-use crate::{Control, JobRequest, QueueError, Stats, Store};
+use crate::{Control, JobRequest, Lane, Payload, QueueError, Stats, Store};
 
 /// How long after a comparison a new leader makes none, in seconds.
 const CHECKED_SECONDS: u64 = 60;
@@ -116,15 +116,15 @@ impl Admin {
         &self.store
     }
 
-    /// How many jobs are in which state.
+    /// How many jobs of a lane are in which state.
     ///
     /// # Errors
     /// If Redis does not answer; likewise for all that follow.
-    pub async fn stats(&self) -> Result<Stats, QueueError> {
+    pub async fn stats(&self, lane: Lane) -> Result<Stats, QueueError> {
         let control = Control::read(&self.store).await?;
         let mut stats = Stats { paused: control.paused, ..Stats::default() };
         for shard in control.shards.unwrap_or(ShardCount::ONE).shards() {
-            stats.add(&self.store, shard).await?;
+            stats.add(&self.store, lane, shard).await?;
         }
         Ok(stats)
     }
@@ -145,7 +145,9 @@ impl Admin {
         self.store.allow(wanted)?;
         for shard in self.shards().await?.shards().skip(wanted.get().into()) {
             let mut stats = Stats::default();
-            stats.add(&self.store, shard).await?;
+            for lane in Lane::ALL {
+                stats.add(&self.store, lane, shard).await?;
+            }
             if stats.waiting + stats.running + stats.delayed > 0 {
                 return Err(CannotSetShards::InUse(shard.number()));
             }
@@ -162,7 +164,7 @@ impl Admin {
     pub async fn workers(&self) -> Result<Vec<WorkerState>, QueueError> {
         let mut all: BTreeMap<String, WorkerState> = BTreeMap::new();
         for shard in self.shards().await?.shards() {
-            for worker in self.workers_of(shard).await? {
+            for worker in self.workers_of(Lane::Jobs, shard).await? {
                 match all.get_mut(&worker.name) {
                     Some(known) => {
                         known.holds += worker.holds;
@@ -175,9 +177,9 @@ impl Admin {
         Ok(all.into_values().collect())
     }
 
-    pub(crate) async fn workers_of(&self, shard: Shard) -> Result<Vec<WorkerState>, QueueError> {
+    pub(crate) async fn workers_of(&self, lane: Lane, shard: Shard) -> Result<Vec<WorkerState>, QueueError> {
         let rows: Vec<ConsumerRow> =
-            script::run(self.store.shared(), &SCRIPTS.consumers, &keys::queue(shard), &NoArgs {}).await?;
+            script::run(self.store.shared(), &SCRIPTS.consumers, &lane.queue(shard), &NoArgs {}).await?;
         let state = |row: ConsumerRow| WorkerState {
             name: row.name,
             holds: row.pending,

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::connection::Call;
-use crate::keys::{self, BODIES, JOBS, MEDIA};
+use crate::keys::{self, BODIES, MEDIA};
 use crate::scan::{PAGE, Queued, Scan, by_shard, ids};
 use crate::script::{self, SCRIPTS};
 use crate::worker_queue::LeaveArgs;
-use crate::{Admin, QueueError};
+use crate::{Admin, Lane, QueueError};
 
 /// Ids that are held in memory at one time: some 40 MB. With more entries, records are gone through more than once.
 const IDS_IN_MEMORY: usize = 1_000_000;
@@ -83,6 +83,8 @@ enum EntryState {
 
 struct Check<'a> {
     admin: &'a Admin,
+    /// The lane that is looked at.
+    lane: Lane,
     repair: bool,
     /// When a gentle check last began to work; none for one that somebody waits for.
     working_since: Option<Instant>,
@@ -91,8 +93,13 @@ struct Check<'a> {
 
 pub(crate) async fn run(admin: &Admin, repair: bool, gently: bool) -> Result<Findings, QueueError> {
     let working_since = gently.then(Instant::now);
-    let mut check = Check { admin, repair, working_since, findings: Findings::default() };
-    check.all().await?;
+    let mut check = Check { admin, lane: Lane::Jobs, repair, working_since, findings: Findings::default() };
+    for lane in Lane::ALL {
+        check.lane = lane;
+        check.all().await?;
+    }
+    check.look_for_lost_pieces(BODIES, keys::body).await?;
+    check.look_for_lost_pieces(MEDIA, keys::media).await?;
     Ok(check.findings)
 }
 
@@ -121,8 +128,7 @@ impl Check<'_> {
         for shard in shards.shards() {
             self.look_at_consumers(shard).await?;
         }
-        self.look_for_lost_pieces(BODIES, keys::body).await?;
-        self.look_for_lost_pieces(MEDIA, keys::media).await
+        Ok(())
     }
 
     /// Counts records, and finds how many shards there must be for all that live, and about how many entries.
@@ -130,11 +136,11 @@ impl Check<'_> {
         let mut entries = 0;
         for shard in shards.shards() {
             let mut command = redis::cmd("XLEN");
-            entries += self.read::<usize>(Call::Command(command.arg(keys::queue(shard)))).await?;
+            entries += self.read::<usize>(Call::Command(command.arg(self.lane.queue(shard)))).await?;
         }
         let mut seen = ShardCount::ONE;
         for server in self.admin.store().connections_to_all().await? {
-            let mut scan = Scan::new(&server, JOBS);
+            let mut scan = Scan::new(&server, self.lane.records());
             while let Some(page) = scan.page().await? {
                 let ids = ids(&page);
                 self.findings.records += ids.len();
@@ -155,7 +161,7 @@ impl Check<'_> {
         // What is no hash is no record.
         pipeline.ignore_errors();
         for id in ids {
-            pipeline.cmd("HMGET").arg(keys::job(*id)).arg(&["holder", "code"]);
+            pipeline.cmd("HMGET").arg(self.lane.job(*id)).arg(&["holder", "code"]);
         }
         type State = (Option<String>, Option<u16>);
         let states: Vec<RedisResult<State>> = self.pipeline(&pipeline).await?;
@@ -167,7 +173,7 @@ impl Check<'_> {
     /// Looks for jobs that wait or run, and are not `queued`.
     async fn look_for_lost_records(&mut self, mut queued: Queued) -> Result<(), QueueError> {
         for server in self.admin.store().connections_to_all().await? {
-            let mut scan = Scan::new(&server, JOBS);
+            let mut scan = Scan::new(&server, self.lane.records());
             while let Some(page) = scan.page().await? {
                 for (shard, mut suspects) in by_shard(ids(&page)) {
                     suspects.retain(|id| queued.lacks(id));
@@ -197,7 +203,7 @@ impl Check<'_> {
         let living = self.living(ids).await?;
         let mut pipeline = Pipeline::with_capacity(living.len());
         for id in &living {
-            pipeline.cmd("ZSCORE").arg(keys::delayed(shard)).arg(id.to_string());
+            pipeline.cmd("ZSCORE").arg(self.lane.delayed(shard)).arg(id.to_string());
         }
         let due: Vec<Option<f64>> = self.pipeline(&pipeline).await?;
         Ok(living.into_iter().zip(due).filter(|(_, due)| due.is_none()).map(|(id, _)| id).collect())
@@ -213,7 +219,7 @@ impl Check<'_> {
         loop {
             let from = queued.from.get(&shard).map_or("-", String::as_str);
             let mut command = redis::cmd("XRANGE");
-            command.arg(keys::queue(shard)).arg(from).arg("+").arg("COUNT").arg(PAGE);
+            command.arg(self.lane.queue(shard)).arg(from).arg("+").arg("COUNT").arg(PAGE);
             let page: StreamRangeReply = self.read(Call::Command(&command)).await?;
             let Some(last) = page.ids.last() else { return Ok(()) };
             queued.from.insert(shard, format!("({}", last.id));
@@ -243,7 +249,13 @@ impl Check<'_> {
             alive.into_iter().filter(|(entry, _)| order(entry) <= order(&given_out)).collect();
         let mut pipeline = Pipeline::with_capacity(given.len());
         for (entry, _) in &given {
-            pipeline.cmd("XPENDING").arg(keys::queue(shard)).arg(keys::GROUP).arg(entry).arg(entry).arg(1);
+            pipeline
+                .cmd("XPENDING")
+                .arg(self.lane.queue(shard))
+                .arg(keys::GROUP)
+                .arg(entry)
+                .arg(entry)
+                .arg(1);
         }
         let held: Vec<StreamPendingCountReply> = self.pipeline(&pipeline).await?;
         let unheld = given.into_iter().zip(held).filter(|(_, held)| held.ids.is_empty());
@@ -303,7 +315,7 @@ impl Check<'_> {
 
     /// Looks for consumers that are gone and hold nothing.
     async fn look_at_consumers(&mut self, shard: Shard) -> Result<(), QueueError> {
-        for worker in self.admin.workers_of(shard).await? {
+        for worker in self.admin.workers_of(self.lane, shard).await? {
             if worker.holds > 0 || worker.idle < GONE {
                 continue;
             }
@@ -339,6 +351,6 @@ impl Check<'_> {
         shard: Shard,
         args: &(impl Serialize + Sync),
     ) -> Result<T, QueueError> {
-        script::run(self.admin.store().shared(), script, &keys::queue(shard), args).await
+        script::run(self.admin.store().shared(), script, &self.lane.queue(shard), args).await
     }
 }

@@ -1,3 +1,4 @@
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use hermod_types::Shard;
@@ -8,11 +9,10 @@ use tokio::sync::watch;
 use crate::clock::millis;
 use crate::connection::{Call, Connection};
 use crate::job::Row;
-use crate::keys;
 use crate::maintenance::WakeArgs;
 use crate::script::{self, SCRIPTS};
 use crate::topology::RESPONSE_TIMEOUT;
-use crate::{Held, QueueError, Started, Store, WorkerName};
+use crate::{Held, JobRequest, Payload, QueueError, Started, Store, WorkerName};
 
 /// How long an idle worker waits to be woken before it looks by itself. Each wait is a command; what is missed meanwhile is
 /// noticed by the leader's look, a second later (see [`crate::Maintenance`]).
@@ -41,10 +41,10 @@ impl Source {
 }
 
 /// What a claim gave.
-#[derive(Debug, Default)]
-pub struct Claimed {
+#[derive(Debug)]
+pub struct Claimed<R = JobRequest> {
     /// Jobs that this worker holds now.
-    pub jobs: Vec<Started>,
+    pub jobs: Vec<Started<R>>,
     /// Whether there may be more.
     pub more: bool,
 }
@@ -54,7 +54,7 @@ pub struct Claimed {
 /// An idle worker waits on the set of wake-ups, not on the stream: Redis wakes one of those that wait there, the one that has
 /// waited longest, and a blocked read of the stream would wake all. A wake-up is a hint and holds nothing, so one that is lost
 /// with its worker, or with a connection, costs a second and no job.
-pub struct Claimer {
+pub struct Claimer<R = JobRequest> {
     worker: WorkerName,
     shard: Shard,
     lease: Duration,
@@ -65,6 +65,7 @@ pub struct Claimer {
     recoveries: watch::Receiver<u64>,
     /// Of a claim whose answer was lost: what it started is still to be learnt.
     lost_token: Option<String>,
+    payload: PhantomData<fn() -> R>,
 }
 
 #[derive(Serialize)]
@@ -91,7 +92,7 @@ const RELEASED_MS: u64 = 6 * 24 * 3600 * 1000;
 /// More than any worker holds of what one claim gave.
 const REPEATED: usize = 10_000;
 
-impl Claimer {
+impl<R: Payload> Claimer<R> {
     pub(crate) fn new(
         store: &Store,
         connection: Connection,
@@ -108,6 +109,7 @@ impl Claimer {
             waiting: None,
             recoveries: store.health().recoveries(),
             lost_token: None,
+            payload: PhantomData,
         }
     }
 
@@ -141,7 +143,7 @@ impl Claimer {
             }
         };
         let mut command = redis::cmd("BZPOPMIN");
-        command.arg(keys::wake(self.shard)).arg(LONGEST_WAIT.as_secs());
+        command.arg(R::LANE.wake(self.shard)).arg(LONGEST_WAIT.as_secs());
         let woken: Result<Option<(String, String, f64)>, _> = command.query_async(connection).await;
         match woken.map_err(QueueError::from) {
             Ok(woken) => Ok(woken.map_or(Source::Queue, |(_, why, _)| Source::of(&why))),
@@ -158,7 +160,7 @@ impl Claimer {
     /// If Redis does not answer.
     pub async fn look(&self) -> Result<Option<Source>, QueueError> {
         let mut command = redis::cmd("ZPOPMIN");
-        command.arg(keys::wake(self.shard));
+        command.arg(R::LANE.wake(self.shard));
         let found: Vec<(String, f64)> = self.connection.run_once(Call::Command(&command)).await?;
         Ok(found.first().map(|(why, _)| Source::of(why)))
     }
@@ -174,7 +176,9 @@ impl Claimer {
     /// If Redis does not answer; the leader's look then takes its place.
     pub async fn pass_on(&self, source: Source) -> Result<(), QueueError> {
         let args = WakeArgs { queue: source == Source::Queue, expired: source == Source::Expired };
-        script::run(&self.connection, &SCRIPTS.wake, &keys::queue(self.shard), &args).await.map(|_: bool| ())
+        script::run(&self.connection, &SCRIPTS.wake, &R::LANE.queue(self.shard), &args)
+            .await
+            .map(|_: bool| ())
     }
 
     /// Claims up to `slots` jobs that are there, and makes this worker their holder. `held` are those that it runs already.
@@ -186,7 +190,7 @@ impl Claimer {
         source: Source,
         slots: usize,
         held: &[Held],
-    ) -> Result<Claimed, QueueError> {
+    ) -> Result<Claimed<R>, QueueError> {
         let jobs = self.lost().await?;
         if !jobs.is_empty() {
             return Ok(Claimed { jobs, more: true });
@@ -205,7 +209,7 @@ impl Claimer {
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn lost(&mut self) -> Result<Vec<Started>, QueueError> {
+    pub async fn lost(&mut self) -> Result<Vec<Started<R>>, QueueError> {
         let Some(token) = self.lost_token.clone() else { return Ok(Vec::new()) };
         let (jobs, _) = self.run("repeat", REPEATED, &token, &[]).await?;
         self.lost_token = None;
@@ -218,7 +222,7 @@ impl Claimer {
         count: usize,
         token: &str,
         held: &[Held],
-    ) -> Result<(Vec<Started>, usize), QueueError> {
+    ) -> Result<(Vec<Started<R>>, usize), QueueError> {
         let now = self.connection.now_ms().await?;
         let may_reclaim = self.store.may_reclaim(self.shard, self.lease);
         let is_expired = source == Source::Expired.as_str();
@@ -234,7 +238,7 @@ impl Claimer {
             source,
             held,
         };
-        let queue = keys::queue(self.shard);
+        let queue = R::LANE.queue(self.shard);
         let reply: Reply = script::run_once(&self.connection, &SCRIPTS.claim, &queue, &args).await?;
         let jobs = reply.jobs.into_iter().filter_map(|row| row.into_started(now)).collect();
         Ok((jobs, reply.taken))

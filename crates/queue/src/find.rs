@@ -76,8 +76,20 @@ impl Batch for Finds {
     }
 }
 
-const FIELDS: [&str; 9] =
-    ["holder", "owner", "type", "code", "outcome", "completed", "expires", "apart", "media"];
+const FIELDS: [&str; 12] = [
+    "holder",
+    "owner",
+    "type",
+    "code",
+    "outcome",
+    "completed",
+    "expires",
+    "apart",
+    "media",
+    "cancel",
+    "model",
+    "entry",
+];
 
 /// What `HMGET` gives of [`FIELDS`].
 struct Row {
@@ -91,13 +103,29 @@ struct Row {
     /// Of an outcome that has a key: the token in that, and bytes.
     apart: Option<String>,
     media: Option<String>,
+    cancel: Option<u64>,
+    model: Option<String>,
+    entry: Option<String>,
 }
 
 impl FromRedisValue for Row {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let (holder, owner, operation, code, outcome, completed, expires, apart, media) =
+        let (holder, owner, operation, code, outcome, completed, expires, apart, media, cancel, model, entry) =
             redis::from_redis_value(value)?;
-        Ok(Self { holder, owner, operation, code, outcome, completed, expires, apart, media })
+        Ok(Self {
+            holder,
+            owner,
+            operation,
+            code,
+            outcome,
+            completed,
+            expires,
+            apart,
+            media,
+            cancel,
+            model,
+            entry,
+        })
     }
 }
 
@@ -126,21 +154,37 @@ impl Row {
         let Some(holder) = self.holder else { return Ok(None) };
         let operation =
             self.operation.map_or(Some(Operation::default()), |name| Operation::from_record_type(&name));
-        let (operation, owner, media) =
-            (operation.ok_or_else(|| unreadable("type"))?, self.owner, self.media);
-        let Some(code) = self.code else {
-            // The fence alone, or also who runs it.
-            let status = if holder.contains(' ') { JobStatus::Processing } else { JobStatus::Pending };
-            return Ok(Some(JobRecord { id, operation, status, owner, media, ended: None }));
+        let operation = operation.ok_or_else(|| unreadable("type"))?;
+        // The fence alone, or also who runs it.
+        let (fence, runs) =
+            holder.split_once(' ').map_or((holder.as_str(), false), |(fence, _)| (fence, true));
+        let fence: u64 = fence.parse().unwrap_or_default();
+        // As `events.lua` counts.
+        let seq = (2 * fence).saturating_sub(runs.into())
+            + u64::from(self.cancel.is_some())
+            + u64::from(self.code.is_some());
+        let mut record = JobRecord {
+            id,
+            operation,
+            status: if runs { JobStatus::Processing } else { JobStatus::Pending },
+            seq,
+            owner: self.owner,
+            model: self.model,
+            media: self.media,
+            cancel_requested: self.cancel.map(Timestamp::from_millis),
+            entry: self.entry.filter(|entry| !entry.is_empty()),
+            ended: None,
         };
-        let status = if code == 200 { JobStatus::Completed } else { JobStatus::Failed };
-        let ended = Some(EndedRecord {
-            code,
-            outcome: outcome.ok_or_else(|| unreadable("outcome"))?,
-            completed: Timestamp::from_millis(self.completed.ok_or_else(|| unreadable("completed"))?),
-            expires: Timestamp::from_millis(self.expires.ok_or_else(|| unreadable("expires"))?),
-        });
-        Ok(Some(JobRecord { id, operation, status, owner, media, ended }))
+        if let Some(code) = self.code {
+            record.status = if code == 200 { JobStatus::Completed } else { JobStatus::Failed };
+            record.ended = Some(EndedRecord {
+                code,
+                outcome: outcome.ok_or_else(|| unreadable("outcome"))?,
+                completed: Timestamp::from_millis(self.completed.ok_or_else(|| unreadable("completed"))?),
+                expires: Timestamp::from_millis(self.expires.ok_or_else(|| unreadable("expires"))?),
+            });
+        }
+        Ok(Some(record))
     }
 }
 
@@ -153,10 +197,18 @@ pub struct JobRecord {
     pub operation: Operation,
     /// Where it is in its life.
     pub status: JobStatus,
+    /// Counts its transitions: it grows with each, and is what those who wait are told, too.
+    pub seq: u64,
     /// Id of the virtual key that it was submitted with. Whoever shows another one must not learn that the job exists.
     pub owner: Option<String>,
+    /// The first of its targets, as its client wrote it; none in a record of an earlier version.
+    pub model: Option<String>,
     /// Where media is in the result, in its worker's words; none where it has none.
     pub media: Option<String>,
+    /// Since when it is to be cancelled. With an end, it has ended so.
+    pub cancel_requested: Option<Timestamp>,
+    /// Its entry in the queue, while it waits there or runs.
+    pub(crate) entry: Option<String>,
     ended: Option<EndedRecord>,
 }
 
@@ -235,14 +287,24 @@ impl JobRecord {
         self.ended.as_ref().map(|ended| ended.completed)
     }
 
-    /// What its client sees, as JSON.
-    pub fn into_json(self) -> JobJson {
+    /// What its client sees, less its result or error.
+    pub fn view(&self) -> JobView {
         let mut view = JobView::accepted(self.id);
         view.status = self.status;
+        view.cancel_requested_at = self.cancel_requested;
+        if let Some(ended) = &self.ended {
+            view.cancelled_at = self.cancel_requested.map(|_| ended.completed);
+            view.completed_at = Some(ended.completed);
+            view.expires_at = Some(ended.expires);
+            view.status_code = Some(ended.code);
+        }
+        view
+    }
+
+    /// What its client sees, as JSON.
+    pub fn into_json(self) -> JobJson {
+        let view = self.view();
         let Some(ended) = self.ended else { return JobJson::Whole(view.to_json(None)) };
-        view.completed_at = Some(ended.completed);
-        view.expires_at = Some(ended.expires);
-        view.status_code = Some(ended.code);
         match ended.outcome {
             Outcome::Inline(json) => JobJson::Whole(view.to_json(Some(&json))),
             Outcome::Stored(outcome) => {
@@ -297,6 +359,9 @@ mod tests {
             expires: Some(2_000),
             apart: None,
             media: None,
+            cancel: None,
+            model: None,
+            entry: None,
         }
     }
 

@@ -3,8 +3,8 @@ use std::time::Duration;
 use hermod_types::{JobId, Ttl};
 use serde_bytes::ByteBuf;
 
-use crate::JobRequest;
 use crate::pieces::LARGE;
+use crate::{JobRequest, Payload};
 
 /// A job that this worker holds: what every later write of it must show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +36,12 @@ impl Held {
 
 /// A job that was just started.
 #[derive(Debug)]
-pub struct Started {
+pub struct Started<R = JobRequest> {
     /// What shows that this worker holds it.
     pub held: Held,
     /// What to run; none for a record that holds no readable request. Its body is empty where it is kept apart, see
     /// [`crate::WorkerQueue::body`].
-    pub request: Option<JobRequest>,
+    pub request: Option<R>,
     /// Starts of it so far that count, this one included.
     pub attempt: u64,
     /// A line for each start of it that came to nothing: worker, and when in milliseconds.
@@ -50,6 +50,8 @@ pub struct Started {
     pub progress: String,
     /// How long it has waited since it was accepted, or was last released or promoted.
     pub waited: Duration,
+    /// Whether it is only to be ended, as cancelled: its last holder did not come to it.
+    pub is_cancelled: bool,
 }
 
 impl Started {
@@ -95,6 +97,8 @@ pub enum Settled {
     Lost,
     /// There is no such job any more.
     Gone,
+    /// It is to end as cancelled, and not like this: nothing is written.
+    Cancelled,
     /// Its outcome, which was kept apart, has expired: nothing is written, and the call is to be made again.
     #[doc(hidden)]
     Expired,
@@ -117,11 +121,13 @@ pub(crate) struct Row {
     progress: Option<ByteBuf>,
     #[serde(default)]
     queued: Option<u64>,
+    #[serde(default)]
+    cancelled: bool,
 }
 
 impl Row {
     /// The job; none for what is named by no id. `now` is Redis's, in milliseconds.
-    pub(crate) fn into_started(self, now: u64) -> Option<Started> {
+    pub(crate) fn into_started<R: Payload>(self, now: u64) -> Option<Started<R>> {
         let Ok(id) = self.id.parse::<JobId>() else {
             tracing::warn!(entry = self.entry, "an entry of the queue names no job");
             return None;
@@ -134,7 +140,7 @@ impl Row {
         let stored = match owner.transpose() {
             Ok(owner) => String::from_utf8(self.request.into_vec())
                 .ok()
-                .and_then(|request| JobRequest::from_stored(&request, owner)),
+                .and_then(|request| R::from_stored(&request, owner)),
             Err(_) => None,
         };
         // An entry's id begins with when it was added, by Redis's clock.
@@ -144,7 +150,7 @@ impl Row {
             id,
             fence: self.fence,
             body_apart: stored.as_ref().and_then(|stored| stored.body_apart),
-            media_bytes: stored.as_ref().map_or(0, |stored| stored.request.media_bytes),
+            media_bytes: stored.as_ref().map_or(0, |stored| stored.media_bytes),
             counted_bytes: stored.as_ref().map_or(0, |stored| stored.counted_bytes),
             entry: self.entry,
         };
@@ -155,6 +161,7 @@ impl Row {
             history: text(self.history),
             progress: text(self.progress),
             waited: Duration::from_millis(now.saturating_sub(since)),
+            is_cancelled: self.cancelled,
         })
     }
 }
@@ -257,13 +264,20 @@ mod tests {
     #[test]
     fn what_became_of_an_end_is_told_in_the_words_of_the_script() {
         let script = include_str!("../lua/finish.lua");
-        let words = ["done", "already_done", "lost", "gone", "expired"];
+        let words = ["done", "already_done", "lost", "gone", "cancelled", "expired"];
         assert!(words.iter().all(|word| script.contains(&format!("'{word}'"))));
         let words: Vec<Vec<u8>> = words.iter().map(|word| text(word.as_bytes())).collect();
         let settled: Vec<Settled> = crate::script::decode(&array(&words)).unwrap();
         assert_eq!(
             settled,
-            [Settled::Done, Settled::AlreadyDone, Settled::Lost, Settled::Gone, Settled::Expired]
+            [
+                Settled::Done,
+                Settled::AlreadyDone,
+                Settled::Lost,
+                Settled::Gone,
+                Settled::Cancelled,
+                Settled::Expired
+            ]
         );
     }
 }

@@ -2,6 +2,8 @@
 
 use hermod_types::{JobId, Shard};
 
+use crate::Lane;
+
 /// The consumer group of every queue stream.
 pub(crate) const GROUP: &str = "workers";
 
@@ -15,28 +17,70 @@ pub(crate) const COOLDOWNS_VERSION: &str = "{hermod:0}:cooldowns_version";
 pub(crate) const LEADER: &str = "{hermod:0}:leader";
 /// Exists for a while after records and entries have been compared.
 pub(crate) const CHECKED: &str = "{hermod:0}:checked";
-/// What the keys of all records match, of all bodies that are kept apart, and of all media.
-pub(crate) const JOBS: &str = "{hermod:*}:job:*";
+/// What the keys of all bodies match that are kept apart, and of all media.
 pub(crate) const BODIES: &str = "{hermod:*}:body:*";
 pub(crate) const MEDIA: &str = "{hermod:*}:media:*";
 
-/// The stream of a shard's waiting and running jobs: first key of every script.
+impl Lane {
+    /// What the names of its keys begin with, behind the hash tag.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Jobs => "",
+            Self::Deliveries => "hooks:",
+        }
+    }
+
+    /// What the keys of all its records match.
+    pub(crate) const fn records(self) -> &'static str {
+        match self {
+            Self::Jobs => "{hermod:*}:job:*",
+            Self::Deliveries => "{hermod:*}:hooks:job:*",
+        }
+    }
+
+    /// The stream of a shard's waiting and running jobs: first key of every script.
+    pub(crate) fn queue(self, shard: Shard) -> String {
+        self.key(shard, "queue")
+    }
+
+    /// The set on which the idle workers of a shard wait.
+    pub(crate) fn wake(self, shard: Shard) -> String {
+        self.key(shard, "wake")
+    }
+
+    /// The sorted set of a shard's delayed jobs, by when they are due (ms).
+    pub(crate) fn delayed(self, shard: Shard) -> String {
+        self.key(shard, "delayed")
+    }
+
+    /// A record.
+    pub(crate) fn job(self, id: JobId) -> String {
+        self.key(id.shard(), &format!("job:{id}"))
+    }
+
+    fn key(self, shard: Shard, name: &str) -> String {
+        of_shard(shard, &format!("{}{name}", self.prefix()))
+    }
+}
+
+/// The queue of jobs in a shard: what scripts are given that are about jobs, or about what all share.
 pub(crate) fn queue(shard: Shard) -> String {
-    of_shard(shard, "queue")
+    Lane::Jobs.queue(shard)
 }
 
-/// The set on which the idle workers of a shard wait.
-pub(crate) fn wake(shard: Shard) -> String {
-    of_shard(shard, "wake")
-}
-
-/// The sorted set of a shard's delayed jobs, by when they are due (ms).
-pub(crate) fn delayed(shard: Shard) -> String {
-    of_shard(shard, "delayed")
-}
-
+/// A job's record.
 pub(crate) fn job(id: JobId) -> String {
-    of_shard(id.shard(), &format!("job:{id}"))
+    Lane::Jobs.job(id)
+}
+
+/// The channel on which the transitions of a shard's jobs are told.
+pub(crate) fn events(shard: Shard) -> String {
+    of_shard(shard, "events")
+}
+
+/// The channel on which a worker is told which of its jobs are to be cancelled.
+pub(crate) fn cancels(shard: Shard, worker: &str) -> String {
+    of_shard(shard, &format!("cancel:{worker}"))
 }
 
 /// The body of a job's request, where it is kept apart from the record.

@@ -7,6 +7,10 @@
 //! | `{hermod:S}:body:<id>`, `{hermod:S}:outcome:<id>:<token>` | hash of pieces | a body or outcome of 16 KiB or more, apart from the record; fields are numbers from 0, each but the last piece has 256 KiB |
 //! | `{hermod:S}:media:<id>` | hash of pieces | the files of a job's request, one behind the other |
 //! | `{hermod:S}:staged:<id>:<what>` | hash of pieces, expires | the same until a script keeps it by renaming it: `body`, `media`, or an outcome's token |
+//! | `{hermod:S}:list:<owner>`, `{hermod:S}:owners` | sorted set, set | ids of an owner's jobs, in the order of time; the owners, '' for none |
+//! | `{hermod:S}:once:<hash>`, `{hermod:S}:sent:<hash>` | string, expires | id of the job of an idempotency key, and the print of its request; of a request that was sent, and how many tries came before |
+//! | `{hermod:S}:hooks:…` | | a second queue with the same keys, whose jobs are deliveries of webhooks, see [`Lane`] |
+//! | `{hermod:S}:events`, `{hermod:S}:cancel:<worker>` | channels | transitions of jobs, for those who wait; jobs that this worker is to cancel |
 //! | `{hermod:S}:wake` | sorted set | wake-ups for idle workers, which wait on it; each kind is there once at most |
 //! | `{hermod:S}:delayed` | sorted set by time (ms) | jobs that wait for a retry time; they have no entry meanwhile |
 //! | `{hermod:S}:bytes` | integer | bytes of the bodies of waiting and running jobs, where the operator limits them |
@@ -26,6 +30,11 @@
 //! | `request` | waits, runs | a header line in JSON (targets, time to live, type, bytes of what is apart), then the client's body, unless that is apart; empty once the job has ended |
 //! | `type` | always | what it calls, `chat_completion`; absent for a text completion |
 //! | `owner` | always | id of the virtual key that it was submitted with; absent for none |
+//! | `model` | always | the first of its targets |
+//! | `entry` | waits in the queue, or runs | its entry |
+//! | `hook` | is to be told of | id of the delivery, and what that needs to know, in JSON |
+//! | `once` | may be submitted again | names of the keys that tell so, each with how long it is kept at least (ms) |
+//! | `cancel` | is to be cancelled, or was | since when (ms) |
 //! | `holder` | always | the fence: how often it was started. While it runs also who runs it: worker, token of the claim, when it was started, and the end of its lease (ms, Redis's clock). A write must show fence and worker |
 //! | `released` | was released, or delayed | starts that do not count as attempts |
 //! | `queued` | was released, or delayed | since when it waits again (ms) |
@@ -47,15 +56,18 @@ mod clock;
 mod connection;
 mod control;
 mod cooldown;
+mod delivery;
 mod error;
 mod find;
 mod finish;
 mod health;
 mod job;
 mod keys;
+mod lane;
 mod leases;
 mod maintenance;
 mod media;
+mod options;
 mod pieces;
 mod pools;
 mod queue;
@@ -78,14 +90,17 @@ pub use check::Findings;
 pub use claim::{Claimed, Claimer, Source};
 pub use control::Control;
 pub use cooldown::{Cooldown, SharedCooldowns};
+pub use delivery::Delivery;
 pub use error::QueueError;
 pub use find::{JobJson, JobRecord, OutcomeReader, OutcomeRef, StoredOutcome};
 pub use job::{Ended, Held, Settled, Started};
-pub use leases::Leases;
+pub use lane::{Lane, Payload};
+pub use leases::{Leases, Renewed};
 pub use maintenance::{Leadership, Maintenance};
 pub use media::MediaReader;
+pub use options::{IdempotencyKey, JobOptions, Repeats, Tries};
 pub use pieces::PIECE_BYTES;
-pub use queue::{ByteLimit, KnownShards, Queue, QueueSettings};
+pub use queue::{ByteLimit, Cancelled, KnownShards, Queue, QueueSettings};
 pub use record::JobRequest;
 pub use server_check::{ServerCheck, Tolerance, Unsuitable};
 pub use shards::raise as raise_shards;
@@ -94,4 +109,4 @@ pub use store::{ShardsNeedCluster, Store};
 pub use submit::Submission;
 pub use upload::Upload;
 pub use url::RedisUrl;
-pub use worker_queue::{WorkerName, WorkerQueue};
+pub use worker_queue::{Delayed, WorkerName, WorkerQueue};

@@ -12,7 +12,7 @@ use crate::clock::millis;
 use crate::connection::{Call, Connection};
 use crate::keys::{self, GROUP};
 use crate::script::{self, SCRIPTS};
-use crate::{Control, QueueError, Store, WorkerName};
+use crate::{Control, Lane, QueueError, Store, WorkerName};
 
 /// How long a leader stays one without a renewal.
 const LEADERSHIP: Duration = Duration::from_secs(3);
@@ -21,8 +21,8 @@ const LOOKS_PER_SECOND: u32 = 8;
 /// How often each shard is looked at: with few shards, and at least.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
-/// Every shard's delayed jobs are looked at this often: a worker gives a job back only for longer waits than that.
-const DELAYED_INTERVAL: Duration = Duration::from_secs(4);
+/// Every shard's delayed jobs are looked at this often: a client may have asked for a later start that is soon.
+const DELAYED_INTERVAL: Duration = Duration::from_secs(1);
 /// Delayed jobs queued by one call: few enough not to hold up Redis for long.
 const PROMOTED: usize = 500;
 /// Which worker looks after the queue for all. Every worker asks with each [`Control`] whether it is the one.
@@ -31,9 +31,10 @@ pub struct Leadership {
     worker: WorkerName,
 }
 
-/// What the leader does for one shard. Each shard has its own, so that none waits for the node of another.
+/// What the leader does for one shard of a lane. Each has its own, so that none waits for the node of another.
 pub struct Maintenance {
     store: Store,
+    lane: Lane,
     shard: Shard,
     lease: Duration,
     connection: Connection,
@@ -106,11 +107,11 @@ impl Leadership {
 }
 
 impl Maintenance {
-    /// That of `shard`, for leases of the length `lease`.
-    pub fn new(store: &Store, shard: Shard, lease: Duration) -> Self {
+    /// That of `shard` in `lane`, for leases of the length `lease`.
+    pub fn new(store: &Store, lane: Lane, shard: Shard, lease: Duration) -> Self {
         let connection = if store.is_cluster() { store.connection(shard) } else { store.shared().clone() };
         let now = Instant::now();
-        Self { store: store.clone(), shard, lease, connection, next_promotion: now, next_look: now }
+        Self { store: store.clone(), lane, shard, lease, connection, next_promotion: now, next_look: now }
     }
 
     /// Does what is due: is to be called each second while this worker leads. `shards` is how many there are.
@@ -133,9 +134,9 @@ impl Maintenance {
 
     /// Queues the delayed jobs that are due.
     async fn promote(&mut self) -> Result<(), QueueError> {
-        let Self { shard, connection, .. } = &*self;
+        let Self { lane, shard, connection, .. } = &*self;
         let mut command = redis::cmd("ZRANGE");
-        command.arg(keys::delayed(*shard)).arg(0).arg(0).arg("WITHSCORES");
+        command.arg(lane.delayed(*shard)).arg(0).arg(0).arg("WITHSCORES");
         let first: Vec<(String, f64)> = connection.run(Call::Command(&command)).await?;
         let mut wait = DELAYED_INTERVAL;
         if let Some((_, due)) = first.first() {
@@ -145,7 +146,7 @@ impl Maintenance {
         while wait.is_zero() {
             let args = PromoteArgs { count: PROMOTED };
             let Promoted { promoted, now, next } =
-                script::run(connection, &SCRIPTS.promote, &keys::queue(*shard), &args).await?;
+                script::run(connection, &SCRIPTS.promote, &lane.queue(*shard), &args).await?;
             if promoted > 0 {
                 tracing::debug!(shard = shard.number(), jobs = promoted, "delayed jobs queued");
             }
@@ -157,8 +158,8 @@ impl Maintenance {
 
     /// Wakes a worker where jobs wait that nobody was woken for, or run and have no holder any more.
     async fn look(&self) -> Result<(), QueueError> {
-        let Self { shard, connection, .. } = self;
-        let queue = keys::queue(*shard);
+        let Self { lane, shard, connection, .. } = self;
+        let queue = lane.queue(*shard);
         let entries: u64 = connection.run(Call::Command(redis::cmd("XLEN").arg(&queue))).await?;
         if entries == 0 {
             return Ok(());
@@ -197,7 +198,7 @@ mod tests {
     /// One whose Redis has answered for long; nothing connects.
     async fn maintenance(lease: Duration) -> Maintenance {
         let store = Store::new(&"redis://127.0.0.1:1".parse().unwrap()).unwrap();
-        let maintenance = Maintenance::new(&store, Shard::default(), lease);
+        let maintenance = Maintenance::new(&store, Lane::Jobs, Shard::default(), lease);
         tokio::time::advance(Duration::from_secs(3600)).await;
         maintenance.connection.clock().note(NOW, Instant::now());
         maintenance
@@ -211,7 +212,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_is_reclaimed_by_a_worker_that_has_just_started() {
         let store = Store::new(&"redis://127.0.0.1:1".parse().unwrap()).unwrap();
-        let maintenance = Maintenance::new(&store, Shard::default(), LEASE);
+        let maintenance = Maintenance::new(&store, Lane::Jobs, Shard::default(), LEASE);
         assert!(!maintenance.store.may_reclaim(maintenance.shard, maintenance.lease));
         tokio::time::advance(LEASE).await;
         assert!(maintenance.store.may_reclaim(maintenance.shard, maintenance.lease));

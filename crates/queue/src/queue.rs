@@ -1,12 +1,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
-use hermod_types::{JobId, ShardCount};
+use hermod_types::{ErrorBody, JobId, Operation, ShardCount};
+use serde::{Deserialize, Serialize};
 use tokio_util::task::TaskTracker;
 
 use crate::find::Finder;
+use crate::script::{self, SCRIPTS};
 use crate::submit::Submitter;
-use crate::{JobRecord, JobRequest, QueueError, Store, Submission, Upload};
+use crate::{JobOptions, JobRecord, JobRequest, QueueError, Repeats, Store, Submission, Upload, keys};
 
 /// The API's side of the queue: jobs go in, and their records are read. Cheap to clone.
 ///
@@ -32,6 +34,8 @@ pub struct QueueSettings {
     pub shards: ShardCount,
     /// What all queues of this process know of the number of shards in use.
     pub known: KnownShards,
+    /// Whether jobs can be listed by their owner.
+    pub lists: bool,
 }
 
 impl Default for QueueSettings {
@@ -42,6 +46,7 @@ impl Default for QueueSettings {
             limit_bytes: ByteLimit::default(),
             shards: ShardCount::ONE,
             known: KnownShards::default(),
+            lists: true,
         }
     }
 }
@@ -106,37 +111,52 @@ impl Queue {
     ///
     /// # Errors
     /// If Redis cannot take it. Where the connection broke before the answer, it may have been taken.
-    pub async fn submit(&self, request: JobRequest) -> Result<Submission, QueueError> {
-        self.submitter()?.submit(JobRequest { media_bytes: 0, ..request }).await
+    pub async fn submit(&self, request: JobRequest, options: JobOptions) -> Result<Submission, QueueError> {
+        self.submitter(&options.repeats)?.submit(JobRequest { media_bytes: 0, ..request }, options).await
     }
 
     /// Begins to take media for a job, of about as many bytes as are `announced`; none where the queue is full. The job's id,
-    /// and so its `created_at`, is from now.
+    /// and so its `created_at`, is from now. `repeats`: as far as it is known before the media; those with the same name are to be
+    /// submitted with it.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn upload(&self, announced: Option<u64>) -> Result<Option<Upload>, QueueError> {
-        self.submitter()?.upload(announced.unwrap_or_default()).await
+    pub async fn upload(
+        &self,
+        announced: Option<u64>,
+        repeats: &Repeats,
+    ) -> Result<Option<Upload>, QueueError> {
+        self.submitter(repeats)?.upload(announced.unwrap_or_default()).await
     }
 
     /// Writes the rest of an upload, and the record and the entry of its job. The job's media are those of the upload.
     ///
     /// # Errors
     /// As [`Queue::submit`].
-    pub async fn submit_upload(&self, upload: Upload, request: JobRequest) -> Result<Submission, QueueError> {
+    pub async fn submit_upload(
+        &self,
+        upload: Upload,
+        request: JobRequest,
+        options: JobOptions,
+    ) -> Result<Submission, QueueError> {
         let (id, media_bytes) = (upload.id(), upload.bytes());
         let submitter = self.submitters.iter().find(|submitter| submitter.shard == id.shard());
         let submitter = submitter.ok_or_else(no_shards)?;
         let mut media = upload.stage().await?;
-        let submission = submitter.submit_as(id, JobRequest { media_bytes, ..request }).await?;
+        let submission = submitter.submit_as(id, JobRequest { media_bytes, ..request }, options).await?;
         media.settled();
         Ok(submission)
     }
 
-    /// That of the next shard in turn whose node is not away.
-    fn submitter(&self) -> Result<&Submitter, QueueError> {
+    /// That of the next shard in turn whose node is not away; of what may repeat an earlier submit, that of the shard where they
+    /// meet.
+    fn submitter(&self, repeats: &Repeats) -> Result<&Submitter, QueueError> {
         if let [only] = &*self.submitters {
             return Ok(only);
+        }
+        let shards = ShardCount::new(u16::try_from(self.submitters.len()).unwrap_or_default());
+        if let Some(shard) = shards.and_then(|shards| repeats.shard(shards)) {
+            return self.submitters.get(usize::from(shard.number())).ok_or_else(no_shards);
         }
         let first = self.next.fetch_add(1, Ordering::Relaxed) % self.submitters.len();
         let (before, after) = self.submitters.split_at(first);
@@ -155,4 +175,48 @@ impl Queue {
     pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
         self.finder.find(&self.store, id).await
     }
+
+    /// Ends a job that waits or is delayed, or marks one that runs, whose worker then ends it.
+    ///
+    /// # Errors
+    /// If Redis does not answer. It is safe to ask again.
+    pub async fn cancel(&self, id: JobId, operation: Operation) -> Result<Cancelled, QueueError> {
+        let error = ErrorBody::cancelled().of(operation);
+        let args = CancelArgs { id: id.to_string(), error: &error };
+        script::run(self.store.shared(), &SCRIPTS.cancel, &keys::queue(id.shard()), &args).await
+    }
+
+    /// Removes all of a job that has ended. False for one that waits or runs.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn forget(&self, id: JobId) -> Result<bool, QueueError> {
+        let args = ForgetArgs { id: id.to_string() };
+        script::run(self.store.shared(), &SCRIPTS.forget, &keys::queue(id.shard()), &args).await
+    }
+}
+
+/// What became of a job that was to be cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cancelled {
+    /// There is no such job.
+    Unknown,
+    /// It has ended by itself before.
+    Ended,
+    /// It has ended as cancelled, now or before.
+    Cancelled,
+    /// It runs. Its worker is told, and ends it.
+    Requested,
+}
+
+#[derive(Serialize)]
+struct CancelArgs<'a> {
+    id: String,
+    error: &'a ErrorBody,
+}
+
+#[derive(Serialize)]
+struct ForgetArgs {
+    id: String,
 }

@@ -2,6 +2,7 @@ use hermod_types::{Operation, Target, Ttl};
 use serde::{Deserialize, Serialize};
 
 use crate::pieces::LARGE;
+use crate::{Lane, Payload};
 
 /// What a client asks for.
 #[derive(Clone, Debug)]
@@ -40,10 +41,12 @@ struct Header<T> {
 
 /// A record's `request`, read.
 #[derive(Debug)]
-pub(crate) struct StoredRequest {
-    pub(crate) request: JobRequest,
+pub struct StoredRequest<R = JobRequest> {
+    pub(crate) request: R,
     /// Bytes of its body, where that is kept apart; `request` has an empty one then.
     pub(crate) body_apart: Option<usize>,
+    /// Bytes of its media.
+    pub(crate) media_bytes: u64,
     /// What it counts as.
     pub(crate) counted_bytes: u64,
 }
@@ -82,9 +85,12 @@ impl JobRequest {
         stored.push_str(body);
         stored
     }
+}
 
-    /// Reads a record's `request` back; none where it is no such thing.
-    pub(crate) fn from_stored(stored: &str, owner: Option<String>) -> Option<StoredRequest> {
+impl Payload for JobRequest {
+    const LANE: Lane = Lane::Jobs;
+
+    fn from_stored(stored: &str, owner: Option<String>) -> Option<StoredRequest> {
         let (header, body) = stored.split_once('\n')?;
         let header: Header<Vec<Target>> = serde_json::from_str(header).ok()?;
         if header.targets.is_empty() {
@@ -100,6 +106,7 @@ impl JobRequest {
                 owner,
             },
             body_apart: header.body,
+            media_bytes: header.media.unwrap_or_default(),
             counted_bytes: header.bytes.unwrap_or_default(),
         })
     }

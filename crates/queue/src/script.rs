@@ -24,6 +24,9 @@ macro_rules! scripts {
 
 scripts!(
     submit,
+    cancel,
+    forget,
+    redeliver,
     wake,
     lead,
     claim,
@@ -50,10 +53,19 @@ scripts!(
     note_check,
 );
 
-/// A full Redis refuses what brings new work; all else may use what memory is left, so that accepted jobs end.
+/// What stands before a script: what all share, and what its kind shares.
 fn source(name: &str, body: &str) -> String {
+    const LIB: &str = include_str!("../lua/lib.lua");
+    const EVENTS: &str = include_str!("../lua/events.lua");
+    const ENDING: &str = include_str!("../lua/ending.lua");
+    let parts: &[&str] = match name {
+        "claim" | "delay" | "release" => &[LIB, EVENTS],
+        "finish" | "cancel" | "redeliver" => &[LIB, EVENTS, ENDING],
+        _ => &[LIB],
+    };
+    // A full Redis refuses what brings new work; all else may use what memory is left, so that accepted jobs end.
     let flags = if matches!(name, "submit" | "requeue") { "" } else { " flags=allow-oom" };
-    format!("#!lua{flags}\n{}\n{body}", include_str!("../lua/lib.lua"))
+    format!("#!lua{flags}\n{}\n{body}", parts.join("\n"))
 }
 
 /// Runs a script on the shard of `queue`, with arguments that it reads by their names; see `lua/lib.lua`.

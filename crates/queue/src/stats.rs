@@ -2,7 +2,7 @@ use hermod_types::Shard;
 use serde::Deserialize;
 
 use crate::script::{self, SCRIPTS};
-use crate::{QueueError, Store, keys};
+use crate::{Lane, QueueError, Store};
 
 /// How many jobs are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,9 +35,9 @@ struct Row {
 pub(crate) struct NoArgs {}
 
 impl Stats {
-    /// Adds those of one shard.
-    pub(crate) async fn add(&mut self, store: &Store, shard: Shard) -> Result<(), QueueError> {
-        let row: Row = script::run(store.shared(), &SCRIPTS.stats, &keys::queue(shard), &NoArgs {}).await?;
+    /// Adds those of one shard of a lane.
+    pub(crate) async fn add(&mut self, store: &Store, lane: Lane, shard: Shard) -> Result<(), QueueError> {
+        let row: Row = script::run(store.shared(), &SCRIPTS.stats, &lane.queue(shard), &NoArgs {}).await?;
         self.waiting += row.entries.saturating_sub(row.running);
         self.delayed += row.delayed;
         self.running += row.running;

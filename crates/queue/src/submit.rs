@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hermod_types::{JobId, Operation, Shard};
+use hermod_types::webhook::{Hook, delivery_id};
+use hermod_types::{JobId, Operation, Shard, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -11,11 +12,12 @@ use tokio_util::task::TaskTracker;
 use crate::batch::{Batch, Batcher, DEADLINE};
 use crate::clock::{millis, our_ms};
 use crate::connection::Connection;
+use crate::options::{OnceArgs, SentArgs};
 use crate::pieces::pieces_of;
 use crate::script::{self, SCRIPTS};
 use crate::staged::Staged;
 use crate::topology::RESPONSE_TIMEOUT;
-use crate::{JobRequest, QueueError, QueueSettings, Store, Upload, keys};
+use crate::{JobOptions, JobRequest, QueueError, QueueSettings, Store, Upload, keys};
 
 /// A job must be taken so much before its client gives up, so that the answer still reaches it.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
@@ -35,6 +37,10 @@ pub enum Submission {
     Full,
     /// It reached Redis after its client had stopped to wait.
     TooLate,
+    /// It repeats an earlier submit, whose job has this id.
+    Replayed(JobId),
+    /// Its idempotency key came with another request before.
+    Conflict,
 }
 
 /// The way into one shard.
@@ -76,11 +82,15 @@ impl Submitter {
         }
     }
 
-    pub(crate) async fn submit(&self, request: JobRequest) -> Result<Submission, QueueError> {
+    pub(crate) async fn submit(
+        &self,
+        request: JobRequest,
+        options: JobOptions,
+    ) -> Result<Submission, QueueError> {
         if request.is_large() && self.seems_full(request.bytes()).await? {
             return Ok(Submission::Full);
         }
-        self.submit_as(self.new_id(), request).await
+        self.submit_as(self.new_id(), request, options).await
     }
 
     /// Begins an upload of about so many bytes; none where there is no room for them.
@@ -90,13 +100,18 @@ impl Submitter {
     }
 
     /// Submits a job whose media, if it has any, are staged.
-    pub(crate) async fn submit_as(&self, id: JobId, request: JobRequest) -> Result<Submission, QueueError> {
+    pub(crate) async fn submit_as(
+        &self,
+        id: JobId,
+        request: JobRequest,
+        options: JobOptions,
+    ) -> Result<Submission, QueueError> {
         let mut body = None;
         if request.is_large() {
             let staged = body.insert(Staged::new(&self.store, id, "body", &self.tasks));
             staged.write(&request.body).await?;
         }
-        let outcome = self.batches.ask(New { id, request, asked: Instant::now() }).await?;
+        let outcome = self.batches.ask(New { id, request, options, asked: Instant::now() }).await?;
         if let Some(staged) = &mut body {
             staged.settled();
         }
@@ -127,7 +142,7 @@ impl Submitter {
 
     async fn has_room(&self, bytes: u64) -> Result<bool, QueueError> {
         let Limits { jobs: limit, bytes: limit_bytes } = Limits::of(&self.settings);
-        let args = Args { limit, limit_bytes, counted: true, jobs: Vec::new() };
+        let args = Args { limit, limit_bytes, counted: true, lists: false, jobs: Vec::new() };
         let reply: Reply =
             script::run(&self.connection, &SCRIPTS.submit, &keys::queue(self.shard), &args).await?;
         Ok(reply.room.is_none_or(|room| room > 0)
@@ -149,6 +164,7 @@ impl Limits {
 struct New {
     id: JobId,
     request: JobRequest,
+    options: JobOptions,
     asked: Instant,
 }
 
@@ -172,6 +188,7 @@ struct Args<'a> {
     limit: u64,
     limit_bytes: u64,
     counted: bool,
+    lists: bool,
     jobs: Vec<JobArgs<'a>>,
 }
 
@@ -179,6 +196,7 @@ struct Args<'a> {
 struct JobArgs<'a> {
     id: String,
     request: String,
+    model: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a str>,
     bytes: u64,
@@ -189,6 +207,14 @@ struct JobArgs<'a> {
     body_pieces: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     media_pieces: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    once: Option<OnceArgs<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent: Option<SentArgs>,
 }
 
 #[derive(Deserialize)]
@@ -200,11 +226,28 @@ struct Reply {
 }
 
 #[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 enum Taken {
     Accepted,
     Full,
     Late,
+    Conflict,
+    Replayed(JobId),
+}
+
+impl TryFrom<String> for Taken {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        let replayed = || word.strip_prefix("replayed ")?.parse().ok().map(Self::Replayed);
+        match word.as_str() {
+            "accepted" => Ok(Self::Accepted),
+            "full" => Ok(Self::Full),
+            "late" => Ok(Self::Late),
+            "conflict" => Ok(Self::Conflict),
+            _ => replayed().ok_or(word),
+        }
+    }
 }
 
 impl Submits {
@@ -239,7 +282,7 @@ impl Batch for Submits {
         let limits = Limits::of(&self.settings);
         let is_counted = limits.bytes > 0;
         let mut args = Vec::with_capacity(jobs.len());
-        for New { id, request, asked } in jobs {
+        for New { id, request, options, asked } in jobs {
             // A Redis that hung and comes back finds our command in its buffer, after the client was told that the job is
             // not accepted. It must not run then.
             let left = DEADLINE.saturating_sub(asked.elapsed()).saturating_sub(ANSWER_TIME);
@@ -247,6 +290,7 @@ impl Batch for Submits {
             args.push(JobArgs {
                 id: id.to_string(),
                 request: request.to_stored(is_counted),
+                model: request.targets.first().map(ToString::to_string).unwrap_or_default(),
                 owner: request.owner.as_deref(),
                 bytes: if is_counted { request.bytes() } else { 0 },
                 latest: now + millis(patience),
@@ -254,12 +298,16 @@ impl Batch for Submits {
                 body_pieces: request.is_large().then(|| pieces_of(request.body.len())),
                 media_pieces: (request.media_bytes > 0)
                     .then(|| pieces_of(usize::try_from(request.media_bytes).unwrap_or(usize::MAX))),
+                hook: options.hook.as_ref().map(|hook| hook_field(*id, hook)),
+                run_at: options.run_at.map(Timestamp::as_millis),
+                once: options.repeats.once(),
+                sent: options.repeats.sent(),
             });
         }
         let bytes = args.iter().map(|job| job.bytes).sum();
         let counted = self.must_count(limits, jobs.len(), bytes);
         let Limits { jobs: limit, bytes: limit_bytes } = limits;
-        let args = Args { limit, limit_bytes, counted, jobs: args };
+        let args = Args { limit, limit_bytes, counted, lists: self.settings.lists, jobs: args };
         let sent = Instant::now();
         let reply: Reply = script::run(&self.connection, &SCRIPTS.submit, &self.queue, &args).await?;
         self.connection.clock().note(reply.now, sent);
@@ -275,7 +323,15 @@ impl Batch for Submits {
             Taken::Accepted => Submission::Accepted(new.id),
             Taken::Full => Submission::Full,
             Taken::Late => Submission::TooLate,
+            Taken::Conflict => Submission::Conflict,
+            Taken::Replayed(id) => Submission::Replayed(*id),
         };
         Ok(reply.results.iter().zip(jobs).map(outcome).collect())
     }
+}
+
+/// A record's `hook`: the id of its delivery, and what that needs to know.
+fn hook_field(job: JobId, hook: &Hook) -> String {
+    // Strings have no way to fail to be written to memory.
+    format!("{} {}", delivery_id(job, &hook.receiver), serde_json::to_string(hook).unwrap_or_default())
 }

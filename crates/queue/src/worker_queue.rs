@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use hermod_types::{JobId, Shard};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_util::task::TaskTracker;
 
 use crate::batch::Batcher;
@@ -12,7 +13,7 @@ use crate::clock::millis;
 use crate::connection::Connection;
 use crate::finish::Finishes;
 use crate::script::{self, SCRIPTS};
-use crate::{Claimer, Ended, Held, MediaReader, QueueError, Settled, Store, keys};
+use crate::{Claimer, Ended, Held, JobRequest, MediaReader, Payload, QueueError, Settled, Store, keys};
 
 /// Jobs of one call: few enough not to hold up Redis for long.
 pub(crate) const HELD_PER_CALL: usize = 500;
@@ -40,7 +41,7 @@ impl WorkerName {
 ///
 /// Each shard has a connection of its own, made when its first job comes, so that none waits for the node of another.
 #[derive(Clone)]
-pub struct WorkerQueue(Arc<Inner>);
+pub struct WorkerQueue<R = JobRequest>(Arc<Inner>, PhantomData<fn() -> R>);
 
 struct Inner {
     worker: WorkerName,
@@ -55,6 +56,18 @@ struct ShardQueue {
     queue: String,
     connection: Connection,
     finishes: Batcher<Finishes>,
+}
+
+/// What became of a job that was to be delayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delayed {
+    /// It is nobody's until its time comes.
+    Delayed,
+    /// It is to be ended as cancelled; it is still this worker's.
+    Cancelled,
+    /// It is another's by now.
+    Lost,
 }
 
 /// How a script is shown a job that a worker holds.
@@ -87,6 +100,7 @@ struct DelayArgs<'a> {
     fence: u64,
     delay_ms: u64,
     progress: &'a str,
+    counts: bool,
 }
 
 #[derive(Serialize)]
@@ -100,35 +114,24 @@ pub(crate) struct LeaveArgs<'a> {
     pub(crate) worker: &'a str,
 }
 
-impl WorkerQueue {
+impl<R: Payload> WorkerQueue<R> {
     /// A queue whose tasks are `tasks`; they end with the last clone.
     pub fn new(store: &Store, worker: WorkerName, lease: Duration, tasks: &TaskTracker) -> Self {
         let shards = (0..Shard::LIMIT).map(|_| OnceLock::new()).collect();
-        Self(Arc::new(Inner { store: store.clone(), worker, lease, tasks: tasks.clone(), shards }))
+        Self(
+            Arc::new(Inner { store: store.clone(), worker, lease, tasks: tasks.clone(), shards }),
+            PhantomData,
+        )
     }
 
     /// What claims a shard's jobs.
     ///
     /// # Errors
     /// For a shard beyond the last.
-    pub fn claimer(&self, shard: Shard) -> Result<Claimer, QueueError> {
+    pub fn claimer(&self, shard: Shard) -> Result<Claimer<R>, QueueError> {
         let Inner { store, worker, lease, .. } = &*self.0;
         let connection = self.shard(shard)?.connection.clone();
         Ok(Claimer::new(store, connection, worker.clone(), shard, *lease))
-    }
-
-    /// Reads the body of a job's request, where it is kept apart from its record; none where it is gone.
-    ///
-    /// # Errors
-    /// If Redis does not answer.
-    pub async fn body(&self, held: &Held) -> Result<Option<Vec<u8>>, QueueError> {
-        let bytes = held.body_apart.unwrap_or_default();
-        self.0.store.pieces().read(held.id.shard(), &keys::body(held.id), 0, bytes).await
-    }
-
-    /// What reads the media of a job's request; none where it has none.
-    pub fn media(&self, held: &Held) -> Option<MediaReader> {
-        (held.media_bytes > 0).then(|| MediaReader::new(&self.0.store, held.id, held.media_bytes))
     }
 
     /// Notes how far a job has come, for who may have to go on with it. False if it is another's by now.
@@ -174,11 +177,17 @@ impl WorkerQueue {
     }
 
     /// Gives a job back until a retry time: after `delay` it is queued again, and whoever starts it goes on from `progress`.
-    /// False if it is another's by now. Safe to repeat.
+    /// `counts`: whether this start of it counts as an attempt. Safe to repeat.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn delay(&self, held: &Held, delay: Duration, progress: &str) -> Result<bool, QueueError> {
+    pub async fn delay(
+        &self,
+        held: &Held,
+        delay: Duration,
+        progress: &str,
+        counts: bool,
+    ) -> Result<Delayed, QueueError> {
         let shard = self.shard(held.id.shard())?;
         let args = DelayArgs {
             worker: self.0.worker.as_str(),
@@ -187,6 +196,7 @@ impl WorkerQueue {
             fence: held.fence,
             delay_ms: millis(delay),
             progress,
+            counts,
         };
         script::run(&shard.connection, &SCRIPTS.delay, &shard.queue, &args).await
     }
@@ -233,9 +243,25 @@ impl WorkerQueue {
         let place = shards.get(usize::from(shard.number()));
         let place = place.ok_or_else(|| QueueError::Unexpected("a shard beyond the last".to_owned()))?;
         Ok(place.get_or_init(|| {
-            let (queue, connection) = (keys::queue(shard), store.connection(shard));
+            let (queue, connection) = (R::LANE.queue(shard), store.connection(shard));
             let finishes = Finishes::new(connection.clone(), queue.clone(), worker.clone());
             ShardQueue { finishes: Batcher::spawn(finishes, tasks), connection, queue }
         }))
+    }
+}
+
+impl WorkerQueue {
+    /// Reads the body of a job's request, where it is kept apart from its record; none where it is gone.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn body(&self, held: &Held) -> Result<Option<Vec<u8>>, QueueError> {
+        let bytes = held.body_apart.unwrap_or_default();
+        self.0.store.pieces().read(held.id.shard(), &keys::body(held.id), 0, bytes).await
+    }
+
+    /// What reads the media of a job's request; none where it has none.
+    pub fn media(&self, held: &Held) -> Option<MediaReader> {
+        (held.media_bytes > 0).then(|| MediaReader::new(&self.0.store, held.id, held.media_bytes))
     }
 }

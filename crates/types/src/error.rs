@@ -22,6 +22,12 @@ pub enum ErrorCode {
     JobNotFound,
     /// The job has no result yet.
     JobNotCompleted,
+    /// The job has ended, and cannot be cancelled.
+    JobEnded,
+    /// The job was cancelled.
+    JobCancelled,
+    /// The idempotency key came with another request before.
+    IdempotencyKeyReused,
     /// The job's result has no bytes to serve.
     NoContent,
     /// The bytes that are asked for lie beyond the end.
@@ -72,6 +78,9 @@ impl ErrorCode {
             Self::TargetNotAllowed => ("target_not_allowed", 403, false),
             Self::JobNotFound => ("job_not_found", 404, false),
             Self::JobNotCompleted => ("job_not_completed", 409, false),
+            Self::JobEnded => ("job_ended", 409, false),
+            Self::JobCancelled => ("job_cancelled", 499, false),
+            Self::IdempotencyKeyReused => ("idempotency_key_reused", 422, false),
             Self::NoContent => ("no_content", 422, false),
             Self::RangeNotSatisfiable => ("range_not_satisfiable", 416, false),
             Self::PathNotFound => ("path_not_found", 404, false),
@@ -110,6 +119,7 @@ impl ErrorCode {
             (_, 403, _) => "permission_error",
             (_, 404, _) => "not_found_error",
             (_, 429, _) => "rate_limit_error",
+            (_, 499, _) => "request_cancelled",
             (_, 400..=499, _) => "invalid_request_error",
             (_, _, true) => "server_error",
             (_, _, false) => "upstream_error",
@@ -187,6 +197,11 @@ impl ErrorBody {
                 attempts: Journal::default(),
             },
         }
+    }
+
+    /// How a cancelled job ends.
+    pub fn cancelled() -> Self {
+        Self::new(ErrorCode::JobCancelled, "the job was cancelled")
     }
 
     /// The same, in answer to a request of this kind. A path that we do not have is no request of any kind.

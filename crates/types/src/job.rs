@@ -66,6 +66,12 @@ pub struct JobView {
     /// 200, or the code of what failed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_code: Option<u16>,
+    /// When its client asked for it to be cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancel_requested_at: Option<Timestamp>,
+    /// When it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled_at: Option<Timestamp>,
 }
 
 impl JobView {
@@ -78,6 +84,8 @@ impl JobView {
             completed_at: None,
             expires_at: None,
             status_code: None,
+            cancel_requested_at: None,
+            cancelled_at: None,
         }
     }
 

@@ -1,6 +1,6 @@
 use hermod_providers::{Replies, Verdict};
-use hermod_queue::{Held, WorkerQueue};
-use hermod_types::{ErrorBody, ErrorCode, Target};
+use hermod_queue::{Delayed, Held, WorkerQueue};
+use hermod_types::{ErrorBody, ErrorCode, Journal, Target};
 use tokio::time::{Instant, sleep};
 
 use crate::progress::Progress;
@@ -24,6 +24,8 @@ pub(crate) enum ChainEnd {
     Ended(Result<String, Box<ErrorBody>>),
     /// It is a delayed job until a retry time, and no worker's meanwhile.
     Delayed,
+    /// It is to be ended as cancelled; so much was tried.
+    Cancelled(Journal),
     /// The job is another's by now.
     Lost,
 }
@@ -58,9 +60,10 @@ impl Chain<'_> {
                         spent_ms: u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
                         ..progress.clone()
                     };
-                    match self.queue.delay(self.held, wait, &noted.to_json()).await {
-                        Ok(true) => return ChainEnd::Delayed,
-                        Ok(false) => return ChainEnd::Lost,
+                    match self.queue.delay(self.held, wait, &noted.to_json(), false).await {
+                        Ok(Delayed::Delayed) => return ChainEnd::Delayed,
+                        Ok(Delayed::Cancelled) => return ChainEnd::Cancelled(progress.attempts),
+                        Ok(Delayed::Lost) => return ChainEnd::Lost,
                         Err(error) => {
                             tracing::debug!(job = %self.held.id, %error, "not delayed in Redis; it waits here");
                             sleep(wait).await;

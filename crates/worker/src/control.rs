@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_queue::{Admin, Control, Leadership, Maintenance, Store, WorkerName, raise_shards};
+use hermod_queue::{Admin, Control, Lane, Leadership, Maintenance, Store, WorkerName, raise_shards};
 use hermod_types::{Shard, ShardCount};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -132,7 +132,7 @@ async fn maintain_shard(
     signals: Arc<Signals>,
     stop: CancellationToken,
 ) {
-    let mut maintenance = Maintenance::new(&store, shard, lease);
+    let mut maintenance = Maintenance::new(&store, Lane::Jobs, shard, lease);
     let mut leads = signals.leads.subscribe();
     loop {
         let Some(Ok(_)) = stop.run_until_cancelled(leads.wait_for(|leads| *leads)).await else { return };

@@ -12,6 +12,7 @@ pub(crate) struct HeldJobs(Arc<Mutex<HashMap<JobId, HeldJob>>>);
 struct HeldJob {
     held: Held,
     lost: CancellationToken,
+    cancelled: CancellationToken,
     /// Its outcome is there, and only has to be written.
     is_settling: bool,
 }
@@ -21,24 +22,38 @@ pub(crate) struct HeldGuard {
     jobs: HeldJobs,
     held: Held,
     lost: CancellationToken,
+    cancelled: CancellationToken,
 }
 
 impl HeldJobs {
     /// Adds a job that was just started. An older start of the same job, which this worker has lost without noticing, is
     /// told so.
     pub(crate) fn add(&self, held: Held) -> HeldGuard {
-        let lost = CancellationToken::new();
-        let entry = HeldJob { held: held.clone(), lost: lost.clone(), is_settling: false };
+        let (lost, cancelled) = (CancellationToken::new(), CancellationToken::new());
+        let entry = HeldJob {
+            held: held.clone(),
+            lost: lost.clone(),
+            cancelled: cancelled.clone(),
+            is_settling: false,
+        };
         if let Some(older) = self.lock().insert(held.id, entry) {
             older.lost.cancel();
         }
-        HeldGuard { jobs: self.clone(), held, lost }
+        HeldGuard { jobs: self.clone(), held, lost, cancelled }
     }
 
     /// Those of one shard.
     pub(crate) fn of(&self, shard: Shard) -> Vec<Held> {
         let jobs = self.lock();
         jobs.values().map(|job| &job.held).filter(|held| held.id.shard() == shard).cloned().collect()
+    }
+
+    /// Notes that these jobs are to be ended as cancelled, as far as they are held here.
+    pub(crate) fn cancel(&self, ids: &[JobId]) {
+        let jobs = self.lock();
+        for job in ids.iter().filter_map(|id| jobs.get(id)) {
+            job.cancelled.cancel();
+        }
     }
 
     /// Notes that Redis has said that these jobs are another's by now.
@@ -72,6 +87,11 @@ impl HeldGuard {
         if let Some(job) = self.jobs.lock().get_mut(&self.held.id).filter(|job| job.held == self.held) {
             job.is_settling = true;
         }
+    }
+
+    /// Cancelled once the job is to be ended as such.
+    pub(crate) const fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
     }
 
     /// Returns once the job is no longer this worker's.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use hermod_providers::MediaSource;
 use hermod_queue::{Ended, JobRequest, QueueError, Started};
-use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation, Ttl, media_of};
+use hermod_types::{Backoff, ErrorBody, ErrorCode, Journal, Operation, Ttl, media_of};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -85,10 +85,13 @@ type Outcome = Result<String, Box<ErrorBody>>;
 /// Finds out how the job ends; none if it is not this worker's to end: it is delayed, or is another's by now.
 async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun: Instant) -> Option<Ended> {
     let Some(request) = &started.request else { return Some(unreadable(started, Ttl::MAX)) };
+    let progress = Progress::parse(&started.progress);
+    if started.is_cancelled {
+        return Some(cancelled(started, request.ttl, progress.attempts));
+    }
     if let Some((error, reason)) = give_up(context, started, request) {
         return Some(end(started, request.ttl, Err(Box::new(error)), Some(reason)));
     }
-    let progress = Progress::parse(&started.progress);
     let deadline = begun + context.limits.run.saturating_sub(progress.spent());
     let body = match timeout_at(deadline, body(context, started, request)).await {
         Ok(Some(body)) => body,
@@ -123,6 +126,7 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
             metrics::counter!("hermod_jobs_delayed_total").increment(1);
             return None;
         }
+        ChainEnd::Cancelled(attempts) => return Some(cancelled(started, request.ttl, attempts)),
         ChainEnd::Lost => return None,
     };
     match outcome {
@@ -191,6 +195,12 @@ fn give_up(context: &Context, started: &Started, request: &JobRequest) -> Option
         return refuse(ErrorCode::JobDeadlineExceeded, message);
     }
     None
+}
+
+fn cancelled(started: &Started, ttl: Ttl, attempts: Journal) -> Ended {
+    let mut error = ErrorBody::cancelled();
+    error.extra_fields.attempts = attempts;
+    end(started, ttl, Err(Box::new(error)), None)
 }
 
 fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static str>) -> Ended {

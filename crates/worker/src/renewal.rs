@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hermod_queue::{Leases, Store, WorkerName};
+use hermod_queue::{Lane, Leases, Store, WorkerName};
 use hermod_types::{Shard, ShardCount};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -42,7 +42,7 @@ impl Renewal {
         loop {
             let wanted = *self.shards.borrow_and_update();
             for shard in wanted.shards().skip(shards.len()) {
-                let leases = Leases::new(&self.store, self.worker.clone(), shard, self.lease);
+                let leases = Leases::new(&self.store, self.worker.clone(), Lane::Jobs, shard, self.lease);
                 shards.push(renew(self.jobs.clone(), shard, self.lease, leases));
             }
             // None of them ever ends.
@@ -64,8 +64,9 @@ async fn renew(jobs: HeldJobs, shard: Shard, lease: Duration, leases: Leases) {
             continue;
         }
         match leases.renew(&held).await {
-            Ok(lost) => {
-                jobs.lost(&lost, &held);
+            Ok(renewed) => {
+                jobs.lost(&renewed.lost, &held);
+                jobs.cancel(&renewed.cancelled);
                 sleep(interval).await;
             }
             Err(error) => {

@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_queue::{Ended, QueueError, Settled};
-use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation};
+use hermod_types::{Backoff, ErrorBody, ErrorCode, Journal, Operation};
+use serde::Deserialize;
 use tokio::time::sleep;
 
 use crate::context::Context;
@@ -21,6 +22,7 @@ pub(crate) async fn settle(context: &Context, ended: Ended, operation: Option<Op
     let (mut failures, mut refusals) = (0, 0);
     let settled = loop {
         match context.queue.finish(Arc::clone(&ended)).await {
+            Ok(Settled::Cancelled) => ended = Arc::new(as_cancelled(&ended, operation)),
             Ok(settled) => break settled,
             Err(error) => {
                 tracing::debug!(job = %ended.held.id, %error, "end not written yet");
@@ -45,7 +47,7 @@ pub(crate) async fn settle(context: &Context, ended: Ended, operation: Option<Op
                 tracing::warn!(job = %ended.held.id, reason, "job given up; it is among the dead letters");
             }
         }
-        Settled::Lost | Settled::Gone | Settled::Expired => {
+        Settled::Lost | Settled::Gone | Settled::Cancelled | Settled::Expired => {
             metrics::counter!("hermod_stale_results_total").increment(1);
             tracing::warn!(job = %ended.held.id, ?settled, "result discarded: the job is no longer this worker's");
         }
@@ -64,4 +66,29 @@ fn without_outcome(ended: &Ended, operation: Option<Operation>) -> (Ended, Optio
         given_up: Some(ErrorCode::Internal.as_str()),
     };
     (failed, error.event_id)
+}
+
+/// The end of a job that was to be cancelled before its outcome came. What was tried has its price, and stays.
+fn as_cancelled(ended: &Ended, operation: Option<Operation>) -> Ended {
+    #[derive(Deserialize)]
+    struct Tried {
+        extra_fields: Extra,
+    }
+    #[derive(Deserialize)]
+    struct Extra {
+        #[serde(default)]
+        attempts: Journal,
+    }
+    let mut error = of(ErrorBody::cancelled(), operation);
+    if let Ok(tried) = serde_json::from_str::<Tried>(&ended.outcome) {
+        error.extra_fields.attempts = tried.extra_fields.attempts;
+    }
+    Ended {
+        held: ended.held.clone(),
+        code: error.status_code,
+        outcome: error.to_json(),
+        media: None,
+        ttl: ended.ttl,
+        given_up: None,
+    }
 }

@@ -50,13 +50,11 @@ impl fmt::Display for EndpointId {
 }
 
 /// The id of what tells `receiver` of the end of `job`: its `webhook-id`, and the id of its record, which is in the
-/// job's shard. `round` counts how often the job was requeued from the dead letters.
-///
-/// It follows from the three, so that a job that runs twice tells its receiver the same id.
-pub fn delivery_id(job: JobId, receiver: &Receiver, round: u64) -> JobId {
+/// job's shard. It follows from the two, so that a job that runs twice tells its receiver the same id.
+pub fn delivery_id(job: JobId, receiver: &Receiver) -> JobId {
     let name = match receiver {
-        Receiver::Endpoint { endpoint } => format!("endpoint {endpoint} {round}"),
-        Receiver::Url { url, .. } => format!("url {url} {round}"),
+        Receiver::Endpoint { endpoint } => format!("endpoint {endpoint}"),
+        Receiver::Url { url, .. } => format!("url {url}"),
     };
     job.derive(&name)
 }

@@ -1,0 +1,59 @@
+-- How a job ends, and its delivery begins; it stands before each script that does one of it.
+-- The other queue of the shard: its jobs are deliveries of webhooks.
+local DELIVERIES = PREFIX .. 'hooks:'
+
+-- Adds a delivery, unless it is under way. One that has ended begins anew, with its attempts counted from 1.
+-- -> whether it was added
+local function add_delivery(id, request, now)
+  local record = DELIVERIES .. 'job:' .. id
+  if redis.call('HSETNX', record, 'holder', 0) == 0 then
+    local was = redis.call('HMGET', record, 'holder', 'code')
+    if not was[2] then return false end
+    local fence = read_holder(was[1]).fence
+    redis.call('DEL', record)
+    redis.call('HSET', record, 'holder', fence, 'released', fence)
+  end
+  redis.call('HSET', record, 'request', request, 'queued', now)
+  redis.call('XADD', DELIVERIES .. 'queue', '*', 'id', id)
+  redis.call('ZADD', DELIVERIES .. 'wake', 1, 'queue')
+  return true
+end
+
+-- When the job with this id was accepted (ms): its id is a UUIDv7.
+local function accepted_at(id) return tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16) or 0 end
+
+-- What end_job has to know of a record, and what it removes of it.
+local END_FIELDS = {'holder', 'code', 'owner', 'hook', 'once', 'cancel', 'released', 'progress', 'history', 'queued'}
+local function read_for_end(record)
+  local values = redis.pcall('HMGET', record, unpack(END_FIELDS))
+  if values.err then return {} end
+  local is = {}
+  for i, name in ipairs(END_FIELDS) do is[name] = values[i] or nil end
+  return is
+end
+
+-- Writes a job's end: the record, the delivery of its webhook, and what is told to those who wait, together or not at all.
+-- is: see read_for_end; job: id, fence, code, ttl_ms, outcome or (token, size) of one that is kept already, media_index
+local function end_job(record, is, job, now)
+  local expires = now + job.ttl_ms
+  redis.call('HSET', record, 'request', '', 'entry', '', 'holder', job.fence, 'code', job.code,
+    job.token and 'apart' or 'outcome', job.token and string.format('%s %d', job.token, job.size) or job.outcome,
+    'completed', now, 'expires', expires)
+  if job.media_index then redis.call('HSET', record, 'media', job.media_index) end
+  if is.released or is.progress or is.history or is.queued or is.hook or is.once then
+    redis.call('HDEL', record, 'released', 'progress', 'history', 'queued', 'hook', 'once')
+  end
+  redis.call('PEXPIRE', record, job.ttl_ms)
+  if is.once then
+    -- What is remembered of its submit lives as long as the job does, and for a while at least.
+    for name, least in string.gmatch(is.once, '(%S+) (%d+)') do
+      redis.call('PEXPIRE', key(name), math.max(job.ttl_ms, accepted_at(job.id) + least - now))
+    end
+  end
+  if is.hook then
+    local delivery, hook = string.match(is.hook, '^(%S+) (.*)$')
+    local request = string.format('%s %d %d %d %d\n%s', job.id, job.code, now, expires, is.cancel and 1 or 0, hook or '')
+    add_delivery(delivery or '', request, now)
+  end
+  if is_heard() then tell(job.id, job.fence, false, is.cancel, job.code, is.owner) end
+end
