@@ -103,6 +103,16 @@ pub(crate) fn outcome(id: JobId, token: &str) -> String {
     of_shard(id.shard(), &format!("outcome:{id}:{token}"))
 }
 
+/// The channel on which a shard's jobs tell of their transitions.
+pub(crate) fn events(shard: Shard) -> String {
+    of_shard(shard, "events")
+}
+
+/// The channel on which a worker is told of the jobs of a shard that it is to cancel.
+pub(crate) fn cancels(shard: Shard, worker: &str) -> String {
+    of_shard(shard, &format!("cancel:{worker}"))
+}
+
 /// What the keys of a shard have between their braces.
 pub(crate) fn tag(shard: Shard) -> String {
     format!("hermod:{}", shard.number())

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use hermod_types::Shard;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo};
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, TlsMode, Value};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, TlsMode, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -131,6 +131,21 @@ impl Topology {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(response_timeout));
+        Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
+    }
+
+    /// The same for what the server says unasked: `pushed` is called with it, from the task that reads.
+    pub(crate) async fn connect_to_hear(
+        client: &Client,
+        pushed: impl AsyncPushSender,
+    ) -> Result<MultiplexedConnection, QueueError> {
+        let info = client.get_connection_info().clone();
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_push_sender(pushed);
+        let client = Client::open(info.set_redis_settings(settings))?;
         Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
     }
 
