@@ -15,6 +15,8 @@ pub(crate) const COOLDOWNS_VERSION: &str = "{hermod:0}:cooldowns_version";
 pub(crate) const LEADER: &str = "{hermod:0}:leader";
 /// Exists for a while after records and entries have been compared.
 pub(crate) const CHECKED: &str = "{hermod:0}:checked";
+/// Ids of the receivers of webhooks that have a history.
+pub(crate) const WEBHOOK_HISTORIES: &str = "{hermod:0}:webhook_histories";
 /// What the keys of all records match, of all bodies that are kept apart, and of all media.
 pub(crate) const JOBS: &str = "{hermod:*}:job:*";
 pub(crate) const BODIES: &str = "{hermod:*}:body:*";
@@ -57,6 +59,11 @@ pub(crate) fn staged(id: JobId, what: &str) -> String {
 /// A job's outcome, where it is kept apart from the record. `token` is its holder's, so that no late holder overwrites it.
 pub(crate) fn outcome(id: JobId, token: &str) -> String {
     of_shard(id.shard(), &format!("outcome:{id}:{token}"))
+}
+
+/// A login of an administrator.
+pub(crate) fn session(token: &str) -> String {
+    of_shard(Shard::default(), &format!("session:{token}"))
 }
 
 /// What the keys of a shard have between their braces.

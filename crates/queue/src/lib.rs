@@ -17,6 +17,8 @@
 //! | `{hermod:0}:checked` | string, expires | exists for a while after records and entries have been compared |
 //! | `{hermod:0}:leader` | string, expires | the worker that looks after the queue for all |
 //! | `{hermod:0}:cooldowns`, `{hermod:0}:cooldowns_version` | hash, expires; integer | what nobody is to try for a while; grows with each change |
+//! | `{hermod:0}:webhook…` | | receivers of webhooks: see [`webhooks`] |
+//! | `{hermod:0}:session:<hash of its token>` | string, expires | a login of an administrator |
 //!
 //! S is the shard: all keys of a job share one hash tag, and the id says which. So one script reaches all of them in a
 //! Cluster, too, and no call carries jobs of two shards. On one server there is one shard, number 0. A record holds
@@ -63,6 +65,7 @@ mod record;
 mod scan;
 mod script;
 mod server_check;
+mod sessions;
 mod shards;
 mod staged;
 mod stats;
@@ -71,6 +74,7 @@ mod submit;
 mod topology;
 mod upload;
 mod url;
+pub mod webhooks;
 mod worker_queue;
 
 pub use admin::{Admin, CannotSetShards, DeadLetter, Requeued, WorkerState};
@@ -88,6 +92,7 @@ pub use pieces::PIECE_BYTES;
 pub use queue::{ByteLimit, KnownShards, Queue, QueueSettings};
 pub use record::JobRequest;
 pub use server_check::{ServerCheck, Tolerance, Unsuitable};
+pub use sessions::Sessions;
 pub use shards::raise as raise_shards;
 pub use stats::Stats;
 pub use store::{ShardsNeedCluster, Store};

@@ -48,12 +48,24 @@ scripts!(
     repair_entry,
     given_out,
     note_check,
+    webhook_put,
+    webhook_remove,
+    webhook_read,
+    webhook_list,
+    webhook_enable,
+    webhook_begin,
+    webhook_renew,
+    webhook_end,
+    webhook_history,
+    webhook_scan,
+    webhook_rows,
 );
 
 /// A full Redis refuses what brings new work; all else may use what memory is left, so that accepted jobs end.
 fn source(name: &str, body: &str) -> String {
     let flags = if matches!(name, "submit" | "requeue") { "" } else { " flags=allow-oom" };
-    format!("#!lua{flags}\n{}\n{body}", include_str!("../lua/lib.lua"))
+    let webhooks = if name.starts_with("webhook_") { include_str!("../lua/webhooks.lua") } else { "" };
+    format!("#!lua{flags}\n{}\n{webhooks}{body}", include_str!("../lua/lib.lua"))
 }
 
 /// Runs a script on the shard of `queue`, with arguments that it reads by their names; see `lua/lib.lua`.
