@@ -18,8 +18,20 @@ use crate::{Cluster, PATIENCE, eventually_ok};
 /// | `{hermod:S}:bytes` | what waiting and running jobs count as; nothing is left of it |
 /// | `{hermod:S}:dead_bytes` | the bytes of each dead letter |
 /// | `{hermod:0}:cooldowns_version` | how often cooldowns have changed; they themselves expire |
-const PERMANENT: [&str; 8] =
-    ["queue", "wake", "bytes", "dead", "dead_bytes", "shards", "paused", "cooldowns_version"];
+/// | `{hermod:0}:webhooks`, `{hermod:0}:webhook_names` | the receivers that an administrator has registered |
+/// | `{hermod:0}:webhook:<id>` | what is known of each of these, and why one is disabled |
+const PERMANENT: [&str; 10] = [
+    "queue",
+    "wake",
+    "bytes",
+    "dead",
+    "dead_bytes",
+    "shards",
+    "paused",
+    "cooldowns_version",
+    "webhooks",
+    "webhook_names",
+];
 
 /// How long pieces that belong to nothing may stay, in milliseconds.
 const MOST_STAGED_MS: i64 = 600_000;
@@ -66,7 +78,7 @@ impl Cluster {
                 if must_go && expires_ms > MOST_STAGED_MS {
                     leaks.push(format!("{key} stays for {expires_ms} ms more"));
                 }
-                if expires_ms == -1 && !PERMANENT.contains(&name) {
+                if expires_ms == -1 && !PERMANENT.contains(&name) && !name.starts_with("webhook:") {
                     leaks.push(format!("{key} has no expiry"));
                 }
                 match look_at(&mut redis, key, name, &left) {
