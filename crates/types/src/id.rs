@@ -88,6 +88,11 @@ impl JobId {
         Self(Uuid::new_v5(&self.0, name.as_bytes())).in_shard(self.shard())
     }
 
+    /// The same id without hyphens, in which OpenAI's ids of Responses hold it.
+    pub fn simple(self) -> impl fmt::Display {
+        self.0.simple()
+    }
+
     /// The shard that its keys are in.
     pub fn shard(self) -> Shard {
         let bits = self.0.as_u128() & SHARD_MASK;

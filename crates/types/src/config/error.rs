@@ -21,6 +21,15 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// The member at fault.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Shape { path, .. } | Self::UnsetVariable { path, .. } => path,
+        }
+    }
+}
+
 /// All for which a configuration cannot be used, one a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);

@@ -10,7 +10,7 @@
 //! | module | |
 //! |---|---|
 //! | `node`, `section` | the file as a tree, read member by member; errors are collected with their paths |
-//! | `read`, `read_provider`, `read_key` | what each member means |
+//! | `read`, `read_provider`, `read_key`, `read_webhook` | what each member means |
 //! | `environment` | the configuration without a file |
 //! | `kind` | the table of APIs that we speak |
 
@@ -24,6 +24,7 @@ mod node;
 mod read;
 mod read_key;
 mod read_provider;
+mod read_webhook;
 mod section;
 mod suggest;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use endpoints::Support;
 pub use error::{ConfigError, ConfigErrors};
 pub use kind::{Bounds, Form, ProviderKind};
 use read::ProviderSecrets;
+pub(crate) use read_webhook::read_body as read_webhook_body;
 pub use virtual_key::{Blocked, Models, ProviderGrant, VirtualKey};
 pub use webhook_origin::WebhookOrigin;
 

@@ -1,13 +1,19 @@
 //! How a file becomes a [`Config`].
 
+use std::time::Duration;
+
 use secrecy::ExposeSecret;
 
 use super::node::Node;
 use super::read_provider::{Read, read_provider};
+use super::read_webhook::read_webhooks;
 use super::section::{Report, Section};
 use super::suggest::did_you_mean;
-use super::{Config, ConfigError, Environment, Models, ProviderGrant, VirtualKey};
+use super::{AdminLogin, Config, ConfigError, Environment, Models, ProviderGrant, VirtualKey, WebhookOrigin};
 use crate::{Timestamp, Ttl};
+
+/// The longest that the history of deliveries is kept.
+const MOST_HISTORY_DAYS: u64 = 3650;
 
 /// Whether the secrets of providers are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +50,12 @@ fn read_file(mut file: Section<'_>, secrets: ProviderSecrets, config: &mut Confi
         config.require_virtual_key = client.boolean("enforce_auth_on_inference").unwrap_or_default();
         let ttl = client.whole("async_job_result_ttl").and_then(Ttl::from_seconds);
         config.default_ttl = ttl.unwrap_or(config.default_ttl);
+        config.webhook_origins = read_origins(&mut client);
+        if let Some(mut webhooks) = client.section("webhook_config") {
+            let days = webhooks.whole("delivery_history_retention_days").filter(|days| *days > 0);
+            config.webhook_history = days.map_or(config.webhook_history, history_of);
+            webhooks.finish();
+        }
         client.finish();
     }
     for (name, node) in file.entries("providers") {
@@ -58,11 +70,70 @@ fn read_file(mut file: Section<'_>, secrets: ProviderSecrets, config: &mut Confi
             Read::Unsupported => config.unsupported.push(name),
         }
     }
+    let mut login = None;
     if let Some(mut governance) = file.section("governance") {
         for key in governance.sections("virtual_keys") {
             read_virtual_key(key, config, report);
         }
+        login = governance.section("auth_config");
         governance.finish();
+    }
+    // The place that Bifrost had before.
+    let old_login = file.section("auth_config");
+    config.admin = login.or(old_login).and_then(read_login);
+    config.setup_token = file.secret("setup_token");
+    config.webhooks = read_webhooks(&mut file, report);
+    if let Some(mut ours) = file.section("hermod") {
+        for (id, node) in ours.entries("keys") {
+            read_key_settings(&id, ours.child(&format!("keys.{id}"), node), config);
+        }
+        ours.finish();
+    }
+    file.finish();
+}
+
+fn read_origins(client: &mut Section<'_>) -> Vec<WebhookOrigin> {
+    let mut origins = Vec::new();
+    for (index, text) in client.texts("allow_webhook_urls").unwrap_or_default().iter().enumerate() {
+        match WebhookOrigin::parse(text) {
+            Some(origin) => origins.push(origin),
+            None => client.wrong(
+                &format!("allow_webhook_urls[{index}]"),
+                "expected scheme and host, as in https://example.com or http://10.0.0.5:8080",
+            ),
+        }
+    }
+    origins
+}
+
+fn history_of(days: u64) -> Duration {
+    Duration::from_secs(days.min(MOST_HISTORY_DAYS) * 24 * 3600)
+}
+
+/// The login, if it is enabled: the variables of one that is not may be unset.
+fn read_login(mut file: Section<'_>) -> Option<AdminLogin> {
+    let is_enabled = file.boolean("is_enabled").unwrap_or_default();
+    let mut file = if is_enabled { file } else { file.unresolved() };
+    let login = if is_enabled {
+        let mut needed = |name| file.needed(name, "expected a string that is not empty", Section::secret);
+        Some(AdminLogin { username: needed("admin_username"), password: needed("admin_password") })
+    } else {
+        file.pass_over(&["admin_username", "admin_password"]);
+        None
+    };
+    file.finish();
+    login
+}
+
+/// What `hermod.keys` says of the virtual key with this id.
+fn read_key_settings(id: &str, mut file: Section<'_>, config: &mut Config) {
+    let webhook_secret = file.signing_secret("webhook_secret");
+    match config.virtual_keys.iter_mut().find(|key| key.id == id) {
+        Some(key) => key.webhook_secret = webhook_secret,
+        None => {
+            let hint = did_you_mean(id, config.virtual_keys.iter().map(|key| key.id.as_str()));
+            file.wrong("", format!("no virtual key has this id{hint}"));
+        }
     }
     file.finish();
 }
@@ -112,12 +183,12 @@ fn read_grant(mut file: Section<'_>, config: &Config) -> ProviderGrant {
     grant
 }
 
-/// One entry for each distinct path, with list positions and the names of providers left out.
+/// One entry for each distinct path, with list positions, the names of providers and the ids of keys left out.
 fn summarise(paths: Vec<String>) -> Vec<String> {
     let general = |path: String| {
         let mut parts: Vec<&str> =
             path.split('.').map(|part| part.split_once('[').map_or(part, |(part, _)| part)).collect();
-        if let ["providers", name, ..] = parts.as_mut_slice() {
+        if let ["providers", name, ..] | ["hermod", "keys", name, ..] = parts.as_mut_slice() {
             *name = "*";
         }
         parts.join(".")

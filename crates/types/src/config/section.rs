@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use super::node::Node;
 use super::suggest::nearest;
 use super::{ConfigError, Environment};
+use crate::webhook::SigningSecret;
 
 /// What was found while a file was read.
 pub(super) struct Report<'e> {
@@ -88,6 +89,28 @@ impl<'r> Section<'r> {
         self.report.wrong(self.path_of(member), message);
     }
 
+    /// Whether something is wrong with this member, or with what is in it.
+    pub(super) fn blames(&self, member: &str) -> bool {
+        let path = self.path_of(member);
+        let is_it = |error: &ConfigError| {
+            let rest = error.path().strip_prefix(&path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.report.errors.borrow().iter().any(is_it)
+    }
+
+    /// Whether a member is there, and not null.
+    pub(super) fn has(&mut self, name: &'static str) -> bool {
+        self.take(name).is_some()
+    }
+
+    /// Knows these members, and reads none of them.
+    pub(super) fn pass_over(&mut self, names: &[&'static str]) {
+        for name in names {
+            self.take(name);
+        }
+    }
+
     /// A member's value; none where it is absent or null.
     fn take(&mut self, name: &'static str) -> Option<Node> {
         let Some(index) = self.members.iter().position(|(member, _)| member == name) else {
@@ -134,6 +157,15 @@ impl<'r> Section<'r> {
         self.read(name, "a whole number", whole).flatten()
     }
 
+    /// A whole number. Of one that is too large for it, the largest.
+    pub(super) fn integer(&mut self, name: &'static str) -> Option<i64> {
+        let integer = |node| {
+            let Node::Number(value) = node else { return None };
+            value.as_i64().or_else(|| value.as_u64().map(|_| i64::MAX))
+        };
+        self.read(name, "a whole number", integer)
+    }
+
     /// A string as it is written; an empty one is none.
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
         self.read(name, "a string", text).filter(|text| !text.is_empty())
@@ -147,6 +179,18 @@ impl<'r> Section<'r> {
 
     pub(super) fn secret(&mut self, name: &'static str) -> Option<SecretString> {
         self.value(name).map(SecretString::from)
+    }
+
+    /// What deliveries of webhooks are signed with, or the variable that holds it.
+    pub(super) fn signing_secret(&mut self, name: &'static str) -> Option<SigningSecret> {
+        let value = self.value(name)?;
+        let secret = SigningSecret::parse(&value);
+        if let Err(error) = &secret
+            && !self.blames(name)
+        {
+            self.wrong(name, error.to_string());
+        }
+        secret.ok()
     }
 
     /// What `read` finds in a member that must be there. Only where nothing else is wrong with it, `message` is noted.

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::definition::{Checked, Definition, REDACTED, Wrong};
 use super::{Ending, EndpointId, Event, PrivateNetwork, SigningSecret, TargetUrl};
-use crate::Timestamp;
+use crate::config::read_webhook_body;
+use crate::{Backoff, Timestamp};
 
 /// A receiver that an operator has registered.
 #[derive(Clone, Debug)]
@@ -83,7 +85,89 @@ pub enum DisabledReason {
     Failing,
 }
 
+/// Why a request's body makes no endpoint: a text for the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidEndpoint(String);
+
 impl Endpoint {
+    /// A new one, as the body of a request has it, with a secret of ours.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the body.
+    pub fn from_body(body: &str, now: Timestamp) -> Result<Self, InvalidEndpoint> {
+        let checked = checked(read_body(body)?)?;
+        let made = Self::new(EndpointId::random(), checked, SigningSecret::random());
+        Ok(Self { created_at: Some(now), updated_at: Some(now), ..made })
+    }
+
+    /// This one as the body of a request has it: what is absent there is cleared, but for the secrets. A header that has its
+    /// placeholder for a value keeps its value.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the body.
+    pub fn replaced_by(&self, body: &str, now: Timestamp) -> Result<Self, InvalidEndpoint> {
+        let mut definition = read_body(body)?;
+        for (name, value) in &mut definition.headers {
+            let is_it = |(kept, _): &&(String, _)| kept.eq_ignore_ascii_case(name);
+            if value.expose_secret() == REDACTED
+                && let Some((_, kept)) = self.headers.iter().find(is_it)
+            {
+                value.clone_from(kept);
+            }
+        }
+        let replaced = Self::new(self.id, checked(definition)?, self.secret.clone());
+        Ok(Self {
+            old_secret: self.old_secret.clone(),
+            created_at: self.created_at,
+            updated_at: Some(now),
+            ..replaced
+        })
+    }
+
+    /// This one with a new secret. The old one signs besides for as long as `keep_old` says.
+    #[must_use]
+    pub fn with_new_secret(&self, keep_old: Duration, now: Timestamp) -> Self {
+        let keep_millis = u64::try_from(keep_old.as_millis()).unwrap_or(u64::MAX);
+        let until = Timestamp::from_millis(now.as_millis().saturating_add(keep_millis));
+        Self {
+            secret: SigningSecret::random(),
+            old_secret: (now < until).then(|| OldSecret { secret: self.secret.clone(), until }),
+            updated_at: Some(now),
+            ..self.clone()
+        }
+    }
+
+    /// One that stands in `config.json`.
+    pub(crate) fn of_file(id: EndpointId, checked: Checked, secret: SigningSecret) -> Self {
+        Self { is_from_file: true, ..Self::new(id, checked, secret) }
+    }
+
+    fn new(id: EndpointId, checked: Checked, secret: SigningSecret) -> Self {
+        Self {
+            id,
+            name: checked.name,
+            url: checked.url,
+            events: checked.events,
+            headers: checked.headers,
+            include_response: checked.include_response,
+            limits: checked.limits,
+            private_network: checked.private_network,
+            disabled: checked.disabled,
+            virtual_key_ids: checked.virtual_key_ids,
+            secret,
+            old_secret: None,
+            created_at: None,
+            updated_at: None,
+            is_from_file: false,
+        }
+    }
+
+    /// Whether nothing is sent to it.
+    pub const fn is_disabled(&self, state: &EndpointState) -> bool {
+        self.disabled || state.disabled_reason.is_some()
+    }
+
     /// What it is told of a job that ended like this; none where it does not take it.
     pub fn event_of(&self, ending: Ending) -> Option<Event> {
         let takes = |event: &Event| self.events.contains(event);
@@ -106,19 +190,32 @@ impl Endpoint {
     }
 }
 
+fn read_body(body: &str) -> Result<Definition, InvalidEndpoint> {
+    read_webhook_body(body).map_err(InvalidEndpoint)
+}
+
+fn checked(definition: Definition) -> Result<Checked, InvalidEndpoint> {
+    let first = |found: Vec<Wrong>| found.into_iter().next().map(|wrong| wrong.message).unwrap_or_default();
+    definition.check().map_err(|found| InvalidEndpoint(first(found)))
+}
+
 impl Limits {
     /// Attempts after the first.
     pub const fn retries(self) -> u32 {
         or_default(self.max_retries, 4)
     }
 
-    /// The wait before the first retry; it doubles with each further one.
-    pub const fn backoff_initial(self) -> Duration {
+    /// The wait before retry `n`, counted from 0; never longer than the longest.
+    pub fn backoff(self, n: u32) -> Duration {
+        let (initial, max) = (self.backoff_initial(), self.backoff_max());
+        Backoff::new(initial, max).wait(n).min(max)
+    }
+
+    const fn backoff_initial(self) -> Duration {
         Duration::from_secs(or_default(self.retry_backoff_initial_seconds, 30) as u64)
     }
 
-    /// The longest such wait.
-    pub const fn backoff_max(self) -> Duration {
+    const fn backoff_max(self) -> Duration {
         Duration::from_secs(or_default(self.retry_backoff_max_seconds, 1800) as u64)
     }
 

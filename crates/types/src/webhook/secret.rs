@@ -67,8 +67,13 @@ mod tests {
             assert_eq!(SigningSecret::parse(&secret(bytes)).is_ok(), is_one, "{bytes}");
         }
         assert_eq!(SigningSecret::parse(&secret(24)).unwrap().key().as_slice(), [7; 24]);
-        for text in ["", "whsec_", &secret(32)[6..], &secret(32).to_uppercase(), &format!("{} ", secret(32))]
-        {
+        for text in [
+            "",
+            "whsec_",
+            secret(32).trim_start_matches(PREFIX),
+            &secret(32).to_uppercase(),
+            &format!("{} ", secret(32)),
+        ] {
             assert!(SigningSecret::parse(text).is_err(), "{text}");
         }
     }
@@ -78,6 +83,6 @@ mod tests {
         let (one, other) = (SigningSecret::random(), SigningSecret::random());
         assert_eq!(SigningSecret::parse(one.expose()).unwrap().key().len(), NEW_KEY_BYTES);
         assert_ne!(one.expose(), other.expose());
-        assert!(!format!("{one:?}").contains(&one.expose()[6..]));
+        assert!(!format!("{one:?}").contains(one.expose().trim_start_matches(PREFIX)));
     }
 }

@@ -10,6 +10,18 @@ pub enum PrivateNetwork {
     Allowed,
 }
 
+impl PrivateNetwork {
+    pub const fn is_allowed(self) -> bool {
+        matches!(self, Self::Allowed)
+    }
+}
+
+impl From<bool> for PrivateNetwork {
+    fn from(is_allowed: bool) -> Self {
+        if is_allowed { Self::Allowed } else { Self::Refused }
+    }
+}
+
 /// Where deliveries go: `https`, or `http` where private addresses are allowed, without credentials and fragment.
 ///
 /// Whether the address behind it may be called is judged at each attempt, not here.

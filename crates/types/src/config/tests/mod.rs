@@ -2,6 +2,7 @@
 
 mod custom;
 mod errors;
+mod webhooks;
 
 use std::time::Duration;
 
