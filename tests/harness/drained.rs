@@ -19,10 +19,25 @@ use crate::{Cluster, PATIENCE, eventually_ok};
 /// | `{hermod:S}:dead_bytes` | the bytes of each dead letter |
 /// | `{hermod:0}:cooldowns_version` | how often cooldowns have changed; they themselves expire |
 /// | `{hermod:S}:list:<owner>`, `{hermod:S}:owners` | ids of jobs; the leader removes those whose records have gone |
+/// | `{hermod:0}:webhooks`, `{hermod:0}:webhook_names` | the receivers that an administrator has registered |
+/// | `{hermod:0}:webhook:<id>` | what is known of each of these, and why one is disabled |
 ///
 /// The queue of deliveries has the same keys, behind `hooks:`.
-const PERMANENT: [&str; 9] =
-    ["queue", "wake", "bytes", "dead", "dead_bytes", "shards", "paused", "cooldowns_version", "owners"];
+const PERMANENT: [&str; 11] = [
+    "queue",
+    "wake",
+    "bytes",
+    "dead",
+    "dead_bytes",
+    "shards",
+    "paused",
+    "cooldowns_version",
+    "owners",
+    "webhooks",
+    "webhook_names",
+];
+/// What the names of others begin with.
+const PERMANENT_KINDS: [&str; 2] = ["list:", "webhook:"];
 
 /// How long pieces that belong to nothing may stay, in milliseconds.
 const MOST_STAGED_MS: i64 = 600_000;
@@ -70,7 +85,9 @@ impl Cluster {
                 if must_go && expires_ms > MOST_STAGED_MS {
                     leaks.push(format!("{key} stays for {expires_ms} ms more"));
                 }
-                if expires_ms == -1 && !PERMANENT.contains(&name) && !name.starts_with("list:") {
+                let is_permanent =
+                    PERMANENT.contains(&name) || PERMANENT_KINDS.iter().any(|kind| name.starts_with(kind));
+                if expires_ms == -1 && !is_permanent {
                     leaks.push(format!("{key} has no expiry"));
                 }
                 match look_at(&mut redis, key, name, &left) {

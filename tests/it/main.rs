@@ -39,4 +39,5 @@ mod upload_faults;
 mod uploads;
 mod upstreams;
 mod virtual_keys;
+mod webhook_slots;
 mod workers;

@@ -17,6 +17,8 @@ pub(crate) const COOLDOWNS_VERSION: &str = "{hermod:0}:cooldowns_version";
 pub(crate) const LEADER: &str = "{hermod:0}:leader";
 /// Exists for a while after records and entries have been compared.
 pub(crate) const CHECKED: &str = "{hermod:0}:checked";
+/// Ids of the receivers of webhooks that have a history.
+pub(crate) const WEBHOOK_HISTORIES: &str = "{hermod:0}:webhook_histories";
 /// What the keys of all bodies match that are kept apart, and of all media.
 pub(crate) const BODIES: &str = "{hermod:*}:body:*";
 pub(crate) const MEDIA: &str = "{hermod:*}:media:*";
@@ -111,6 +113,11 @@ pub(crate) fn events(shard: Shard) -> String {
 /// The channel on which a worker is told of the jobs of a shard that it is to cancel.
 pub(crate) fn cancels(shard: Shard, worker: &str) -> String {
     of_shard(shard, &format!("cancel:{worker}"))
+}
+
+/// A login of an administrator.
+pub(crate) fn session(token: &str) -> String {
+    of_shard(Shard::default(), &format!("session:{token}"))
 }
 
 /// What the keys of a shard have between their braces.

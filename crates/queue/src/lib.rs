@@ -21,6 +21,8 @@
 //! | `{hermod:0}:checked` | string, expires | exists for a while after records and entries have been compared |
 //! | `{hermod:0}:leader` | string, expires | the worker that looks after the queue for all |
 //! | `{hermod:0}:cooldowns`, `{hermod:0}:cooldowns_version` | hash, expires; integer | what nobody is to try for a while; grows with each change |
+//! | `{hermod:0}:webhook…` | | receivers of webhooks: see [`webhooks`] |
+//! | `{hermod:0}:session:<hash of its token>` | string, expires | a login of an administrator |
 //!
 //! S is the shard: all keys of a job share one hash tag, and the id says which. So one script reaches all of them in a
 //! Cluster, too, and no call carries jobs of two shards. On one server there is one shard, number 0. A record holds
@@ -76,6 +78,7 @@ mod record;
 mod scan;
 mod script;
 mod server_check;
+mod sessions;
 mod shards;
 mod staged;
 mod stats;
@@ -85,6 +88,7 @@ mod subscription;
 mod topology;
 mod upload;
 mod url;
+pub mod webhooks;
 mod worker_queue;
 
 pub use admin::{Admin, CannotSetShards, DeadLetter, Requeued, WorkerState};
@@ -106,6 +110,7 @@ pub use pieces::PIECE_BYTES;
 pub use queue::{ByteLimit, Cancelled, KnownShards, Queue, QueueSettings};
 pub use record::JobRequest;
 pub use server_check::{ServerCheck, Tolerance, Unsuitable};
+pub use sessions::Sessions;
 pub use shards::raise as raise_shards;
 pub use stats::Stats;
 pub use store::{ShardsNeedCluster, Store};

@@ -51,6 +51,17 @@ scripts!(
     repair_entry,
     given_out,
     note_check,
+    webhook_put,
+    webhook_remove,
+    webhook_read,
+    webhook_list,
+    webhook_enable,
+    webhook_begin,
+    webhook_renew,
+    webhook_end,
+    webhook_history,
+    webhook_scan,
+    webhook_rows,
 );
 
 /// What stands before a script: what all share, and what its kind shares.
@@ -58,9 +69,11 @@ fn source(name: &str, body: &str) -> String {
     const LIB: &str = include_str!("../lua/lib.lua");
     const EVENTS: &str = include_str!("../lua/events.lua");
     const ENDING: &str = include_str!("../lua/ending.lua");
+    const WEBHOOKS: &str = include_str!("../lua/webhooks.lua");
     let parts: &[&str] = match name {
         "claim" | "delay" | "release" => &[LIB, EVENTS],
         "finish" | "cancel" | "redeliver" => &[LIB, EVENTS, ENDING],
+        _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
         _ => &[LIB],
     };
     // A full Redis refuses what brings new work; all else may use what memory is left, so that accepted jobs end.
