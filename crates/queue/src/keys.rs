@@ -105,16 +105,6 @@ pub(crate) fn outcome(id: JobId, token: &str) -> String {
     of_shard(id.shard(), &format!("outcome:{id}:{token}"))
 }
 
-/// The channel on which a shard's jobs tell of their transitions.
-pub(crate) fn events(shard: Shard) -> String {
-    of_shard(shard, "events")
-}
-
-/// The channel on which a worker is told of the jobs of a shard that it is to cancel.
-pub(crate) fn cancels(shard: Shard, worker: &str) -> String {
-    of_shard(shard, &format!("cancel:{worker}"))
-}
-
 /// A login of an administrator.
 pub(crate) fn session(token: &str) -> String {
     of_shard(Shard::default(), &format!("session:{token}"))
