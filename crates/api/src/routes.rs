@@ -2,7 +2,7 @@ use actix_web::{HttpRequest, HttpResponse, Scope, web};
 use hermod_service::{error_response, method_not_allowed, not_found, probes, public_probes, read_only};
 use hermod_types::{BodyForm, ErrorBody, ErrorCode, Operation};
 
-use crate::{content, integration, metrics, poll, submit};
+use crate::{content, events, integration, metrics, poll, submit};
 
 const ASYNC: &str = "/v1/async/";
 
@@ -11,6 +11,7 @@ pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bo
     for operation in Operation::all().filter(|operation| operation.is_public()) {
         routes.service(endpoint(operation));
     }
+    routes.service(read_only(&format!("{ASYNC}events"), None, events::of_key));
     for resource in integration::resources() {
         routes.service(resource);
     }
@@ -30,7 +31,7 @@ async fn unknown(request: HttpRequest) -> HttpResponse {
     error_response(&ErrorBody::new(ErrorCode::PathNotFound, message))
 }
 
-/// Submit, poll and content. Their handlers get the operation as application data.
+/// Submit, poll, content and events. Their handlers get the operation as application data.
 fn endpoint(operation: Operation) -> Scope {
     let submit = match operation.form() {
         BodyForm::Json => web::post().to(submit::json),
@@ -45,6 +46,7 @@ fn endpoint(operation: Operation) -> Scope {
         )
         .service(read_only("/{id}", Some(operation), poll::poll))
         .service(read_only("/{id}/content", Some(operation), content::content))
+        .service(read_only("/{id}/events", Some(operation), events::of_job))
 }
 
 /// What a submit to this path asks for.

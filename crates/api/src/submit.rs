@@ -1,4 +1,4 @@
-use actix_web::http::header::{HeaderMap, LOCATION};
+use actix_web::http::header::{HeaderMap, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use hermod_queue::{JobOptions, JobRequest, QueueError, Repeats, Submission};
 use hermod_types::config::VirtualKey;
@@ -11,7 +11,9 @@ use crate::caller;
 use crate::error::{ApiError, Failure};
 use crate::form;
 use crate::memory::Room;
+use crate::poll;
 use crate::state::State;
+use crate::wait::{self, Existence, Wait};
 
 /// `POST /v1/async/{path}`: 202 with the job's id, once Redis holds the job.
 pub(crate) async fn json(
@@ -26,7 +28,7 @@ pub(crate) async fn json(
         let request = submit.read_json(payload, None).await?;
         submit.json(request).await
     };
-    answer(operation, submission.await)
+    answer(operation, submission.await, &http, &state).await
 }
 
 /// The same with a form.
@@ -38,14 +40,39 @@ pub(crate) async fn form(
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
     let submission = async { Submit::begin(operation, http.headers(), &state)?.form(payload).await };
-    answer(operation, submission.await)
+    answer(operation, submission.await, &http, &state).await
 }
 
-fn answer(operation: Operation, submission: Result<JobId, ApiError>) -> Result<HttpResponse, Failure> {
+/// The answer to a submit: with the ended job, should the client want to wait and the job end before.
+async fn answer(
+    operation: Operation,
+    submission: Result<JobId, ApiError>,
+    http: &HttpRequest,
+    state: &State,
+) -> Result<HttpResponse, Failure> {
     let id = submission.map_err(|error| error.of(operation))?;
-    Ok(HttpResponse::Accepted()
-        .insert_header((LOCATION, format!("/v1/async/{}/{id}", operation.path())))
-        .json(JobView::accepted(id)))
+    let accepted = || HttpResponse::Accepted().json(JobView::accepted(id));
+    let mut response = match Wait::preferred(http.headers()) {
+        None => accepted(),
+        Some(wait) => {
+            let mut response = ended(id, wait, state).await.unwrap_or_else(accepted);
+            wait.applied(&mut response);
+            response
+        }
+    };
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/async/{}/{id}", operation.path())) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// The poll's answer, if the job ends in time. Whatever keeps it from being read is no error of the submit: a client would send
+/// that again.
+async fn ended(id: JobId, wait: Wait, state: &State) -> Option<HttpResponse> {
+    let look = async || state.queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound);
+    let waited = wait::for_end(id, wait.length(), Existence::Certain, state, look);
+    let record = Box::pin(waited).await.ok().filter(|record| record.status.is_ended())?;
+    poll::answer(record, false, state).await.ok()
 }
 
 /// A submit whose caller is known.
