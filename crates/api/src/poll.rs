@@ -44,7 +44,15 @@ pub(crate) async fn find(
     if is_seen { Ok(record) } else { Err(ApiError::JobNotFound) }
 }
 
-async fn answer(record: JobRecord, is_head: bool, state: &State) -> Result<HttpResponse, ApiError> {
+/// What a poll is told: 202 while the job waits or runs, 200 once it has ended.
+///
+/// # Errors
+/// If a large result cannot be read.
+pub(crate) async fn answer(
+    record: JobRecord,
+    is_head: bool,
+    state: &State,
+) -> Result<HttpResponse, ApiError> {
     let mut response = if record.status.is_ended() { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     if !record.status.is_ended() {
         let wait_ms = poll_after_ms(record.id);
