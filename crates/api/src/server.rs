@@ -6,7 +6,7 @@ use actix_web::dev::Server;
 use actix_web::{App, middleware::from_fn, web};
 use hermod_queue::{OutcomeReader, Queue, QueueSettings, Store, Tolerance};
 use hermod_service::{Metrics, Readiness, Shutdown, watch_redis};
-use hermod_types::{ApiConfig, ShardCount, Ttl};
+use hermod_types::{ApiConfig, Ttl};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
+use crate::once::UnderWays;
 use crate::state::State;
 use crate::{connection, observe, routes};
 
@@ -63,7 +64,7 @@ impl ApiServer {
         });
         let watch = tasks.spawn_local(watch);
         tasks.spawn_local(self.metrics.clone().keep_small(shutdown.now.clone()));
-        if self.queue.shards > ShardCount::ONE {
+        if self.store.may_have_shards() {
             tasks.spawn_local(keep_shards_known(
                 self.store.clone(),
                 self.queue.clone(),
@@ -100,6 +101,7 @@ impl ApiServer {
         let readiness = web::Data::new(Readiness::new(&store));
         let numbers = web::Data::new(QueueNumbers::new(&store));
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
+        let under_way = UnderWays::default();
 
         let mut builder = Server::build().disable_signals().shutdown_timeout(grace.as_secs());
         let draining = builder.graceful_shutdown_signal();
@@ -127,6 +129,7 @@ impl ApiServer {
                 outcomes: OutcomeReader::new(&store),
                 memory: memory.clone(),
                 limits,
+                under_way: under_way.clone(),
                 max_ttl,
             };
             let app = App::new()
@@ -143,7 +146,8 @@ impl ApiServer {
     }
 }
 
-/// Writes the number of shards again should Redis have lost it: a job in a shard that no worker knows of would wait for ever.
+/// Keeps the numbers of shards known, here and in Redis, which may lose them: a job in a shard that no worker knows of would wait for
+/// ever.
 async fn keep_shards_known(store: Store, queue: QueueSettings, stop: CancellationToken) {
     loop {
         if let Err(error) = queue.known.raise(&store, queue.shards).await {

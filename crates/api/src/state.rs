@@ -5,6 +5,7 @@ use hermod_types::{ApiConfig, Ttl};
 
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
+use crate::once::UnderWays;
 
 /// What requests are served with. Each server thread has its own, as it has its own connections and forms its own batches.
 pub(crate) struct State {
@@ -13,6 +14,7 @@ pub(crate) struct State {
     pub(crate) outcomes: OutcomeReader,
     pub(crate) memory: MemoryBudget,
     pub(crate) limits: BodyLimits,
+    pub(crate) under_way: UnderWays,
     /// The longest that a result is kept, whatever its client wants.
     pub(crate) max_ttl: Ttl,
 }
