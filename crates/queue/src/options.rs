@@ -1,5 +1,5 @@
 use hermod_types::webhook::Hook;
-use hermod_types::{Shard, ShardCount, Timestamp};
+use hermod_types::{ResponseEcho, Shard, ShardCount, Timestamp};
 use serde::Serialize;
 
 /// What a submit asks for besides the call.
@@ -11,6 +11,8 @@ pub struct JobOptions {
     pub repeats: Repeats,
     /// It is not started before.
     pub run_at: Option<Timestamp>,
+    /// What its Response repeats of the request; none for another call.
+    pub echo: Option<ResponseEcho>,
 }
 
 /// What a submit that may be repeated is known by. The names are hashes, in hexadecimal, of all that must be equal.
