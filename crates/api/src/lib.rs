@@ -2,6 +2,7 @@
 
 mod body;
 mod caller;
+mod cancel;
 mod connection;
 mod content;
 mod error;

@@ -12,12 +12,13 @@ use hermod_service::describe;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Methods are the client's words, so only these are a label.
-const LABELLED_METHODS: [&str; 4] = ["GET", "POST", "HEAD", "OPTIONS"];
+const LABELLED_METHODS: [&str; 5] = ["GET", "POST", "DELETE", "HEAD", "OPTIONS"];
 /// A longer id is not echoed: it would stand in our logs.
 const LONGEST_REQUEST_ID: usize = 200;
 
 pub(crate) fn describe_metrics() {
     describe("hermod_jobs_accepted_total", "Jobs that Redis has taken.");
+    describe("hermod_jobs_cancelled_total", "Jobs cancelled by this process while they waited.");
     metrics::describe_counter!(
         "hermod_http_requests_total",
         "Requests answered, by route, method and status."
