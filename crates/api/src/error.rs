@@ -31,6 +31,8 @@ pub(crate) enum ApiError {
     JobEnded,
     #[error("idempotency key was used with another request")]
     IdempotencyKeyReused,
+    #[error("a request with this idempotency key is being taken")]
+    IdempotencyKeyInUse,
     #[error("{0}")]
     NoContent(&'static str),
     #[error("the range begins behind the end: there are {size} bytes")]
@@ -92,6 +94,7 @@ impl ApiError {
                 | Self::BodyBroken
                 | Self::BrokenForm(_)
                 | Self::Overloaded
+                | Self::IdempotencyKeyInUse
         )
     }
 
@@ -107,6 +110,7 @@ impl ApiError {
             Self::NotCompleted { .. } => ErrorCode::JobNotCompleted,
             Self::JobEnded => ErrorCode::JobEnded,
             Self::IdempotencyKeyReused => ErrorCode::IdempotencyKeyReused,
+            Self::IdempotencyKeyInUse => ErrorCode::IdempotencyKeyInUse,
             Self::NoContent(_) => ErrorCode::NoContent,
             Self::RangeNotSatisfiable { .. } => ErrorCode::RangeNotSatisfiable,
             Self::BodyTimeout => ErrorCode::RequestTimeout,
@@ -117,6 +121,11 @@ impl ApiError {
             }
             Self::Internal(_) => ErrorCode::Internal,
         }
+    }
+
+    /// A request that is not what it should be.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid(InvalidRequest { message: message.into(), param: None })
     }
 
     /// The same, in answer to a request of this kind.
@@ -175,7 +184,9 @@ impl ResponseError for Failure {
             body.event_id = Some(event_id);
         }
         let mut response = error_response(&body);
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+            || matches!(error, ApiError::IdempotencyKeyInUse)
+        {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
         }
         if let ApiError::NotCompleted { retry_seconds } = error {

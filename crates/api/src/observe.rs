@@ -19,6 +19,10 @@ const LONGEST_REQUEST_ID: usize = 200;
 pub(crate) fn describe_metrics() {
     describe("hermod_jobs_accepted_total", "Jobs that Redis has taken.");
     describe("hermod_jobs_cancelled_total", "Jobs cancelled by this process while they waited.");
+    describe(
+        "hermod_submits_replayed_total",
+        "Submits that repeat an earlier one, whose answer they were given again.",
+    );
     metrics::describe_counter!(
         "hermod_http_requests_total",
         "Requests answered, by route, method and status."
@@ -32,12 +36,14 @@ pub(crate) fn describe_metrics() {
 
 /// Answers with the request's id, and counts.
 pub(crate) async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let method = request.method().clone();
     let id = request_id(request.headers());
+    // Handlers see it, too.
+    request.headers_mut().insert(REQUEST_ID, id.clone());
 
     let mut response = next.call(request).await?;
     response.headers_mut().insert(REQUEST_ID, id);

@@ -6,7 +6,7 @@ use actix_web::dev::Server;
 use actix_web::{App, middleware::from_fn, web};
 use hermod_queue::{Events, OutcomeReader, Queue, QueueSettings, Store, Tolerance};
 use hermod_service::{Metrics, Readiness, Shutdown, watch_redis};
-use hermod_types::{ApiConfig, ShardCount, Ttl};
+use hermod_types::{ApiConfig, Ttl};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
+use crate::once::UnderWays;
 use crate::state::State;
 use crate::{connection, observe, routes};
 
@@ -63,7 +64,7 @@ impl ApiServer {
         });
         let watch = tasks.spawn_local(watch);
         tasks.spawn_local(self.metrics.clone().keep_small(shutdown.now.clone()));
-        if self.queue.shards > ShardCount::ONE {
+        if self.store.may_have_shards() {
             tasks.spawn_local(keep_shards_known(
                 self.store.clone(),
                 self.queue.clone(),
@@ -102,6 +103,7 @@ impl ApiServer {
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
         let events = Events::new(&store, queue.shards, tasks, shutdown.now.clone());
         let waits_end = shutdown.drain.clone();
+        let under_way = UnderWays::default();
 
         let mut builder = Server::build().disable_signals().shutdown_timeout(grace.as_secs());
         let draining = builder.graceful_shutdown_signal();
@@ -131,6 +133,7 @@ impl ApiServer {
                 draining: waits_end.clone(),
                 memory: memory.clone(),
                 limits,
+                under_way: under_way.clone(),
                 max_ttl,
             };
             let app = App::new()
@@ -147,7 +150,8 @@ impl ApiServer {
     }
 }
 
-/// Writes the number of shards again should Redis have lost it: a job in a shard that no worker knows of would wait for ever.
+/// Keeps the numbers of shards known, here and in Redis, which may lose them: a job in a shard that no worker knows of would wait for
+/// ever.
 async fn keep_shards_known(store: Store, queue: QueueSettings, stop: CancellationToken) {
     loop {
         if let Err(error) = queue.known.raise(&store, queue.shards).await {

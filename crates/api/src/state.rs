@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
+use crate::once::UnderWays;
 
 /// What requests are served with. Each server thread has its own, as it has its own connections and forms its own batches.
 pub(crate) struct State {
@@ -18,6 +19,7 @@ pub(crate) struct State {
     pub(crate) draining: CancellationToken,
     pub(crate) memory: MemoryBudget,
     pub(crate) limits: BodyLimits,
+    pub(crate) under_way: UnderWays,
     /// The longest that a result is kept, whatever its client wants.
     pub(crate) max_ttl: Ttl,
 }

@@ -110,6 +110,11 @@ pub(crate) fn session(token: &str) -> String {
     of_shard(Shard::default(), &format!("session:{token}"))
 }
 
+/// What is remembered of a submit that may be repeated: see [`crate::Repeats`].
+pub(crate) fn remembered(shard: Shard, field: &str) -> String {
+    of_shard(shard, field)
+}
+
 /// What the keys of a shard have between their braces.
 pub(crate) fn tag(shard: Shard) -> String {
     format!("hermod:{}", shard.number())

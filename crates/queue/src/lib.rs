@@ -8,7 +8,7 @@
 //! | `{hermod:S}:media:<id>` | hash of pieces | the files of a job's request, one behind the other |
 //! | `{hermod:S}:staged:<id>:<what>` | hash of pieces, expires | the same until a script keeps it by renaming it: `body`, `media`, or an outcome's token |
 //! | `{hermod:S}:list:<owner>`, `{hermod:S}:owners` | sorted set, set | ids of an owner's jobs, in the order of time; the owners, '' for none |
-//! | `{hermod:S}:once:<hash>`, `{hermod:S}:sent:<hash>` | string, expires | id of the job of an idempotency key, and the print of its request; of a request that was sent, and how many tries came before |
+//! | `{hermod:S}:once:<hash>`, `{hermod:S}:sent:<hash>` | string, expires | id of the job of an idempotency key, and the print of its request; of a request that was sent, how many tries came before, and the id of the last |
 //! | `{hermod:S}:hooks:…` | | a second queue with the same keys, whose jobs are deliveries of webhooks, see [`Lane`] |
 //! | `{hermod:S}:events`, `{hermod:S}:cancel:<worker>` | channels | transitions of jobs, for those who wait; jobs that this worker is to cancel |
 //! | `{hermod:S}:wake` | sorted set | wake-ups for idle workers, which wait on it; each kind is there once at most |
@@ -18,6 +18,7 @@
 //! | `{hermod:S}:letter:<id>` | hash, expires | what it takes to queue such a job again |
 //! | `{hermod:0}:paused` | string | exists while workers are to claim nothing |
 //! | `{hermod:0}:shards` | integer | the number of shards in use; absent for one |
+//! | `{hermod:0}:shard_numbers` | sorted set by time (ms) | the numbers of shards that API processes spread jobs over, now or in the last two months |
 //! | `{hermod:0}:checked` | string, expires | exists for a while after records and entries have been compared |
 //! | `{hermod:0}:leader` | string, expires | the worker that looks after the queue for all |
 //! | `{hermod:0}:cooldowns`, `{hermod:0}:cooldowns_version` | hash, expires; integer | what nobody is to try for a while; grows with each change |
@@ -60,6 +61,7 @@ mod connection;
 mod control;
 mod cooldown;
 mod delivery;
+mod earlier;
 mod error;
 mod events;
 mod find;
@@ -106,13 +108,13 @@ pub use lane::{Lane, Payload};
 pub use leases::{Leases, Renewed};
 pub use maintenance::{Leadership, Maintenance};
 pub use media::MediaReader;
-pub use options::{IdempotencyKey, JobOptions, Repeats, Tries};
+pub use options::{IdempotencyKey, JobOptions, Place, Repeats, Start, Tries};
 pub use pieces::PIECE_BYTES;
-pub use queue::{ByteLimit, Cancelled, KnownShards, Queue, QueueSettings};
+pub use queue::{ByteLimit, Cancelled, Queue, QueueSettings};
 pub use record::JobRequest;
 pub use server_check::{ServerCheck, Tolerance, Unsuitable};
 pub use sessions::Sessions;
-pub use shards::raise as raise_shards;
+pub use shards::{KnownShards, raise as raise_shards};
 pub use stats::Stats;
 pub use store::{ShardsNeedCluster, Store};
 pub use submit::Submission;
