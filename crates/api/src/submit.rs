@@ -11,10 +11,11 @@ use crate::error::{ApiError, Failure};
 use crate::form::{self, Files};
 use crate::memory::Room;
 use crate::once::{Contents, Once};
+use crate::poll;
 use crate::start::start_of;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
-use crate::{caller, observe, poll};
+use crate::{caller, observe};
 
 /// Says that the answer is that to an earlier submit.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -55,25 +56,24 @@ async fn answer(
     state: &State,
 ) -> Result<HttpResponse, Failure> {
     let submitted = submission.map_err(|error| error.of(operation))?;
-    let headers = http.headers();
+    let (id, headers) = (submitted.id, http.headers());
     let accepted = || {
-        let mut view = JobView::accepted(submitted.id);
+        let mut view = JobView::accepted(id);
         view.request_id = observe::request_id(headers).to_str().ok().map(str::to_owned);
         HttpResponse::Accepted().json(view)
     };
     let mut response = match Wait::preferred(headers) {
         None => accepted(),
         Some(wait) => {
-            let mut response = ended(submitted.id, wait, state).await.unwrap_or_else(accepted);
+            let mut response = ended(id, wait, state).await.unwrap_or_else(accepted);
             wait.applied(&mut response);
             response
         }
     };
-    submitted.tell(&mut response);
-    let location = format!("/v1/async/{}/{}", operation.path(), submitted.id);
-    if let Ok(location) = HeaderValue::from_str(&location) {
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/async/{}/{id}", operation.path())) {
         response.headers_mut().insert(LOCATION, location);
     }
+    submitted.tell(&mut response);
     Ok(response)
 }
 
@@ -180,6 +180,7 @@ impl<'a> Submit<'a> {
             hook: None,
             repeats: self.once.repeats(job, self.ttl().map(u64::from), contents, place),
             start: self.start,
+            echo: None,
         }
     }
 
