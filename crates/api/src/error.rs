@@ -80,6 +80,11 @@ impl ApiError {
         }
     }
 
+    /// Whether Redis is away, and may be back soon.
+    pub(crate) const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
     /// Whether there may be more of the request's body than was read.
     const fn leaves_body_unread(&self) -> bool {
         matches!(
@@ -125,15 +130,24 @@ impl ApiError {
 
     /// The same, in answer to a request of this kind.
     pub(crate) const fn of(self, operation: Operation) -> Failure {
-        Failure { operation, error: self }
+        Failure { operation: Some(operation), error: self }
+    }
+
+    /// The same, in answer to a request that is about no call in particular.
+    pub(crate) const fn of_no_operation(self) -> Failure {
+        Failure { operation: None, error: self }
     }
 
     fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    fn body(&self, operation: Operation) -> ErrorBody {
-        let mut body = ErrorBody::new(self.code(), self.to_string()).of(operation);
+    /// The body of the answer.
+    pub(crate) fn body(&self, operation: Option<Operation>) -> ErrorBody {
+        let mut body = ErrorBody::new(self.code(), self.to_string());
+        if let Some(operation) = operation {
+            body = body.of(operation);
+        }
         if let Self::Invalid(invalid) = self {
             body.error.param.clone_from(&invalid.param);
         }
@@ -151,7 +165,7 @@ impl ApiError {
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub(crate) struct Failure {
-    operation: Operation,
+    operation: Option<Operation>,
     error: ApiError,
 }
 

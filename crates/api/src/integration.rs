@@ -108,9 +108,9 @@ impl Integration {
         let read = submit.read_json(payload, Some(self.provider)).await.map_err(not_streamed)?;
         let model = model_of(&read);
         let submitted = submit.json(read).await?;
-        let mut response = HttpResponse::Ok();
+        let mut response = HttpResponse::Ok().json(self.pending(submitted.id, JobStatus::Pending, &model));
         submitted.tell(&mut response);
-        Ok(response.json(self.pending(submitted.id, JobStatus::Pending, &model)))
+        Ok(response)
     }
 
     /// What stands for the result until there is one. Bifrost's words for the status: an SDK's own would have it wait by itself.

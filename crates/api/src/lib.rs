@@ -2,9 +2,11 @@
 
 mod body;
 mod caller;
+mod cancel;
 mod connection;
 mod content;
 mod error;
+mod events;
 mod form;
 mod integration;
 mod media_stream;
@@ -13,6 +15,7 @@ mod metrics;
 mod observe;
 mod once;
 mod poll;
+mod prefer;
 mod result_stream;
 mod routes;
 mod server;
@@ -21,5 +24,6 @@ mod start;
 mod state;
 mod submit;
 mod unescape;
+mod wait;
 
 pub use settings::ApiSettings;

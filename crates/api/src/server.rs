@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, middleware::from_fn, web};
-use hermod_queue::{OutcomeReader, Queue, QueueSettings, Store, Tolerance};
+use hermod_queue::{Events, OutcomeReader, Queue, QueueSettings, Store, Tolerance};
 use hermod_service::{Metrics, Readiness, Shutdown, watch_redis};
 use hermod_types::{ApiConfig, Ttl};
 use tokio::time::sleep;
@@ -74,7 +74,7 @@ impl ApiServer {
         let grace_seconds = self.grace.as_secs();
         let address = listeners.public.local_addr()?;
         let operators = listeners.operators.as_ref().map(TcpListener::local_addr).transpose()?;
-        let server = self.build(listeners, &tasks)?;
+        let server = self.build(listeners, &tasks, &shutdown)?;
         let (handle, stop) = (server.handle(), shutdown.clone());
         tasks.spawn_local(async move {
             stop.drain.cancelled().await;
@@ -94,13 +94,15 @@ impl ApiServer {
         Ok(watch.await??)
     }
 
-    fn build(self, listeners: Listeners, tasks: &TaskTracker) -> anyhow::Result<Server> {
+    fn build(self, listeners: Listeners, tasks: &TaskTracker, shutdown: &Shutdown) -> anyhow::Result<Server> {
         let Self { config, max_ttl, limits, max_memory_bytes, queue, grace, metrics, store, .. } = self;
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
-        let numbers = web::Data::new(QueueNumbers::new(&store));
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
+        let events = Events::new(&store, queue.shards, tasks, shutdown.now.clone());
+        let numbers = web::Data::new(QueueNumbers::new(&store, &events));
+        let waits_end = shutdown.drain.clone();
         let under_way = UnderWays::default();
 
         let mut builder = Server::build().disable_signals().shutdown_timeout(grace.as_secs());
@@ -127,6 +129,8 @@ impl ApiServer {
                 config: Arc::clone(&config),
                 queue: Queue::spawn(&store, &queue, &tasks),
                 outcomes: OutcomeReader::new(&store),
+                events: events.clone(),
+                draining: waits_end.clone(),
                 memory: memory.clone(),
                 limits,
                 under_way: under_way.clone(),

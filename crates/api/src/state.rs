@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
-use hermod_queue::{OutcomeReader, Queue};
+use hermod_queue::{Events, OutcomeReader, Queue};
 use hermod_types::{ApiConfig, Ttl};
+use tokio_util::sync::CancellationToken;
 
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
@@ -12,6 +13,10 @@ pub(crate) struct State {
     pub(crate) config: Arc<ApiConfig>,
     pub(crate) queue: Queue,
     pub(crate) outcomes: OutcomeReader,
+    /// What is heard of jobs: one for all threads.
+    pub(crate) events: Events,
+    /// Cancelled when the process is to stop: whoever waits for a job waits no longer.
+    pub(crate) draining: CancellationToken,
     pub(crate) memory: MemoryBudget,
     pub(crate) limits: BodyLimits,
     pub(crate) under_way: UnderWays,

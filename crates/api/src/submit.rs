@@ -1,5 +1,5 @@
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use hermod_queue::{JobOptions, JobRequest, Place, QueueError, Start, Submission};
 use hermod_types::config::VirtualKey;
 use hermod_types::{
@@ -13,7 +13,8 @@ use crate::memory::Room;
 use crate::once::{Contents, Once};
 use crate::start::start_of;
 use crate::state::State;
-use crate::{caller, observe};
+use crate::wait::{self, Existence, Wait};
+use crate::{caller, observe, poll};
 
 /// Says that the answer is that to an earlier submit.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -31,7 +32,7 @@ pub(crate) async fn json(
         let request = submit.read_json(payload, None).await?;
         submit.json(request).await
     };
-    answer(operation, http.headers(), submission.await)
+    answer(operation, submission.await, &http, &state).await
 }
 
 /// The same with a form.
@@ -43,22 +44,46 @@ pub(crate) async fn form(
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
     let submission = async { Submit::begin(operation, http.headers(), &state)?.form(payload).await };
-    answer(operation, http.headers(), submission.await)
+    answer(operation, submission.await, &http, &state).await
 }
 
-fn answer(
+/// The answer to a submit: with the ended job, should the client want to wait and the job end before.
+async fn answer(
     operation: Operation,
-    headers: &HeaderMap,
     submission: Result<Submitted, ApiError>,
+    http: &HttpRequest,
+    state: &State,
 ) -> Result<HttpResponse, Failure> {
     let submitted = submission.map_err(|error| error.of(operation))?;
-    let mut view = JobView::accepted(submitted.id);
-    view.request_id = observe::request_id(headers).to_str().ok().map(str::to_owned);
-    let mut response = HttpResponse::Accepted();
+    let headers = http.headers();
+    let accepted = || {
+        let mut view = JobView::accepted(submitted.id);
+        view.request_id = observe::request_id(headers).to_str().ok().map(str::to_owned);
+        HttpResponse::Accepted().json(view)
+    };
+    let mut response = match Wait::preferred(headers) {
+        None => accepted(),
+        Some(wait) => {
+            let mut response = ended(submitted.id, wait, state).await.unwrap_or_else(accepted);
+            wait.applied(&mut response);
+            response
+        }
+    };
     submitted.tell(&mut response);
-    Ok(response
-        .insert_header((LOCATION, format!("/v1/async/{}/{}", operation.path(), submitted.id)))
-        .json(view))
+    let location = format!("/v1/async/{}/{}", operation.path(), submitted.id);
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// The poll's answer, if the job ends in time. Whatever keeps it from being read is no error of the submit: a client would send
+/// that again.
+async fn ended(id: JobId, wait: Wait, state: &State) -> Option<HttpResponse> {
+    let look = async || state.queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound);
+    let waited = wait::for_end(id, wait.length(), Existence::Certain, state, look);
+    let record = Box::pin(waited).await.ok().filter(|record| record.status.is_ended())?;
+    poll::answer(record, false, state).await.ok()
 }
 
 /// What became of a submit.
@@ -71,9 +96,9 @@ pub(crate) struct Submitted {
 
 impl Submitted {
     /// Adds what its answer says of it, whatever that is otherwise.
-    pub(crate) fn tell(self, response: &mut HttpResponseBuilder) {
+    pub(crate) fn tell(self, response: &mut HttpResponse) {
         if self.is_replayed {
-            response.insert_header((REPLAYED, HeaderValue::from_static("true")));
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         }
     }
 }

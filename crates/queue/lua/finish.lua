@@ -5,13 +5,12 @@
 --       jobs: id, entry, fence, code, ttl_ms, outcome, or token, size (bytes) and pieces of one that is staged;
 --       media_index: where media is in the outcome, absent if nowhere;
 --       reason: why it was given up on, absent if it was not; body_apart: bytes of its body where that has a key of its own;
---       media: bytes of its media, absent for none; bytes: what it counted as while it waited, 0 for nothing
+--       media: bytes of its media, absent for none; bytes: what it counted as while it waited, 0 for nothing;
+--       cancelled: whether it ends as cancelled
 -- ->    for each job 'done', 'already_done' (by this fence), 'lost', 'gone' (no such record), 'expired' (not all pieces of
 --       its outcome are there any more; nothing is written), or 'cancelled' (it is to end as cancelled, and not like this;
 --       nothing is written)
 local now = args.now
--- The code of a cancelled job.
-local CANCELLED = 499
 
 -- Forgets the oldest dead letters until what is left is within bounds.
 local function trim_letters(dead, sizes)
@@ -70,10 +69,12 @@ for i, job in ipairs(args.jobs) do
   if not (is.holder or is.code) then
     results[i] = 'gone'
   elseif is.code then
-    results[i] = read_holder(is.holder).fence == job.fence and 'already_done' or 'lost'
+    -- One that was cancelled after this holder had given it back has the same fence, and another end.
+    local is_ours = read_holder(is.holder).fence == job.fence and (job.cancelled or not is_cancelled(is))
+    results[i] = is_ours and 'already_done' or 'lost'
   elseif not is_held(is.holder, job.fence, args.worker) then
     results[i] = 'lost'
-  elseif is.cancel and job.code ~= CANCELLED then
+  elseif is.cancel and not job.cancelled then
     results[i] = 'cancelled'
   elseif staged and not has_pieces(staged, job.pieces) then
     results[i] = 'expired'
@@ -84,6 +85,11 @@ for i, job in ipairs(args.jobs) do
       remove_pieces(job)
     end
     if staged then keep_pieces(staged, outcome_key(job.id, job.token), job.ttl_ms) end
+    if job.cancelled and not is.cancel then
+      -- Redis has lost that it was asked for.
+      is.cancel = now
+      redis.call('HSET', record, 'cancel', now)
+    end
     end_job(record, is, job, now)
     entries[#entries + 1] = job.entry
     freed = freed + job.bytes

@@ -6,7 +6,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use hermod_types::{JobId, JobStatus, JobView, Operation, Shard, Timestamp};
+use hermod_types::{ErrorCode, JobId, JobStatus, JobView, Operation, Shard, Timestamp};
 use redis::{FromRedisValue, ParsingError, Pipeline, RedisResult, Value};
 use tokio_util::task::TaskTracker;
 
@@ -212,7 +212,7 @@ pub struct JobRecord {
     pub model: Option<String>,
     /// Where media is in the result, in its worker's words; none where it has none.
     pub media: Option<String>,
-    /// Since when it is to be cancelled. With an end, it has ended so.
+    /// Since when it is to be cancelled.
     pub cancel_requested: Option<Timestamp>,
     /// Its entry in the queue, while it waits there or runs.
     pub(crate) entry: Option<String>,
@@ -294,13 +294,19 @@ impl JobRecord {
         self.ended.as_ref().map(|ended| ended.completed)
     }
 
+    /// Whether it has ended as cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        // An earlier version's worker ends one that is to be cancelled as if it were not.
+        self.cancel_requested.is_some() && self.status_code() == Some(ErrorCode::JobCancelled.status())
+    }
+
     /// What its client sees, less its result or error.
     pub fn view(&self) -> JobView {
         let mut view = JobView::accepted(self.id);
         view.status = self.status;
         view.cancel_requested_at = self.cancel_requested;
         if let Some(ended) = &self.ended {
-            view.cancelled_at = self.cancel_requested.map(|_| ended.completed);
+            view.cancelled_at = self.is_cancelled().then_some(ended.completed);
             view.completed_at = Some(ended.completed);
             view.expires_at = Some(ended.expires);
             view.status_code = Some(ended.code);

@@ -173,8 +173,7 @@ impl Queue {
     /// # Errors
     /// If Redis does not answer. It is safe to ask again.
     pub async fn cancel(&self, id: JobId, operation: Operation) -> Result<Cancelled, QueueError> {
-        let error = ErrorBody::cancelled().of(operation);
-        let args = CancelArgs { id: id.to_string(), error: &error };
+        let args = CancelArgs { id: id.to_string(), error: ErrorBody::cancelled().of(operation).to_json() };
         script::run(self.store.shared(), &SCRIPTS.cancel, &keys::queue(id.shard()), &args).await
     }
 
@@ -196,16 +195,18 @@ pub enum Cancelled {
     Unknown,
     /// It has ended by itself before.
     Ended,
-    /// It has ended as cancelled, now or before.
+    /// It has ended as cancelled, by this call.
     Cancelled,
+    /// It has ended as cancelled before.
+    AlreadyCancelled,
     /// It runs. Its worker is told, and ends it.
     Requested,
 }
 
 #[derive(Serialize)]
-struct CancelArgs<'a> {
+struct CancelArgs {
     id: String,
-    error: &'a ErrorBody,
+    error: String,
 }
 
 #[derive(Serialize)]
