@@ -112,9 +112,9 @@ impl ApiServer {
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
-        let numbers = web::Data::new(QueueNumbers::new(&store));
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
         let events = Events::new(&store, queue.shards, tasks, shutdown.now.clone());
+        let numbers = web::Data::new(QueueNumbers::new(&store, &events));
         let waits_end = shutdown.drain.clone();
         let under_way = UnderWays::default();
 

@@ -12,11 +12,10 @@ use crate::error::{ApiError, Failure};
 use crate::form::{self, Files};
 use crate::memory::Room;
 use crate::once::{Contents, Once};
-use crate::poll;
 use crate::start::start_of;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
-use crate::{caller, observe};
+use crate::{caller, observe, poll};
 
 /// Says that the answer is that to an earlier submit.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -57,24 +56,25 @@ async fn answer(
     state: &State,
 ) -> Result<HttpResponse, Failure> {
     let submitted = submission.map_err(|error| error.of(operation))?;
-    let (id, headers) = (submitted.id, http.headers());
+    let headers = http.headers();
     let accepted = || {
-        let mut view = JobView::accepted(id);
+        let mut view = JobView::accepted(submitted.id);
         view.request_id = observe::request_id(headers).to_str().ok().map(str::to_owned);
         HttpResponse::Accepted().json(view)
     };
     let mut response = match Wait::preferred(headers) {
         None => accepted(),
         Some(wait) => {
-            let mut response = ended(id, wait, state).await.unwrap_or_else(accepted);
+            let mut response = ended(submitted.id, wait, state).await.unwrap_or_else(accepted);
             wait.applied(&mut response);
             response
         }
     };
-    if let Ok(location) = HeaderValue::from_str(&format!("/v1/async/{}/{id}", operation.path())) {
+    submitted.tell(&mut response);
+    let location = format!("/v1/async/{}/{}", operation.path(), submitted.id);
+    if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(LOCATION, location);
     }
-    submitted.tell(&mut response);
     Ok(response)
 }
 
