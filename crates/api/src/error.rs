@@ -31,6 +31,8 @@ pub(crate) enum ApiError {
     JobEnded,
     #[error("idempotency key was used with another request")]
     IdempotencyKeyReused,
+    #[error("a request with this idempotency key is being taken")]
+    IdempotencyKeyInUse,
     #[error("{0}")]
     NoContent(&'static str),
     #[error("the range begins behind the end: there are {size} bytes")]
@@ -78,6 +80,11 @@ impl ApiError {
         }
     }
 
+    /// Whether Redis is away, and may be back soon.
+    pub(crate) const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
     /// Whether there may be more of the request's body than was read.
     const fn leaves_body_unread(&self) -> bool {
         matches!(
@@ -87,6 +94,7 @@ impl ApiError {
                 | Self::BodyBroken
                 | Self::BrokenForm(_)
                 | Self::Overloaded
+                | Self::IdempotencyKeyInUse
         )
     }
 
@@ -102,6 +110,7 @@ impl ApiError {
             Self::NotCompleted { .. } => ErrorCode::JobNotCompleted,
             Self::JobEnded => ErrorCode::JobEnded,
             Self::IdempotencyKeyReused => ErrorCode::IdempotencyKeyReused,
+            Self::IdempotencyKeyInUse => ErrorCode::IdempotencyKeyInUse,
             Self::NoContent(_) => ErrorCode::NoContent,
             Self::RangeNotSatisfiable { .. } => ErrorCode::RangeNotSatisfiable,
             Self::BodyTimeout => ErrorCode::RequestTimeout,
@@ -114,17 +123,31 @@ impl ApiError {
         }
     }
 
+    /// A request that is not what it should be.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid(InvalidRequest { message: message.into(), param: None })
+    }
+
     /// The same, in answer to a request of this kind.
     pub(crate) const fn of(self, operation: Operation) -> Failure {
-        Failure { operation, error: self }
+        Failure { operation: Some(operation), error: self }
+    }
+
+    /// The same, in answer to a request that is about no call in particular.
+    pub(crate) const fn of_no_operation(self) -> Failure {
+        Failure { operation: None, error: self }
     }
 
     fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    fn body(&self, operation: Operation) -> ErrorBody {
-        let mut body = ErrorBody::new(self.code(), self.to_string()).of(operation);
+    /// The body of the answer.
+    pub(crate) fn body(&self, operation: Option<Operation>) -> ErrorBody {
+        let mut body = ErrorBody::new(self.code(), self.to_string());
+        if let Some(operation) = operation {
+            body = body.of(operation);
+        }
         if let Self::Invalid(invalid) = self {
             body.error.param.clone_from(&invalid.param);
         }
@@ -142,7 +165,7 @@ impl ApiError {
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub(crate) struct Failure {
-    operation: Operation,
+    operation: Option<Operation>,
     error: ApiError,
 }
 
@@ -161,7 +184,9 @@ impl ResponseError for Failure {
             body.event_id = Some(event_id);
         }
         let mut response = error_response(&body);
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+            || matches!(error, ApiError::IdempotencyKeyInUse)
+        {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
         }
         if let ApiError::NotCompleted { retry_seconds } = error {

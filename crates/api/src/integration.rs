@@ -107,8 +107,10 @@ impl Integration {
         let submit = Submit::begin(self.operation, headers, state)?;
         let read = submit.read_json(payload, Some(self.provider)).await.map_err(not_streamed)?;
         let model = model_of(&read);
-        let id = submit.json(read).await?;
-        Ok(HttpResponse::Ok().json(self.pending(id, JobStatus::Pending, &model)))
+        let submitted = submit.json(read).await?;
+        let mut response = HttpResponse::Ok().json(self.pending(submitted.id, JobStatus::Pending, &model));
+        submitted.tell(&mut response);
+        Ok(response)
     }
 
     /// What stands for the result until there is one. Bifrost's words for the status: an SDK's own would have it wait by itself.

@@ -2,22 +2,28 @@
 
 mod body;
 mod caller;
+mod cancel;
 mod connection;
 mod content;
 mod error;
+mod events;
 mod form;
 mod integration;
 mod media_stream;
 mod memory;
 mod metrics;
 mod observe;
+mod once;
 mod poll;
+mod prefer;
 mod result_stream;
 mod routes;
 mod server;
 mod settings;
+mod start;
 mod state;
 mod submit;
 mod unescape;
+mod wait;
 
 pub use settings::ApiSettings;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, middleware::from_fn, web};
-use hermod_queue::{OutcomeReader, Queue, QueueSettings, Store, Tolerance};
+use hermod_queue::{Events, OutcomeReader, Queue, QueueSettings, Store, Tolerance};
 use hermod_service::{Metrics, Readiness, Shutdown, watch_redis};
-use hermod_types::{ApiConfig, ShardCount, Ttl};
+use hermod_types::{ApiConfig, Ttl};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
+use crate::once::UnderWays;
 use crate::state::State;
 use crate::{connection, observe, routes};
 
@@ -63,7 +64,7 @@ impl ApiServer {
         });
         let watch = tasks.spawn_local(watch);
         tasks.spawn_local(self.metrics.clone().keep_small(shutdown.now.clone()));
-        if self.queue.shards > ShardCount::ONE {
+        if self.store.may_have_shards() {
             tasks.spawn_local(keep_shards_known(
                 self.store.clone(),
                 self.queue.clone(),
@@ -73,7 +74,7 @@ impl ApiServer {
         let grace_seconds = self.grace.as_secs();
         let address = listeners.public.local_addr()?;
         let operators = listeners.operators.as_ref().map(TcpListener::local_addr).transpose()?;
-        let server = self.build(listeners, &tasks)?;
+        let server = self.build(listeners, &tasks, &shutdown)?;
         let (handle, stop) = (server.handle(), shutdown.clone());
         tasks.spawn_local(async move {
             stop.drain.cancelled().await;
@@ -93,13 +94,16 @@ impl ApiServer {
         Ok(watch.await??)
     }
 
-    fn build(self, listeners: Listeners, tasks: &TaskTracker) -> anyhow::Result<Server> {
+    fn build(self, listeners: Listeners, tasks: &TaskTracker, shutdown: &Shutdown) -> anyhow::Result<Server> {
         let Self { config, max_ttl, limits, max_memory_bytes, queue, grace, metrics, store, .. } = self;
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
-        let numbers = web::Data::new(QueueNumbers::new(&store));
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
+        let events = Events::new(&store, queue.shards, tasks, shutdown.now.clone());
+        let numbers = web::Data::new(QueueNumbers::new(&store, &events));
+        let waits_end = shutdown.drain.clone();
+        let under_way = UnderWays::default();
 
         let mut builder = Server::build().disable_signals().shutdown_timeout(grace.as_secs());
         let draining = builder.graceful_shutdown_signal();
@@ -125,8 +129,11 @@ impl ApiServer {
                 config: Arc::clone(&config),
                 queue: Queue::spawn(&store, &queue, &tasks),
                 outcomes: OutcomeReader::new(&store),
+                events: events.clone(),
+                draining: waits_end.clone(),
                 memory: memory.clone(),
                 limits,
+                under_way: under_way.clone(),
                 max_ttl,
             };
             let app = App::new()
@@ -143,7 +150,8 @@ impl ApiServer {
     }
 }
 
-/// Writes the number of shards again should Redis have lost it: a job in a shard that no worker knows of would wait for ever.
+/// Keeps the numbers of shards known, here and in Redis, which may lose them: a job in a shard that no worker knows of would wait for
+/// ever.
 async fn keep_shards_known(store: Store, queue: QueueSettings, stop: CancellationToken) {
     loop {
         if let Err(error) = queue.known.raise(&store, queue.shards).await {

@@ -1,18 +1,25 @@
 use std::sync::Arc;
 
-use hermod_queue::{OutcomeReader, Queue};
+use hermod_queue::{Events, OutcomeReader, Queue};
 use hermod_types::{ApiConfig, Ttl};
+use tokio_util::sync::CancellationToken;
 
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
+use crate::once::UnderWays;
 
 /// What requests are served with. Each server thread has its own, as it has its own connections and forms its own batches.
 pub(crate) struct State {
     pub(crate) config: Arc<ApiConfig>,
     pub(crate) queue: Queue,
     pub(crate) outcomes: OutcomeReader,
+    /// What is heard of jobs: one for all threads.
+    pub(crate) events: Events,
+    /// Cancelled when the process is to stop: whoever waits for a job waits no longer.
+    pub(crate) draining: CancellationToken,
     pub(crate) memory: MemoryBudget,
     pub(crate) limits: BodyLimits,
+    pub(crate) under_way: UnderWays,
     /// The longest that a result is kept, whatever its client wants.
     pub(crate) max_ttl: Ttl,
 }
