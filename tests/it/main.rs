@@ -42,5 +42,6 @@ mod uploads;
 mod upstreams;
 mod virtual_keys;
 mod waiting;
+mod waiting_faults;
 mod webhook_slots;
 mod workers;
