@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test that cannot go on panics")]
 
 mod attempts;
+mod background_responses;
 mod bad_input;
 mod bench;
 mod bounds;

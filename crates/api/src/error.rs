@@ -55,6 +55,8 @@ pub(crate) enum ApiError {
     NotAccepted(#[source] QueueError),
     #[error("the queue did not answer; the job may or may not have been accepted")]
     MayBeAccepted(#[source] QueueError),
+    #[error("the response is not there yet; the same request, sent again, goes on to wait for it")]
+    AskAgain,
     #[error("the queue is not available")]
     Unavailable(#[source] QueueError),
     #[error("internal error")]
@@ -65,7 +67,7 @@ pub(crate) enum ApiError {
 /// SDKs ignore it.
 const RETRY_SECONDS: u64 = 2;
 
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 impl ApiError {
     /// A submit's failure.
@@ -119,7 +121,7 @@ impl ApiError {
             Self::BodyTimeout => ErrorCode::RequestTimeout,
             Self::BodyTooLarge(_) => ErrorCode::BodyTooLarge,
             Self::QueueFull | Self::Overloaded => ErrorCode::QueueFull,
-            Self::NotAccepted(_) | Self::MayBeAccepted(_) | Self::Unavailable(_) => {
+            Self::AskAgain | Self::NotAccepted(_) | Self::MayBeAccepted(_) | Self::Unavailable(_) => {
                 ErrorCode::QueueUnavailable
             }
             Self::Internal(_) => ErrorCode::Internal,

@@ -17,6 +17,7 @@ mod observe;
 mod once;
 mod poll;
 mod prefer;
+mod responses;
 mod result_stream;
 mod routes;
 mod server;

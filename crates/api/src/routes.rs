@@ -2,7 +2,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource, Route, Scope, guard, web};
 use hermod_service::{error_response, method_not_allowed, not_found, probes, public_probes, read_only};
 use hermod_types::{BodyForm, ErrorBody, ErrorCode, Operation};
 
-use crate::{cancel, content, events, integration, jobs, metrics, poll, submit};
+use crate::{cancel, content, events, integration, jobs, metrics, poll, responses, submit};
 
 const ASYNC: &str = "/v1/async/";
 
@@ -18,7 +18,7 @@ pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bo
             .route(web::post().to(jobs::poll))
             .default_service(web::to(async || method_not_allowed("POST", None))),
     );
-    for resource in integration::resources() {
+    for resource in integration::resources().chain(responses::resources()) {
         routes.service(resource);
     }
     if !is_operators_elsewhere {
@@ -61,7 +61,7 @@ fn endpoint(operation: Operation) -> Scope {
 }
 
 /// What takes these methods, and answers 405 to all others.
-fn resource(
+pub(crate) fn resource(
     path: &str,
     operation: Operation,
     allow: &'static str,
@@ -75,6 +75,7 @@ fn resource(
 pub(crate) fn operation_of(path: &str) -> Option<Operation> {
     match path.strip_prefix(ASYNC) {
         Some(path) => Operation::from_path(path),
+        None if responses::is_path(path) => Some(Operation::Responses),
         None => integration::operation_of(path),
     }
 }

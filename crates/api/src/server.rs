@@ -32,6 +32,8 @@ pub(crate) struct ApiServer {
     pub(crate) queue_limit_bytes: Option<u64>,
     /// The longest that a result is kept.
     pub(crate) max_ttl: Ttl,
+    /// How long a client that wants a Response at once waits for it.
+    pub(crate) longest_sync: Duration,
     /// Time that open requests have to end once it is told to drain.
     pub(crate) grace: Duration,
     pub(crate) metrics: Metrics,
@@ -95,7 +97,18 @@ impl ApiServer {
     }
 
     fn build(self, listeners: Listeners, tasks: &TaskTracker, shutdown: &Shutdown) -> anyhow::Result<Server> {
-        let Self { config, max_ttl, limits, max_memory_bytes, queue, grace, metrics, store, .. } = self;
+        let Self {
+            config,
+            max_ttl,
+            longest_sync,
+            limits,
+            max_memory_bytes,
+            queue,
+            grace,
+            metrics,
+            store,
+            ..
+        } = self;
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
@@ -137,6 +150,7 @@ impl ApiServer {
                 limits,
                 under_way: under_way.clone(),
                 max_ttl,
+                longest_sync,
             };
             let app = App::new()
                 .app_data(web::Data::new(state))

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue};
 use hermod_types::{ApiConfig, Ttl};
@@ -26,4 +27,6 @@ pub(crate) struct State {
     pub(crate) under_way: UnderWays,
     /// The longest that a result is kept, whatever its client wants.
     pub(crate) max_ttl: Ttl,
+    /// How long a client that wants a Response at once waits for it.
+    pub(crate) longest_sync: Duration,
 }

@@ -5,7 +5,7 @@
 --       lists: whether jobs are to be found by their owner
 --       jobs: id, request, model, owner and type (absent for none), bytes, latest (ms: from then on its client has given up),
 --       body_pieces, media_pieces (how many are staged; absent for none), hook (what is to be delivered at its end),
---       run_at (ms: not to be started before), and what tells a repeated submit:
+--       run_at (ms: not to be started before), echo (what its Response repeats of the request), and what tells a repeated submit:
 --       once: name, print    of an idempotency key, and of the request that it came with
 --       sent: name, count    of a request, and how many tries of its client came before
 -- ->    now (ms), room and room_bytes (what may still come; absent if not counted), results: for each job
@@ -88,6 +88,7 @@ for i, job in ipairs(args.jobs) do
     if job.owner then add('owner', job.owner) end
     if job.type then add('type', job.type) end
     if job.hook then add('hook', job.hook) end
+    if job.echo then add('echo', job.echo) end
     if job.once or job.sent then add('once', remember(job)) end
     if job.run_at and job.run_at > now then
       redis.call('ZADD', key('delayed'), job.run_at, job.id)

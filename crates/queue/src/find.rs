@@ -1,18 +1,18 @@
 //! What a poll reads: the record, and of a large outcome one piece after another.
 
 mod listed;
-#[cfg(test)]
-mod tests;
+mod row;
 
 use std::sync::Arc;
 
-use hermod_types::{ErrorCode, JobId, JobStatus, JobView, Operation, Shard, Timestamp};
-use redis::{FromRedisValue, ParsingError, Pipeline, RedisResult, Value};
+use hermod_types::{ErrorCode, JobId, JobStatus, JobView, Operation, ResponseEcho, Shard, Timestamp};
+use redis::{Pipeline, RedisResult};
 use tokio_util::task::TaskTracker;
 
 use crate::batch::{Batch, Batcher};
 use crate::connection::{Call, Connection};
 use crate::{QueueError, Store, keys};
+use row::{FIELDS, Row};
 
 pub use listed::ListedJob;
 pub(crate) use listed::ListedRow;
@@ -83,118 +83,6 @@ impl Batch for Finds {
     }
 }
 
-const FIELDS: [&str; 12] = [
-    "holder",
-    "owner",
-    "type",
-    "code",
-    "outcome",
-    "completed",
-    "expires",
-    "apart",
-    "media",
-    "cancel",
-    "model",
-    "entry",
-];
-
-/// What `HMGET` gives of [`FIELDS`].
-struct Row {
-    holder: Option<String>,
-    owner: Option<String>,
-    operation: Option<String>,
-    code: Option<u16>,
-    outcome: Option<String>,
-    completed: Option<u64>,
-    expires: Option<u64>,
-    /// Of an outcome that has a key: the token in that, and bytes.
-    apart: Option<String>,
-    media: Option<String>,
-    cancel: Option<u64>,
-    model: Option<String>,
-    entry: Option<String>,
-}
-
-impl FromRedisValue for Row {
-    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let (holder, owner, operation, code, outcome, completed, expires, apart, media, cancel, model, entry) =
-            redis::from_redis_value(value)?;
-        Ok(Self {
-            holder,
-            owner,
-            operation,
-            code,
-            outcome,
-            completed,
-            expires,
-            apart,
-            media,
-            cancel,
-            model,
-            entry,
-        })
-    }
-}
-
-impl Row {
-    /// With the size of an outcome of which an earlier version wrote the token alone. It is no record where that has expired.
-    async fn sized(mut self, connection: &Connection, id: JobId) -> Result<Self, QueueError> {
-        if let Some(token) = self.apart.as_mut().filter(|apart| !apart.contains(' ')) {
-            let mut command = redis::cmd("STRLEN");
-            let length = Call::Command(command.arg(keys::outcome(id, token)));
-            let bytes: u64 = Box::pin(connection.run(length)).await?;
-            token.push_str(&format!(" {bytes}"));
-            self.holder = self.holder.filter(|_| bytes > 0);
-        }
-        Ok(self)
-    }
-
-    /// The record; none where there is none.
-    fn record(self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
-        let unreadable = |field| QueueError::Unexpected(format!("job {id}: unreadable {field}"));
-        let outcome = match (self.apart, self.outcome) {
-            (Some(apart), _) => StoredOutcome::of(id, &apart).map(Outcome::Stored),
-            // A worker has composed it as JSON; it is not parsed again.
-            (None, Some(json)) if json.starts_with('{') && json.ends_with('}') => Some(Outcome::Inline(json)),
-            (None, _) => None,
-        };
-        let Some(holder) = self.holder else { return Ok(None) };
-        let operation =
-            self.operation.map_or(Some(Operation::default()), |name| Operation::from_record_type(&name));
-        let operation = operation.ok_or_else(|| unreadable("type"))?;
-        // The fence alone, or also who runs it.
-        let (fence, runs) =
-            holder.split_once(' ').map_or((holder.as_str(), false), |(fence, _)| (fence, true));
-        let fence: u64 = fence.parse().unwrap_or_default();
-        // As `events.lua` counts.
-        let seq = (2 * fence).saturating_sub(runs.into())
-            + u64::from(self.cancel.is_some())
-            + u64::from(self.code.is_some());
-        let mut record = JobRecord {
-            id,
-            operation,
-            status: if runs { JobStatus::Processing } else { JobStatus::Pending },
-            seq,
-            owner: self.owner,
-            model: self.model,
-            media: self.media,
-            cancel_requested: self.cancel.map(Timestamp::from_millis),
-            entry: self.entry.filter(|entry| !entry.is_empty()),
-            ended: None,
-        };
-        if let Some(code) = self.code {
-            record.status = if code == 200 { JobStatus::Completed } else { JobStatus::Failed };
-            record.ended = Some(EndedRecord {
-                code,
-                outcome: outcome.ok_or_else(|| unreadable("outcome"))?,
-                completed: Timestamp::from_millis(self.completed.ok_or_else(|| unreadable("completed"))?),
-                expires: Timestamp::from_millis(self.expires.ok_or_else(|| unreadable("expires"))?),
-            });
-        }
-        Ok(Some(record))
-    }
-}
-
 /// A job as its record tells it to a poll.
 #[derive(Debug)]
 pub struct JobRecord {
@@ -216,6 +104,8 @@ pub struct JobRecord {
     pub cancel_requested: Option<Timestamp>,
     /// Its entry in the queue, while it waits there or runs.
     pub(crate) entry: Option<String>,
+    /// What its Response repeats of the request; none for another call, and for one that was not asked for as a Response.
+    pub echo: Option<ResponseEcho>,
     ended: Option<EndedRecord>,
 }
 

@@ -37,6 +37,7 @@
 //! | `entry` | waits in the queue, or runs | its entry |
 //! | `hook` | is to be told of | id of the delivery, and what that needs to know, in JSON |
 //! | `once` | may be submitted again | names of the keys that tell so, each with how long it is kept at least (ms) |
+//! | `echo` | always | what its Response repeats of the request, in JSON; absent for another call |
 //! | `cancel` | is to be cancelled, or was | since when (ms) |
 //! | `holder` | always | the fence: how often it was started. While it runs also who runs it: worker, token of the claim, when it was started, and the end of its lease (ms, Redis's clock). A write must show fence and worker |
 //! | `released` | was released, or delayed | starts that do not count as attempts |

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use hermod_types::webhook::Hook;
-use hermod_types::{Shard, ShardCount, Timestamp};
+use hermod_types::{ResponseEcho, Shard, ShardCount, Timestamp};
 use serde::Serialize;
 
 /// What a submit asks for besides the call.
@@ -13,6 +13,8 @@ pub struct JobOptions {
     pub repeats: Repeats,
     /// It is not started before; none for at once.
     pub start: Option<Start>,
+    /// What its Response repeats of the request; none for another call.
+    pub echo: Option<ResponseEcho>,
 }
 
 /// The earliest start of a job. What lies in the past is at once.

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hermod_types::webhook::{Hook, delivery_id};
-use hermod_types::{JobId, Operation, Shard};
+use hermod_types::{JobId, Operation, ResponseEcho, Shard};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -212,6 +212,8 @@ struct JobArgs<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     run_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    echo: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     once: Option<OnceArgs<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sent: Option<SentArgs>,
@@ -303,6 +305,7 @@ impl Batch for Submits {
                     Start::At(at) => at.as_millis(),
                     Start::After(delay) => now.saturating_add(millis(delay)),
                 }),
+                echo: options.echo.as_ref().map(ResponseEcho::as_json),
                 once: options.repeats.once(),
                 sent: options.repeats.sent(),
             });

@@ -34,17 +34,14 @@ impl FromRedisValue for ListedRow {
         let outcome = Some("{}".to_owned());
         Ok(Self(Row {
             holder,
-            owner: None,
             operation,
             code,
             outcome,
             completed,
             expires,
-            apart: None,
-            media: None,
             cancel,
             model,
-            entry: None,
+            ..Row::default()
         }))
     }
 }
