@@ -1,10 +1,9 @@
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
 use hermod_queue::{JobOptions, JobRequest, Place, QueueError, Start, Submission};
 use hermod_types::config::VirtualKey;
 use hermod_types::{
-    ApiConfig, InvalidRequest, JobId, JobView, Operation, Request, ResponseEcho, Target, Ttl, cannot_serve,
+    ApiConfig, InvalidRequest, JobId, JobView, Operation, Request, Target, Ttl, cannot_serve,
 };
 
 use crate::body::{self, Body};
@@ -12,10 +11,11 @@ use crate::error::{ApiError, Failure};
 use crate::form::{self, Files};
 use crate::memory::Room;
 use crate::once::{Contents, Once};
+use crate::poll;
 use crate::start::start_of;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
-use crate::{caller, observe, poll};
+use crate::{caller, observe};
 
 /// Says that the answer is that to an earlier submit.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -56,25 +56,24 @@ async fn answer(
     state: &State,
 ) -> Result<HttpResponse, Failure> {
     let submitted = submission.map_err(|error| error.of(operation))?;
-    let headers = http.headers();
+    let (id, headers) = (submitted.id, http.headers());
     let accepted = || {
-        let mut view = JobView::accepted(submitted.id);
+        let mut view = JobView::accepted(id);
         view.request_id = observe::request_id(headers).to_str().ok().map(str::to_owned);
         HttpResponse::Accepted().json(view)
     };
     let mut response = match Wait::preferred(headers) {
         None => accepted(),
         Some(wait) => {
-            let mut response = ended(submitted.id, wait, state).await.unwrap_or_else(accepted);
+            let mut response = ended(id, wait, state).await.unwrap_or_else(accepted);
             wait.applied(&mut response);
             response
         }
     };
-    submitted.tell(&mut response);
-    let location = format!("/v1/async/{}/{}", operation.path(), submitted.id);
-    if let Ok(location) = HeaderValue::from_str(&location) {
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/async/{}/{id}", operation.path())) {
         response.headers_mut().insert(LOCATION, location);
     }
+    submitted.tell(&mut response);
     Ok(response)
 }
 
@@ -136,39 +135,12 @@ impl<'a> Submit<'a> {
         payload: web::Payload,
         default_provider: Option<&str>,
     ) -> Result<(Request, Room), ApiError> {
-        let (bytes, room) = self.read(payload).await?;
-        Ok((Request::parse(self.operation, &bytes, default_provider)?, room))
-    }
-
-    async fn read(&self, payload: web::Payload) -> Result<(Bytes, Room), ApiError> {
         if form::is_form(self.headers) {
             return Err(ApiError::BrokenForm("this endpoint takes JSON".to_owned()));
         }
-        self.body(payload)?.read(body::length(self.headers), &self.state.memory).await
-    }
-
-    /// Reads the request of a Response that its client may retrieve at once, and submits it. Also gives what the Response repeats.
-    ///
-    /// # Errors
-    /// As [`Submit::read_json`] and [`Submit::json`].
-    pub(crate) async fn response(
-        &self,
-        payload: web::Payload,
-        default_provider: Option<&str>,
-    ) -> Result<(Submitted, ResponseEcho), ApiError> {
-        let (bytes, _room) = self.read(payload).await?;
-        let (request, echo) = Request::parse_response(&bytes, default_provider)?;
-        let mut job = self.job(request)?;
-        if !echo.is_stored() && self.ttl().is_none() {
-            job.ttl = job.ttl.min(Ttl::OF_UNSTORED);
-        }
-        let options = JobOptions { echo: Some(echo.clone()), ..self.options(&job, None, None) };
-        Ok((accepted(self.state.queue.submit(job, options).await)?, echo))
-    }
-
-    /// Whether the same submit, sent again, is known by it.
-    pub(crate) const fn is_remembered(&self) -> bool {
-        self.once.is_remembered()
+        let body = self.body(payload)?;
+        let (bytes, room) = body.read(body::length(self.headers), &self.state.memory).await?;
+        Ok((Request::parse(self.operation, &bytes, default_provider)?, room))
     }
 
     /// Submits what was read.
