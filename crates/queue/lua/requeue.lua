@@ -37,6 +37,9 @@ if type(targets) == 'table' and type(targets[1]) == 'string' then redis.call('HS
 local delivery, hook = string.match(is[4] or '', '^(%S+) (.*)$')
 if delivery then redis.call('HSET', record, 'hook', next_delivery(delivery) .. ' ' .. hook) end
 redis.call('HSET', record, 'entry', enqueue(id))
+-- While its record was gone, it was no longer listed.
+redis.call('ZADD', list_key(is[2] or ''), 0, id)
+redis.call('SADD', key('owners'), is[2] or '')
 wake('queue')
 -- What the job counts as while it waits, if it was counted.
 local counted = tonumber(header.bytes)

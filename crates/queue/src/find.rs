@@ -1,5 +1,6 @@
 //! What a poll reads: the record, and of a large outcome one piece after another.
 
+mod listed;
 mod row;
 
 use std::sync::Arc;
@@ -12,6 +13,9 @@ use crate::batch::{Batch, Batcher};
 use crate::connection::{Call, Connection};
 use crate::{QueueError, Store, keys};
 use row::{FIELDS, Row};
+
+pub use listed::ListedJob;
+pub(crate) use listed::ListedRow;
 
 /// How records are read.
 #[derive(Clone)]

@@ -22,21 +22,22 @@ pub(super) const FIELDS: [&str; 13] = [
 ];
 
 /// What `HMGET` gives of [`FIELDS`].
+#[derive(Default)]
 pub(super) struct Row {
-    holder: Option<String>,
-    owner: Option<String>,
-    operation: Option<String>,
-    code: Option<u16>,
-    outcome: Option<String>,
-    completed: Option<u64>,
-    expires: Option<u64>,
+    pub(super) holder: Option<String>,
+    pub(super) owner: Option<String>,
+    pub(super) operation: Option<String>,
+    pub(super) code: Option<u16>,
+    pub(super) outcome: Option<String>,
+    pub(super) completed: Option<u64>,
+    pub(super) expires: Option<u64>,
     /// Of an outcome that has a key: the token in that, and bytes.
-    apart: Option<String>,
-    media: Option<String>,
-    cancel: Option<u64>,
-    model: Option<String>,
-    entry: Option<String>,
-    echo: Option<String>,
+    pub(super) apart: Option<String>,
+    pub(super) media: Option<String>,
+    pub(super) cancel: Option<u64>,
+    pub(super) model: Option<String>,
+    pub(super) entry: Option<String>,
+    pub(super) echo: Option<String>,
 }
 
 impl FromRedisValue for Row {
