@@ -1,9 +1,10 @@
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use hermod_queue::{JobOptions, JobRequest, Place, QueueError, Start, Submission};
 use hermod_types::config::VirtualKey;
 use hermod_types::{
-    ApiConfig, InvalidRequest, JobId, JobView, Operation, Request, Target, Ttl, cannot_serve,
+    ApiConfig, InvalidRequest, JobId, JobView, Operation, Request, ResponseEcho, Target, Ttl, cannot_serve,
 };
 
 use crate::body::{self, Body};
@@ -135,12 +136,39 @@ impl<'a> Submit<'a> {
         payload: web::Payload,
         default_provider: Option<&str>,
     ) -> Result<(Request, Room), ApiError> {
+        let (bytes, room) = self.read(payload).await?;
+        Ok((Request::parse(self.operation, &bytes, default_provider)?, room))
+    }
+
+    async fn read(&self, payload: web::Payload) -> Result<(Bytes, Room), ApiError> {
         if form::is_form(self.headers) {
             return Err(ApiError::BrokenForm("this endpoint takes JSON".to_owned()));
         }
-        let body = self.body(payload)?;
-        let (bytes, room) = body.read(body::length(self.headers), &self.state.memory).await?;
-        Ok((Request::parse(self.operation, &bytes, default_provider)?, room))
+        self.body(payload)?.read(body::length(self.headers), &self.state.memory).await
+    }
+
+    /// Reads the request of a Response that its client may retrieve at once, and submits it. Also gives what the Response repeats.
+    ///
+    /// # Errors
+    /// As [`Submit::read_json`] and [`Submit::json`].
+    pub(crate) async fn response(
+        &self,
+        payload: web::Payload,
+        default_provider: Option<&str>,
+    ) -> Result<(Submitted, ResponseEcho), ApiError> {
+        let (bytes, _room) = self.read(payload).await?;
+        let (request, echo) = Request::parse_response(&bytes, default_provider)?;
+        let mut job = self.job(request)?;
+        if !echo.is_stored() && self.ttl().is_none() {
+            job.ttl = job.ttl.min(Ttl::OF_UNSTORED);
+        }
+        let options = JobOptions { echo: Some(echo.clone()), ..self.options(&job, None, None) };
+        Ok((accepted(self.state.queue.submit(job, options).await)?, echo))
+    }
+
+    /// Whether the same submit, sent again, is known by it.
+    pub(crate) const fn is_remembered(&self) -> bool {
+        self.once.is_remembered()
     }
 
     /// Submits what was read.
