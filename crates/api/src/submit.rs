@@ -12,10 +12,11 @@ use crate::error::{ApiError, Failure};
 use crate::form::{self, Files};
 use crate::memory::Room;
 use crate::once::{Contents, Once};
+use crate::poll;
 use crate::start::start_of;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
-use crate::{caller, observe, poll};
+use crate::{caller, observe};
 
 /// Says that the answer is that to an earlier submit.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
