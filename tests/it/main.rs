@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test that cannot go on panics")]
 
+mod admin_login;
 mod attempts;
 mod bad_input;
 mod bench;
@@ -39,5 +40,9 @@ mod upload_faults;
 mod uploads;
 mod upstreams;
 mod virtual_keys;
+mod webhook_admin;
+mod webhook_history;
+mod webhook_secrets;
 mod webhook_slots;
+mod webhook_submit;
 mod workers;

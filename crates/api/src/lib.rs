@@ -1,5 +1,6 @@
 //! Hermod's HTTP server. A handler extracts, makes one queue call, and answers; see [`routes`].
 
+mod admin;
 mod body;
 mod caller;
 mod connection;
@@ -7,6 +8,7 @@ mod content;
 mod error;
 mod events;
 mod form;
+mod hook;
 mod integration;
 mod media_stream;
 mod memory;
@@ -22,5 +24,6 @@ mod state;
 mod submit;
 mod unescape;
 mod wait;
+mod webhooks;
 
 pub use settings::ApiSettings;

@@ -31,12 +31,14 @@ pub(crate) fn describe_metrics() {
 
 /// Answers with the request's id, and counts.
 pub(crate) async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let method = request.method().clone();
     let id = request_id(request.headers());
+    // Handlers see it, too.
+    request.headers_mut().insert(REQUEST_ID, id.clone());
 
     let mut response = next.call(request).await?;
     response.headers_mut().insert(REQUEST_ID, id);

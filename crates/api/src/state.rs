@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
-use hermod_queue::{Events, OutcomeReader, Queue};
+use hermod_queue::{Events, OutcomeReader, Queue, Store};
 use hermod_types::{ApiConfig, Ttl};
+use hermod_webhooks::Sender;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
+use crate::webhooks::Endpoints;
 
 /// What requests are served with. Each server thread has its own, as it has its own connections and forms its own batches.
 pub(crate) struct State {
@@ -18,6 +20,11 @@ pub(crate) struct State {
     pub(crate) draining: CancellationToken,
     pub(crate) memory: MemoryBudget,
     pub(crate) limits: BodyLimits,
+    /// The receivers of webhooks.
+    pub(crate) endpoints: Endpoints,
+    /// What sends tests to them.
+    pub(crate) sender: Sender,
+    pub(crate) store: Store,
     /// The longest that a result is kept, whatever its client wants.
     pub(crate) max_ttl: Ttl,
 }

@@ -10,6 +10,7 @@ use crate::body::{self, Body};
 use crate::caller;
 use crate::error::{ApiError, Failure};
 use crate::form;
+use crate::hook;
 use crate::memory::Room;
 use crate::poll;
 use crate::state::State;
@@ -118,7 +119,8 @@ impl<'a> Submit<'a> {
     /// If the job is not accepted.
     pub(crate) async fn json(&self, (request, _room): (Request, Room)) -> Result<JobId, ApiError> {
         let job = self.job(request)?;
-        accepted(self.state.queue.submit(job, JobOptions::default()).await)
+        let options = self.options(&job).await?;
+        accepted(self.state.queue.submit(job, options).await)
     }
 
     /// Reads a form, and submits it. What was uploaded of one that is not accepted goes by itself.
@@ -131,7 +133,14 @@ impl<'a> Submit<'a> {
         let mut room = self.state.memory.room(announced.unwrap_or(0));
         let form = form::read(body, boundary, &mut upload, &mut room).await?;
         let job = self.job(Request::from_form(self.operation, form)?)?;
-        accepted(self.state.queue.submit_upload(upload, job, JobOptions::default()).await)
+        let options = self.options(&job).await?;
+        accepted(self.state.queue.submit_upload(upload, job, options).await)
+    }
+
+    /// What else the headers say of a job.
+    async fn options(&self, job: &JobRequest) -> Result<JobOptions, ApiError> {
+        let hook = hook::hook_of(self.headers, self.key, job.operation, &job.targets, self.state).await?;
+        Ok(JobOptions { hook, ..JobOptions::default() })
     }
 
     fn body(&self, payload: web::Payload) -> Result<Body, ApiError> {
