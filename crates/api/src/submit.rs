@@ -13,7 +13,7 @@ use crate::error::{ApiError, Failure};
 use crate::form::{self, Files};
 use crate::hook;
 use crate::memory::Room;
-use crate::once::{Contents, Once};
+use crate::once::{Contents, Once, Shape};
 use crate::poll;
 use crate::start::start_of;
 use crate::state::State;
@@ -164,13 +164,7 @@ impl<'a> Submit<'a> {
         if !echo.is_stored() && self.ttl().is_none() {
             job.ttl = job.ttl.min(Ttl::OF_UNSTORED);
         }
-        let mut options = self.options(&job, None, None).await?;
-        if let Some(hook) = &mut options.hook
-            && echo.is_background()
-        {
-            hook.style = Style::OpenAi;
-        }
-        options.echo = Some(echo.clone());
+        let options = self.options(&job, Some(&echo), None).await?;
         Ok((accepted(self.state.queue.submit(job, options).await)?, echo))
     }
 
@@ -200,29 +194,35 @@ impl<'a> Submit<'a> {
         let place = self.once.place_of_form(announced);
         let upload = self.state.queue.upload(announced, place).await.map_err(ApiError::from_submit)?;
         let upload = upload.ok_or(ApiError::QueueFull)?;
-        let contents = self.once.is_remembered().then(Contents::new);
+        let contents = place.map(|_| Contents::new());
         let mut files = Files { upload, contents, under_way };
         let mut room = self.state.memory.room(announced.unwrap_or(0));
         let form = form::read(body, boundary, &mut files, &mut room).await?;
         let job = self.job(Request::from_form(self.operation, form)?)?;
         let Files { upload, contents, under_way: _until_it_is_submitted } = files;
-        let options = self.options(&job, contents, place).await?;
+        let options = self.options(&job, None, contents.zip(place)).await?;
         accepted(self.state.queue.submit_upload(upload, job, options).await)
     }
 
-    /// What is asked for besides the call. `contents` and `place`: those of a form.
+    /// What is asked for besides the call. `form`: see [`Shape`].
     async fn options(
         &self,
         job: &JobRequest,
-        contents: Option<Contents>,
-        place: Option<Place>,
+        echo: Option<&ResponseEcho>,
+        form: Option<(Contents, Place)>,
     ) -> Result<JobOptions, ApiError> {
-        let hook = hook::hook_of(self.headers, self.key, job.operation, &job.targets, self.state).await?;
+        let mut hook = hook::hook_of(self.headers, self.key, job.operation, &job.targets, self.state).await?;
+        if let Some(hook) = &mut hook
+            && echo.is_some_and(ResponseEcho::is_background)
+        {
+            hook.style = Style::OpenAi;
+        }
+        let shape = Shape { ttl: self.ttl().map(u64::from), echo: echo.map(ResponseEcho::as_json), form };
         Ok(JobOptions {
             hook,
-            repeats: self.once.repeats(job, self.ttl().map(u64::from), contents, place),
+            repeats: self.once.clone().repeats(job, shape),
             start: self.start,
-            echo: None,
+            echo: echo.cloned(),
         })
     }
 
