@@ -22,6 +22,7 @@ mod logs;
 mod monitor;
 mod ports;
 mod proxy;
+mod receiver;
 mod redis_nodes;
 mod wait;
 
@@ -38,6 +39,7 @@ pub use http::{Answer, Api};
 pub use logs::Logs;
 pub use monitor::{Command, Monitor};
 pub use proxy::Proxy;
+pub use receiver::{Reaction, Received, Receiver, SECRET};
 pub use redis_nodes::{RedisCluster, RedisNode, RedisNodes, RedisSentinel};
 pub use wait::{PATIENCE, eventually, eventually_ok, exit_of, lasts};
 

@@ -25,6 +25,8 @@ pub(crate) enum ApiError {
     TargetNotAllowed { target: Target, param: &'static str },
     #[error("no job with this id: it is unknown, or its result has expired")]
     JobNotFound,
+    #[error("jobs are not listed here: HERMOD_LISTS is off")]
+    NoLists,
     #[error("job is not completed")]
     NotCompleted { retry_seconds: u64 },
     #[error("job has already ended")]
@@ -108,6 +110,7 @@ impl ApiError {
             Self::AccessBlocked(_) => ErrorCode::AccessBlocked,
             Self::VirtualKeyRequired => ErrorCode::VirtualKeyRequired,
             Self::TargetNotAllowed { .. } => ErrorCode::TargetNotAllowed,
+            Self::NoLists => ErrorCode::PathNotFound,
             Self::JobNotFound => ErrorCode::JobNotFound,
             Self::NotCompleted { .. } => ErrorCode::JobNotCompleted,
             Self::JobEnded => ErrorCode::JobEnded,

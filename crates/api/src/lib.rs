@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod form;
 mod integration;
+mod jobs;
 mod media_stream;
 mod memory;
 mod metrics;

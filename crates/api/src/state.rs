@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_queue::{Events, OutcomeReader, Queue};
+use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue};
 use hermod_types::{ApiConfig, Ttl};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,10 @@ pub(crate) struct State {
     pub(crate) config: Arc<ApiConfig>,
     pub(crate) queue: Queue,
     pub(crate) outcomes: OutcomeReader,
+    /// None where jobs are not listed.
+    pub(crate) lists: Option<Lists>,
+    /// One for all threads.
+    pub(crate) positions: Positions,
     /// What is heard of jobs: one for all threads.
     pub(crate) events: Events,
     /// Cancelled when the process is to stop: whoever waits for a job waits no longer.
