@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test that cannot go on panics")]
 
+mod admin_login;
 mod attempts;
 mod background_responses;
 mod bad_input;
@@ -44,6 +45,10 @@ mod upstreams;
 mod virtual_keys;
 mod waiting;
 mod waiting_faults;
+mod webhook_admin;
 mod webhook_deliveries;
+mod webhook_history;
+mod webhook_secrets;
 mod webhook_slots;
+mod webhook_submit;
 mod workers;

@@ -3,6 +3,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use hermod_queue::{JobOptions, JobRequest, Place, QueueError, Start, Submission};
 use hermod_types::config::VirtualKey;
+use hermod_types::webhook::Style;
 use hermod_types::{
     ApiConfig, InvalidRequest, JobId, JobView, Operation, Request, ResponseEcho, Target, Ttl, cannot_serve,
 };
@@ -10,6 +11,7 @@ use hermod_types::{
 use crate::body::{self, Body};
 use crate::error::{ApiError, Failure};
 use crate::form::{self, Files};
+use crate::hook;
 use crate::memory::Room;
 use crate::once::{Contents, Once};
 use crate::poll;
@@ -162,7 +164,13 @@ impl<'a> Submit<'a> {
         if !echo.is_stored() && self.ttl().is_none() {
             job.ttl = job.ttl.min(Ttl::OF_UNSTORED);
         }
-        let options = JobOptions { echo: Some(echo.clone()), ..self.options(&job, None, None) };
+        let mut options = self.options(&job, None, None).await?;
+        if let Some(hook) = &mut options.hook
+            && echo.is_background()
+        {
+            hook.style = Style::OpenAi;
+        }
+        options.echo = Some(echo.clone());
         Ok((accepted(self.state.queue.submit(job, options).await)?, echo))
     }
 
@@ -177,7 +185,7 @@ impl<'a> Submit<'a> {
     /// If the job is not accepted.
     pub(crate) async fn json(&self, (request, _room): (Request, Room)) -> Result<Submitted, ApiError> {
         let job = self.job(request)?;
-        let options = self.options(&job, None, None);
+        let options = self.options(&job, None, None).await?;
         accepted(self.state.queue.submit(job, options).await)
     }
 
@@ -198,18 +206,24 @@ impl<'a> Submit<'a> {
         let form = form::read(body, boundary, &mut files, &mut room).await?;
         let job = self.job(Request::from_form(self.operation, form)?)?;
         let Files { upload, contents, under_way: _until_it_is_submitted } = files;
-        let options = self.options(&job, contents, place);
+        let options = self.options(&job, contents, place).await?;
         accepted(self.state.queue.submit_upload(upload, job, options).await)
     }
 
     /// What is asked for besides the call. `contents` and `place`: those of a form.
-    fn options(&self, job: &JobRequest, contents: Option<Contents>, place: Option<Place>) -> JobOptions {
-        JobOptions {
-            hook: None,
+    async fn options(
+        &self,
+        job: &JobRequest,
+        contents: Option<Contents>,
+        place: Option<Place>,
+    ) -> Result<JobOptions, ApiError> {
+        let hook = hook::hook_of(self.headers, self.key, job.operation, &job.targets, self.state).await?;
+        Ok(JobOptions {
+            hook,
             repeats: self.once.repeats(job, self.ttl().map(u64::from), contents, place),
             start: self.start,
             echo: None,
-        }
+        })
     }
 
     /// How long the client wants the result to be kept.
