@@ -24,14 +24,20 @@ struct State {
 impl Gate {
     /// Starts one, which is closed. It ends with the test's process.
     pub fn start() -> Self {
+        Self::answering(COMPLETION)
+    }
+
+    /// The same with another answer.
+    pub fn answering(answer: impl Into<Arc<str>>) -> Self {
+        let answer = answer.into();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::<(Mutex<State>, Condvar)>::default();
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
-                let serve = move || serve(stream, &state);
+                let (state, answer) = (Arc::clone(&shared), Arc::clone(&answer));
+                let serve = move || serve(stream, &state, &answer);
                 std::thread::Builder::new().stack_size(256 << 10).spawn(serve).unwrap();
             }
         });
@@ -63,7 +69,7 @@ impl Gate {
     }
 }
 
-fn serve(mut stream: TcpStream, (state, changed): &(Mutex<State>, Condvar)) {
+fn serve(mut stream: TcpStream, (state, changed): &(Mutex<State>, Condvar), answer: &str) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut line, mut length) = (String::new(), 0);
     while line != "\r\n" {
@@ -86,8 +92,8 @@ fn serve(mut stream: TcpStream, (state, changed): &(Mutex<State>, Condvar)) {
     drop(state);
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        COMPLETION.len()
+        answer.len()
     );
     // The worker may be gone.
-    drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(COMPLETION.as_bytes())));
+    drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(answer.as_bytes())));
 }

@@ -19,9 +19,11 @@ mod gate;
 mod http;
 mod limit;
 mod logs;
+mod lossy;
 mod monitor;
 mod ports;
 mod proxy;
+mod receiver;
 mod redis_nodes;
 mod wait;
 
@@ -36,8 +38,10 @@ pub use hermod::pip;
 pub use hermod::process::{Process, Signal};
 pub use http::{Answer, Api};
 pub use logs::Logs;
+pub use lossy::LossyLink;
 pub use monitor::{Command, Monitor};
 pub use proxy::Proxy;
+pub use receiver::{Reaction, Received, Receiver, SECRET};
 pub use redis_nodes::{RedisCluster, RedisNode, RedisNodes, RedisSentinel};
 pub use wait::{PATIENCE, eventually, eventually_ok, exit_of, lasts};
 

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test that cannot go on panics")]
 
+mod admin_login;
 mod attempts;
+mod background_responses;
 mod bad_input;
 mod bench;
 mod bounds;
@@ -18,12 +20,15 @@ mod health;
 mod integration_routes;
 mod large_jobs;
 mod large_results;
+mod later_starts;
 mod leases;
 mod lifecycle;
+mod lists;
 mod media_stream;
 mod operator;
 mod ops_listener;
 mod pieces;
+mod positions;
 mod providers;
 mod python_sdk;
 mod redis_cluster;
@@ -35,12 +40,21 @@ mod sentinel;
 mod shards;
 mod slow_clients;
 mod submit_command;
+mod submit_once;
+mod submit_once_forms;
+mod submit_once_shards;
 mod targets;
+mod told;
 mod upload_faults;
 mod uploads;
 mod upstreams;
 mod virtual_keys;
 mod waiting;
 mod waiting_faults;
+mod webhook_admin;
+mod webhook_deliveries;
+mod webhook_history;
+mod webhook_secrets;
 mod webhook_slots;
+mod webhook_submit;
 mod workers;

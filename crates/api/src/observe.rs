@@ -12,12 +12,17 @@ use hermod_service::describe;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Methods are the client's words, so only these are a label.
-const LABELLED_METHODS: [&str; 4] = ["GET", "POST", "HEAD", "OPTIONS"];
+const LABELLED_METHODS: [&str; 5] = ["GET", "POST", "DELETE", "HEAD", "OPTIONS"];
 /// A longer id is not echoed: it would stand in our logs.
 const LONGEST_REQUEST_ID: usize = 200;
 
 pub(crate) fn describe_metrics() {
     describe("hermod_jobs_accepted_total", "Jobs that Redis has taken.");
+    describe("hermod_jobs_cancelled_total", "Jobs cancelled by this process while they waited.");
+    describe(
+        "hermod_submits_replayed_total",
+        "Submits that repeat an earlier one, whose answer they were given again.",
+    );
     metrics::describe_counter!(
         "hermod_http_requests_total",
         "Requests answered, by route, method and status."
@@ -32,12 +37,14 @@ pub(crate) fn describe_metrics() {
 
 /// Answers with the request's id, and counts.
 pub(crate) async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let method = request.method().clone();
     let id = request_id(request.headers());
+    // Handlers see it, too.
+    request.headers_mut().insert(REQUEST_ID, id.clone());
 
     let mut response = next.call(request).await?;
     response.headers_mut().insert(REQUEST_ID, id);

@@ -3,7 +3,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix_web::http::Method;
 use actix_web::http::header::{ContentType, HeaderMap, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
-use hermod_queue::{JobJson, JobRecord};
+use hermod_queue::{JobJson, JobRecord, Position};
 use hermod_types::{JobId, Operation};
 
 use crate::caller;
@@ -11,6 +11,9 @@ use crate::error::{ApiError, Failure};
 use crate::result_stream::ResultParts;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
+
+/// How many jobs wait before this one.
+const POSITION: &str = "x-hermod-queue-position";
 
 /// `GET /v1/async/{path}/{id}`: 202 while the job waits or runs, 200 once it has ended.
 pub(crate) async fn poll(
@@ -77,7 +80,7 @@ pub(crate) async fn look(
     if is_seen { Ok(record) } else { Err(ApiError::JobNotFound) }
 }
 
-/// The answer to a poll that has found this.
+/// What a poll is told: 202 while the job waits or runs, 200 once it has ended.
 ///
 /// # Errors
 /// If a large result cannot be read.
@@ -92,6 +95,11 @@ pub(crate) async fn answer(
         response
             .insert_header((RETRY_AFTER, wait_ms.div_ceil(1000)))
             .insert_header(("openai-poll-after-ms", wait_ms));
+        match state.positions.of(&record).await {
+            Some(Position::Exactly(jobs)) => drop(response.insert_header((POSITION, jobs))),
+            Some(Position::MoreThan(jobs)) => drop(response.insert_header((POSITION, format!(">{jobs}")))),
+            None => {}
+        }
     }
     response.content_type(ContentType::json());
     Ok(match record.into_json() {

@@ -1,13 +1,32 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use hermod_queue::Held;
+use hermod_queue::{Held, Lane};
 use hermod_types::{JobId, Shard};
 use tokio_util::sync::CancellationToken;
 
-/// The jobs that this worker holds: their leases are to be renewed. Cheap to clone.
-#[derive(Clone, Default)]
-pub(crate) struct HeldJobs(Arc<Mutex<HashMap<JobId, HeldJob>>>);
+/// How long it is remembered that a job is to be cancelled which is not held here, and of how many. A claim's answer may still be
+/// on its way; what is forgotten is learnt with the next renewal.
+const EARLY: Duration = Duration::from_secs(10);
+const MOST_EARLY: usize = 10_000;
+
+/// The jobs of one lane that this worker holds: their leases are to be renewed. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct HeldJobs {
+    lane: Lane,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    jobs: HashMap<JobId, HeldJob>,
+    /// Jobs that are to be cancelled and are not held, and when that was heard. One that is to be cancelled ends so, whoever
+    /// runs it: none of these can be wrong later.
+    early: HashMap<JobId, Instant>,
+    /// Jobs that are to be released when the worker stops.
+    released: Vec<Held>,
+}
 
 struct HeldJob {
     held: Held,
@@ -26,6 +45,25 @@ pub(crate) struct HeldGuard {
 }
 
 impl HeldJobs {
+    /// None yet.
+    pub(crate) fn new(lane: Lane) -> Self {
+        Self { lane, inner: Arc::default() }
+    }
+
+    pub(crate) const fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// Takes all that were put among those to be released.
+    pub(crate) fn take_released(&self) -> Vec<Held> {
+        std::mem::take(&mut self.lock().released)
+    }
+
+    /// Whether there are any.
+    pub(crate) fn has_released(&self) -> bool {
+        !self.lock().released.is_empty()
+    }
+
     /// Adds a job that was just started. An older start of the same job, which this worker has lost without noticing, is
     /// told so.
     pub(crate) fn add(&self, held: Held) -> HeldGuard {
@@ -36,43 +74,57 @@ impl HeldJobs {
             cancelled: cancelled.clone(),
             is_settling: false,
         };
-        if let Some(older) = self.lock().insert(held.id, entry) {
+        let mut inner = self.lock();
+        if inner.early.remove(&held.id).is_some() {
+            cancelled.cancel();
+        }
+        if let Some(older) = inner.jobs.insert(held.id, entry) {
             older.lost.cancel();
         }
+        drop(inner);
         HeldGuard { jobs: self.clone(), held, lost, cancelled }
     }
 
     /// Those of one shard.
     pub(crate) fn of(&self, shard: Shard) -> Vec<Held> {
-        let jobs = self.lock();
-        jobs.values().map(|job| &job.held).filter(|held| held.id.shard() == shard).cloned().collect()
+        let inner = self.lock();
+        inner.jobs.values().map(|job| &job.held).filter(|held| held.id.shard() == shard).cloned().collect()
     }
 
-    /// Notes that these jobs are to be ended as cancelled, as far as they are held here.
-    pub(crate) fn cancel(&self, ids: &[JobId]) {
-        let jobs = self.lock();
-        for job in ids.iter().filter_map(|id| jobs.get(id)) {
-            job.cancelled.cancel();
+    /// Notes that these jobs are to be ended as cancelled.
+    pub(crate) fn cancel(&self, ids: impl IntoIterator<Item = JobId>) {
+        let Inner { jobs, early, .. } = &mut *self.lock();
+        for id in ids {
+            if let Some(job) = jobs.get(&id) {
+                job.cancelled.cancel();
+                continue;
+            }
+            if early.len() >= MOST_EARLY {
+                early.retain(|_, heard| heard.elapsed() < EARLY);
+            }
+            if early.len() < MOST_EARLY {
+                early.insert(id, Instant::now());
+            }
         }
     }
 
     /// Notes that Redis has said that these jobs are another's by now.
     pub(crate) fn lost(&self, ids: &[JobId], held: &[Held]) {
-        let jobs = self.lock();
+        let inner = self.lock();
         for held in held.iter().filter(|held| ids.contains(&held.id)) {
-            let Some(job) = jobs.get(&held.id).filter(|job| job.held == *held) else { continue };
+            let Some(job) = inner.jobs.get(&held.id).filter(|job| job.held == *held) else { continue };
             // Its end may be written already, and the answer on its way; if not, the fence decides.
             if job.is_settling || job.lost.is_cancelled() {
                 continue;
             }
-            tracing::warn!(job = %held.id, "lease lost to another worker; the call is aborted");
+            tracing::warn!(lane = ?self.lane, job = %held.id, "lease lost to another worker; the call is aborted");
             metrics::counter!("hermod_leases_lost_total").increment(1);
             job.lost.cancel();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, HeldJob>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,9 +136,14 @@ impl HeldGuard {
 
     /// Notes that the outcome is there. A lease that is lost now aborts nothing.
     pub(crate) fn settling(&self) {
-        if let Some(job) = self.jobs.lock().get_mut(&self.held.id).filter(|job| job.held == self.held) {
+        if let Some(job) = self.jobs.lock().jobs.get_mut(&self.held.id).filter(|job| job.held == self.held) {
             job.is_settling = true;
         }
+    }
+
+    /// Puts the job among those that are to be released when the worker stops.
+    pub(crate) fn release(&self) {
+        self.jobs.lock().released.push(self.held.clone());
     }
 
     /// Cancelled once the job is to be ended as such.
@@ -102,7 +159,7 @@ impl HeldGuard {
 
 impl Drop for HeldGuard {
     fn drop(&mut self) {
-        let mut jobs = self.jobs.lock();
+        let jobs = &mut self.jobs.lock().jobs;
         if jobs.get(&self.held.id).is_some_and(|job| job.held == self.held) {
             jobs.remove(&self.held.id);
         }

@@ -8,12 +8,23 @@ pub(crate) fn describe_metrics() {
     describe("hermod_jobs_started_total", "Jobs started, repeated starts included.");
     describe("hermod_leases_lost_total", "Jobs lost to another worker while they ran.");
     describe("hermod_stale_results_total", "Results refused by the fence.");
+    describe("hermod_jobs_cancelled_total", "Jobs cancelled while they ran; they count as failed, too.");
     metrics::describe_counter!("hermod_jobs_ended_total", "Jobs ended by this worker, by status.");
     metrics::describe_counter!("hermod_provider_calls_total", "Calls to providers, by provider and outcome.");
     metrics::describe_gauge!("hermod_jobs_running", "Jobs that run now.");
     describe("hermod_jobs_delayed_total", "Jobs delayed until a retry time.");
     metrics::describe_gauge!("hermod_cooldowns", "Targets and keys that cool down, as all workers know it.");
     metrics::describe_counter!("hermod_cooldowns_total", "Cooldowns that this worker has set, by provider.");
+    metrics::describe_counter!("hermod_deliveries_total", "Attempts to deliver webhooks, by outcome.");
+    metrics::describe_gauge!("hermod_deliveries_running", "Deliveries that this worker holds.");
+    metrics::describe_histogram!(
+        "hermod_delivery_duration_seconds",
+        "From an attempt's begin to its answer."
+    );
+    describe(
+        "hermod_webhook_endpoints_disabled_total",
+        "Endpoints of webhooks disabled without the operator.",
+    );
     metrics::describe_histogram!(
         "hermod_job_duration_seconds",
         "From a job's start by this worker to its end."
