@@ -180,6 +180,7 @@ async fn a_job_with_media_goes_from_end_to_end() {
             media: Some("[[9,600000]]".to_owned()),
             ttl: Ttl::from_seconds(60).unwrap(),
             given_up: None,
+            cancelled: false,
         };
         assert_eq!(worker.finish(Arc::new(ended)).await.unwrap(), Settled::Done);
         assert!(!redis.exists::<_, bool>(media_key(id)).unwrap(), "it is gone with the job's end");
