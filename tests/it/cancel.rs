@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hermod_queue::{JobOptions, JobRequest, Queue, QueueSettings, Repeats, Store, Submission};
+use hermod_queue::{JobOptions, JobRequest, Queue, QueueSettings, Store, Submission};
 use hermod_tests::{Answer, Api, Cluster, PATIENCE, eventually, lasts};
 use hermod_types::webhook::{EndpointId, Hook, Receiver, Style};
 use hermod_types::{Operation, Ttl};
@@ -309,7 +309,7 @@ async fn the_webhook_of_a_cancelled_job_is_told_so() {
         model: "demo/echo".to_owned(),
         style: Style::Bifrost,
     };
-    let options = JobOptions { hook: Some(hook.clone()), repeats: Repeats::default(), run_at: None };
+    let options = JobOptions { hook: Some(hook.clone()), ..JobOptions::default() };
     let Submission::Accepted(id) = queue.submit(request, options).await.unwrap() else { unreachable!() };
     let job = cancel(&cluster.api, &id.to_string()).await;
     cancelled_at_once(&job);

@@ -93,9 +93,14 @@ except BadRequestError as error:
 
 /// What a script prints, line by line.
 async fn run(cluster: &Cluster, script: &'static str, base: &str) -> Vec<String> {
+    run_at(script, format!("{}{base}", cluster.api.url)).await
+}
+
+/// The same with any address.
+pub(crate) async fn run_at(script: &'static str, base_url: String) -> Vec<String> {
     let mut python = Command::new("python3");
     python.arg("-c").arg(script).env("PYTHONPATH", python_with_sdks());
-    python.env("BASE_URL", format!("{}{base}", cluster.api.url));
+    python.env("BASE_URL", base_url);
     let output = tokio::task::spawn_blocking(move || python.output().unwrap()).await.unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));

@@ -1,9 +1,10 @@
-use actix_web::http::header::{CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
 use hermod_queue::QueueError;
 use hermod_service::error_response;
 use hermod_types::config::Blocked;
+use hermod_types::webhook::UnusableEndpoint;
 use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Operation, Target};
 
 use crate::body::BodyLimit;
@@ -23,14 +24,37 @@ pub(crate) enum ApiError {
     VirtualKeyRequired,
     #[error("the virtual key does not allow {target}")]
     TargetNotAllowed { target: Target, param: &'static str },
+    #[error("header {header} names an address whose origin client.allow_webhook_urls does not list")]
+    WebhookUrlNotAllowed { header: &'static str },
+    #[error(
+        "the administration is closed: enable it with governance.auth_config in config.json (is_enabled, admin_username, \
+         admin_password), or with a setup token (setup_token there, or BIFROST_SETUP_TOKEN)"
+    )]
+    AdminClosed,
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    #[error("the setup token is another")]
+    WrongSetupToken,
+    #[error("too many logins from this address have failed; try again in {retry_seconds} s")]
+    LoginSlowed { retry_seconds: u64 },
+    #[error("{0}")]
+    NotFound(&'static str),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    UnusableEndpoint(UnusableEndpoint),
     #[error("no job with this id: it is unknown, or its result has expired")]
     JobNotFound,
+    #[error("jobs are not listed here: HERMOD_LISTS is off")]
+    NoLists,
     #[error("job is not completed")]
     NotCompleted { retry_seconds: u64 },
     #[error("job has already ended")]
     JobEnded,
     #[error("idempotency key was used with another request")]
     IdempotencyKeyReused,
+    #[error("a request with this idempotency key is being taken")]
+    IdempotencyKeyInUse,
     #[error("{0}")]
     NoContent(&'static str),
     #[error("the range begins behind the end: there are {size} bytes")]
@@ -51,6 +75,8 @@ pub(crate) enum ApiError {
     NotAccepted(#[source] QueueError),
     #[error("the queue did not answer; the job may or may not have been accepted")]
     MayBeAccepted(#[source] QueueError),
+    #[error("the response is not there yet; the same request, sent again, goes on to wait for it")]
+    AskAgain,
     #[error("the queue is not available")]
     Unavailable(#[source] QueueError),
     #[error("internal error")]
@@ -61,7 +87,7 @@ pub(crate) enum ApiError {
 /// SDKs ignore it.
 const RETRY_SECONDS: u64 = 2;
 
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 impl ApiError {
     /// A submit's failure.
@@ -78,6 +104,11 @@ impl ApiError {
         }
     }
 
+    /// Whether Redis is away, and may be back soon.
+    pub(crate) const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
     /// Whether there may be more of the request's body than was read.
     const fn leaves_body_unread(&self) -> bool {
         matches!(
@@ -87,6 +118,7 @@ impl ApiError {
                 | Self::BodyBroken
                 | Self::BrokenForm(_)
                 | Self::Overloaded
+                | Self::IdempotencyKeyInUse
         )
     }
 
@@ -98,33 +130,55 @@ impl ApiError {
             Self::AccessBlocked(_) => ErrorCode::AccessBlocked,
             Self::VirtualKeyRequired => ErrorCode::VirtualKeyRequired,
             Self::TargetNotAllowed { .. } => ErrorCode::TargetNotAllowed,
+            Self::NoLists => ErrorCode::PathNotFound,
+            Self::WebhookUrlNotAllowed { .. } => ErrorCode::WebhookUrlNotAllowed,
+            Self::AdminClosed | Self::WrongSetupToken => ErrorCode::AdminClosed,
+            Self::Unauthorized(_) => ErrorCode::Unauthorized,
+            Self::LoginSlowed { .. } => ErrorCode::TooManyLogins,
+            Self::NotFound(_) => ErrorCode::NotFound,
+            Self::Conflict(_) => ErrorCode::Conflict,
             Self::JobNotFound => ErrorCode::JobNotFound,
             Self::NotCompleted { .. } => ErrorCode::JobNotCompleted,
             Self::JobEnded => ErrorCode::JobEnded,
             Self::IdempotencyKeyReused => ErrorCode::IdempotencyKeyReused,
+            Self::IdempotencyKeyInUse => ErrorCode::IdempotencyKeyInUse,
             Self::NoContent(_) => ErrorCode::NoContent,
             Self::RangeNotSatisfiable { .. } => ErrorCode::RangeNotSatisfiable,
             Self::BodyTimeout => ErrorCode::RequestTimeout,
             Self::BodyTooLarge(_) => ErrorCode::BodyTooLarge,
             Self::QueueFull | Self::Overloaded => ErrorCode::QueueFull,
-            Self::NotAccepted(_) | Self::MayBeAccepted(_) | Self::Unavailable(_) => {
+            Self::AskAgain | Self::NotAccepted(_) | Self::MayBeAccepted(_) | Self::Unavailable(_) => {
                 ErrorCode::QueueUnavailable
             }
-            Self::Internal(_) => ErrorCode::Internal,
+            Self::Internal(_) | Self::UnusableEndpoint(_) => ErrorCode::Internal,
         }
+    }
+
+    /// A request that is not what it should be.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid(InvalidRequest { message: message.into(), param: None })
     }
 
     /// The same, in answer to a request of this kind.
     pub(crate) const fn of(self, operation: Operation) -> Failure {
-        Failure { operation, error: self }
+        Failure { operation: Some(operation), error: self }
+    }
+
+    /// The same, in answer to a request that is about no call in particular.
+    pub(crate) const fn of_no_operation(self) -> Failure {
+        Failure { operation: None, error: self }
     }
 
     fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    fn body(&self, operation: Operation) -> ErrorBody {
-        let mut body = ErrorBody::new(self.code(), self.to_string()).of(operation);
+    /// The body of the answer.
+    pub(crate) fn body(&self, operation: Option<Operation>) -> ErrorBody {
+        let mut body = ErrorBody::new(self.code(), self.to_string());
+        if let Some(operation) = operation {
+            body = body.of(operation);
+        }
         if let Self::Invalid(invalid) = self {
             body.error.param.clone_from(&invalid.param);
         }
@@ -142,8 +196,15 @@ impl ApiError {
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub(crate) struct Failure {
-    operation: Operation,
+    operation: Option<Operation>,
     error: ApiError,
+}
+
+/// In answer to a request that is for no call, such as an administrator's.
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        error.of_no_operation()
+    }
 }
 
 impl ResponseError for Failure {
@@ -161,11 +222,22 @@ impl ResponseError for Failure {
             body.event_id = Some(event_id);
         }
         let mut response = error_response(&body);
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+            || matches!(error, ApiError::IdempotencyKeyInUse)
+        {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
         }
         if let ApiError::NotCompleted { retry_seconds } = error {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*retry_seconds));
+        }
+        if let ApiError::LoginSlowed { retry_seconds } = error {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*retry_seconds));
+        }
+        if matches!(error, ApiError::Unauthorized(_)) {
+            // Not Basic, which would have a browser ask for it in a window of its own.
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"Hermod\""));
         }
         if let ApiError::RangeNotSatisfiable { size } = error
             && let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}"))

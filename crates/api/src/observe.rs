@@ -19,11 +19,16 @@ const LONGEST_REQUEST_ID: usize = 200;
 pub(crate) fn describe_metrics() {
     describe("hermod_jobs_accepted_total", "Jobs that Redis has taken.");
     describe("hermod_jobs_cancelled_total", "Jobs cancelled by this process while they waited.");
+    describe(
+        "hermod_submits_replayed_total",
+        "Submits that repeat an earlier one, whose answer they were given again.",
+    );
     metrics::describe_counter!(
         "hermod_http_requests_total",
         "Requests answered, by route, method and status."
     );
     metrics::describe_histogram!("hermod_http_request_duration_seconds", "From head to answer, by route.");
+    metrics::describe_gauge!("hermod_waiting_clients", "Clients that wait for a job, or follow its events.");
     metrics::describe_gauge!("hermod_queue_waiting", "Jobs accepted and not yet given to a worker.");
     metrics::describe_gauge!("hermod_queue_delayed", "Jobs that wait for a retry time.");
     metrics::describe_gauge!("hermod_queue_running", "Jobs given to a worker and not yet ended.");
@@ -32,12 +37,14 @@ pub(crate) fn describe_metrics() {
 
 /// Answers with the request's id, and counts.
 pub(crate) async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let method = request.method().clone();
     let id = request_id(request.headers());
+    // Handlers see it, too.
+    request.headers_mut().insert(REQUEST_ID, id.clone());
 
     let mut response = next.call(request).await?;
     response.headers_mut().insert(REQUEST_ID, id);

@@ -3,13 +3,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix_web::http::Method;
 use actix_web::http::header::{ContentType, HeaderMap, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
-use hermod_queue::{JobJson, JobRecord};
+use hermod_queue::{JobJson, JobRecord, Position};
 use hermod_types::{JobId, Operation};
 
 use crate::caller;
 use crate::error::{ApiError, Failure};
 use crate::result_stream::ResultParts;
 use crate::state::State;
+use crate::wait::{self, Existence, Wait};
+
+/// How many jobs wait before this one.
+const POSITION: &str = "x-hermod-queue-position";
 
 /// `GET /v1/async/{path}/{id}`: 202 while the job waits or runs, 200 once it has ended.
 pub(crate) async fn poll(
@@ -20,8 +24,18 @@ pub(crate) async fn poll(
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
     let answer = async {
-        let record = find(&id, http.headers(), &state, |its| its.polled_as() == operation).await?;
-        answer(record, http.method() == Method::HEAD, &state).await
+        let (headers, is_head) = (http.headers(), http.method() == Method::HEAD);
+        let is_here = |its: Operation| its.polled_as() == operation;
+        let Some(wait) = Wait::preferred(headers) else {
+            let record = find(&id, headers, &state, is_here).await?;
+            return answer(record, is_head, &state).await;
+        };
+        let id = id.parse().map_err(|_| ApiError::JobNotFound)?;
+        let look = async || look(id, headers, &state, is_here).await;
+        let record = wait::for_end(id, wait.length(), Existence::ToBeSeen, &state, look).await?;
+        let mut response = answer(record, is_head, &state).await?;
+        wait.applied(&mut response);
+        Ok(response)
     };
     answer.await.map_err(|error| error.of(operation))
 }
@@ -36,7 +50,19 @@ pub(crate) async fn find(
     state: &State,
     is_here: impl FnOnce(Operation) -> bool,
 ) -> Result<JobRecord, ApiError> {
-    let id: JobId = id.parse().map_err(|_| ApiError::JobNotFound)?;
+    look(id.parse().map_err(|_| ApiError::JobNotFound)?, headers, state, is_here).await
+}
+
+/// The same for an id that is one.
+///
+/// # Errors
+/// As [`find`].
+pub(crate) async fn look(
+    id: JobId,
+    headers: &HeaderMap,
+    state: &State,
+    is_here: impl FnOnce(Operation) -> bool,
+) -> Result<JobRecord, ApiError> {
     let record = state.queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound)?;
     // Before anything large is read: another client's job must cost as little time as one that does not exist.
     let is_seen =
@@ -59,6 +85,11 @@ pub(crate) async fn answer(
         response
             .insert_header((RETRY_AFTER, wait_ms.div_ceil(1000)))
             .insert_header(("openai-poll-after-ms", wait_ms));
+        match state.positions.of(&record).await {
+            Some(Position::Exactly(jobs)) => drop(response.insert_header((POSITION, jobs))),
+            Some(Position::MoreThan(jobs)) => drop(response.insert_header((POSITION, format!(">{jobs}")))),
+            None => {}
+        }
     }
     response.content_type(ContentType::json());
     Ok(match record.into_json() {

@@ -52,6 +52,18 @@ impl ResultParts {
         memory: &MemoryBudget,
     ) -> Result<SizedStream<impl Stream<Item = io::Result<Bytes>> + use<>>, ApiError> {
         let bytes = self.bytes();
+        Ok(SizedStream::new(bytes, Box::pin(self.pieces(reader, memory).await?)))
+    }
+
+    /// The same, piece by piece.
+    ///
+    /// # Errors
+    /// As [`ResultParts::stream`].
+    pub(crate) async fn pieces(
+        self,
+        reader: OutcomeReader,
+        memory: &MemoryBudget,
+    ) -> Result<impl Stream<Item = io::Result<Bytes>> + use<>, ApiError> {
         let Self { head, outcome, tail } = self;
         let mut room = memory.room(outcome.bytes);
         let position = outcome.bytes.min(IN_MEMORY);
@@ -67,7 +79,7 @@ impl ResultParts {
         let pieces = stream::try_unfold(reading, |mut reading| async {
             Ok(reading.piece().await?.map(|piece| (piece, reading)))
         });
-        Ok(SizedStream::new(bytes, Box::pin(head.chain(pieces))))
+        Ok(head.chain(pieces))
     }
 }
 

@@ -2,7 +2,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource, Route, Scope, guard, web};
 use hermod_service::{error_response, method_not_allowed, not_found, probes, public_probes, read_only};
 use hermod_types::{BodyForm, ErrorBody, ErrorCode, Operation};
 
-use crate::{cancel, content, integration, metrics, poll, submit};
+use crate::{admin, cancel, content, events, integration, jobs, metrics, poll, responses, submit};
 
 const ASYNC: &str = "/v1/async/";
 
@@ -11,9 +11,17 @@ pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bo
     for operation in Operation::all().filter(|operation| operation.is_public()) {
         routes.service(endpoint(operation));
     }
-    for resource in integration::resources() {
+    routes.service(read_only(&format!("{ASYNC}events"), None, events::of_key));
+    routes.service(read_only(&format!("{ASYNC}jobs"), None, jobs::list));
+    routes.service(
+        web::resource(format!("{ASYNC}jobs/poll"))
+            .route(web::post().to(jobs::poll))
+            .default_service(web::to(async || method_not_allowed("POST", None))),
+    );
+    for resource in integration::resources().chain(responses::resources()) {
         routes.service(resource);
     }
+    routes.configure(admin::routes);
     if !is_operators_elsewhere {
         routes.service(read_only("/metrics", None, metrics::metrics));
     }
@@ -30,7 +38,7 @@ async fn unknown(request: HttpRequest) -> HttpResponse {
     error_response(&ErrorBody::new(ErrorCode::PathNotFound, message))
 }
 
-/// Submit, poll, content and cancel. Their handlers get the operation as application data.
+/// Submit, poll, content, events and cancel. Their handlers get the operation as application data.
 fn endpoint(operation: Operation) -> Scope {
     let submit = match operation.form() {
         BodyForm::Json => web::post().to(submit::json),
@@ -49,11 +57,12 @@ fn endpoint(operation: Operation) -> Scope {
             ],
         ))
         .service(read_only("/{id}/content", Some(operation), content::content))
+        .service(read_only("/{id}/events", Some(operation), events::of_job))
         .service(resource("/{id}/cancel", operation, "POST", [web::post().to(cancel::cancel)]))
 }
 
 /// What takes these methods, and answers 405 to all others.
-fn resource(
+pub(crate) fn resource(
     path: &str,
     operation: Operation,
     allow: &'static str,
@@ -67,6 +76,7 @@ fn resource(
 pub(crate) fn operation_of(path: &str) -> Option<Operation> {
     match path.strip_prefix(ASYNC) {
         Some(path) => Operation::from_path(path),
+        None if responses::is_path(path) => Some(Operation::Responses),
         None => integration::operation_of(path),
     }
 }

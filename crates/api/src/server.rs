@@ -4,18 +4,25 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, middleware::from_fn, web};
-use hermod_queue::{OutcomeReader, Queue, QueueSettings, Store, Tolerance};
+use hermod_queue::webhooks::Webhooks;
+use hermod_queue::{
+    Events, Lists, OutcomeReader, Positions, Queue, QueueSettings, Sessions, Store, Tolerance,
+};
 use hermod_service::{Metrics, Readiness, Shutdown, watch_redis};
-use hermod_types::{ApiConfig, ShardCount, Ttl};
+use hermod_types::{ApiConfig, Ttl};
+use hermod_webhooks::{Sender, Vault};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::Admin;
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
+use crate::once::UnderWays;
 use crate::state::State;
-use crate::{connection, observe, routes};
+use crate::webhooks::Endpoints;
+use crate::{admin, connection, observe, routes};
 
 /// How often the number of shards is written again.
 const TICK: Duration = Duration::from_secs(1);
@@ -31,10 +38,16 @@ pub(crate) struct ApiServer {
     pub(crate) queue_limit_bytes: Option<u64>,
     /// The longest that a result is kept.
     pub(crate) max_ttl: Ttl,
+    /// How long a client that wants a Response at once waits for it.
+    pub(crate) longest_sync: Duration,
     /// Time that open requests have to end once it is told to drain.
     pub(crate) grace: Duration,
     pub(crate) metrics: Metrics,
     pub(crate) store: Store,
+    /// What secrets are encrypted with in there.
+    pub(crate) vault: Vault,
+    /// What sends tests to receivers of webhooks.
+    pub(crate) sender: Sender,
     /// What is accepted of that Redis.
     pub(crate) tolerance: Tolerance,
 }
@@ -54,6 +67,7 @@ impl ApiServer {
     pub(crate) async fn serve(self, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
         let tasks = TaskTracker::new();
         observe::describe_metrics();
+        admin::describe_metrics();
         let (limit, is_set) = (self.queue.limit_bytes.clone(), self.queue_limit_bytes);
         let watch = watch_redis(self.store.clone(), self.tolerance, shutdown.clone(), true, move |servers| {
             // A half is left for results, and for what Redis needs itself. A server without a limit has none here.
@@ -63,7 +77,7 @@ impl ApiServer {
         });
         let watch = tasks.spawn_local(watch);
         tasks.spawn_local(self.metrics.clone().keep_small(shutdown.now.clone()));
-        if self.queue.shards > ShardCount::ONE {
+        if self.store.may_have_shards() {
             tasks.spawn_local(keep_shards_known(
                 self.store.clone(),
                 self.queue.clone(),
@@ -73,7 +87,7 @@ impl ApiServer {
         let grace_seconds = self.grace.as_secs();
         let address = listeners.public.local_addr()?;
         let operators = listeners.operators.as_ref().map(TcpListener::local_addr).transpose()?;
-        let server = self.build(listeners, &tasks)?;
+        let server = self.build(listeners, &tasks, &shutdown)?;
         let (handle, stop) = (server.handle(), shutdown.clone());
         tasks.spawn_local(async move {
             stop.drain.cancelled().await;
@@ -93,13 +107,31 @@ impl ApiServer {
         Ok(watch.await??)
     }
 
-    fn build(self, listeners: Listeners, tasks: &TaskTracker) -> anyhow::Result<Server> {
-        let Self { config, max_ttl, limits, max_memory_bytes, queue, grace, metrics, store, .. } = self;
+    fn build(self, listeners: Listeners, tasks: &TaskTracker, shutdown: &Shutdown) -> anyhow::Result<Server> {
+        let Self {
+            config,
+            max_ttl,
+            longest_sync,
+            limits,
+            max_memory_bytes,
+            queue,
+            grace,
+            metrics,
+            store,
+            vault,
+            sender,
+            ..
+        } = self;
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
-        let numbers = web::Data::new(QueueNumbers::new(&store));
+        let admin = web::Data::new(Admin::new(Arc::clone(&config), Sessions::new(&store)));
+        let endpoints = Endpoints::new(Arc::clone(&config), Webhooks::new(&store), Arc::new(vault));
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
+        let events = Events::new(&store, queue.shards, tasks, shutdown.now.clone());
+        let numbers = web::Data::new(QueueNumbers::new(&store, &events));
+        let waits_end = shutdown.drain.clone();
+        let (under_way, positions) = (UnderWays::default(), Positions::new(&store, &queue));
 
         let mut builder = Server::build().disable_signals().shutdown_timeout(grace.as_secs());
         let draining = builder.graceful_shutdown_signal();
@@ -125,12 +157,22 @@ impl ApiServer {
                 config: Arc::clone(&config),
                 queue: Queue::spawn(&store, &queue, &tasks),
                 outcomes: OutcomeReader::new(&store),
+                lists: queue.lists.then(|| Lists::new(&store, &queue)),
+                positions: positions.clone(),
+                events: events.clone(),
+                draining: waits_end.clone(),
                 memory: memory.clone(),
                 limits,
+                under_way: under_way.clone(),
+                endpoints: endpoints.clone(),
+                sender: sender.clone(),
+                store: store.clone(),
                 max_ttl,
+                longest_sync,
             };
             let app = App::new()
                 .app_data(web::Data::new(state))
+                .app_data(admin.clone())
                 .app_data(metrics.clone())
                 .app_data(readiness.clone())
                 .app_data(numbers.clone())
@@ -143,7 +185,8 @@ impl ApiServer {
     }
 }
 
-/// Writes the number of shards again should Redis have lost it: a job in a shard that no worker knows of would wait for ever.
+/// Keeps the numbers of shards known, here and in Redis, which may lose them: a job in a shard that no worker knows of would wait for
+/// ever.
 async fn keep_shards_known(store: Store, queue: QueueSettings, stop: CancellationToken) {
     loop {
         if let Err(error) = queue.known.raise(&store, queue.shards).await {

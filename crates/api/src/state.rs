@@ -1,18 +1,39 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use hermod_queue::{OutcomeReader, Queue};
+use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue, Store};
 use hermod_types::{ApiConfig, Ttl};
+use hermod_webhooks::Sender;
+use tokio_util::sync::CancellationToken;
 
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
+use crate::once::UnderWays;
+use crate::webhooks::Endpoints;
 
 /// What requests are served with. Each server thread has its own, as it has its own connections and forms its own batches.
 pub(crate) struct State {
     pub(crate) config: Arc<ApiConfig>,
     pub(crate) queue: Queue,
     pub(crate) outcomes: OutcomeReader,
+    /// None where jobs are not listed.
+    pub(crate) lists: Option<Lists>,
+    /// One for all threads.
+    pub(crate) positions: Positions,
+    /// What is heard of jobs: one for all threads.
+    pub(crate) events: Events,
+    /// Cancelled when the process is to stop: whoever waits for a job waits no longer.
+    pub(crate) draining: CancellationToken,
     pub(crate) memory: MemoryBudget,
     pub(crate) limits: BodyLimits,
+    pub(crate) under_way: UnderWays,
+    /// The receivers of webhooks.
+    pub(crate) endpoints: Endpoints,
+    /// What sends tests to them.
+    pub(crate) sender: Sender,
+    pub(crate) store: Store,
     /// The longest that a result is kept, whatever its client wants.
     pub(crate) max_ttl: Ttl,
+    /// How long a client that wants a Response at once waits for it.
+    pub(crate) longest_sync: Duration,
 }

@@ -12,13 +12,7 @@ const MILLIS: [&str; 2] = ["retry-after-ms", "x-ms-retry-after-ms"];
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let millis = MILLIS.iter().find_map(|name| number(text(name)?, 1000.0));
-    millis.or_else(|| {
-        let value = text(RETRY_AFTER.as_str())?;
-        number(value, 1.0).or_else(|| {
-            let at = httpdate::parse_http_date(value).ok()?;
-            Some(at.duration_since(now).unwrap_or_default())
-        })
-    })
+    millis.or_else(|| hermod_types::retry_after(text(RETRY_AFTER.as_str())?, now))
 }
 
 /// A count of which `per_second` make a second. A fraction is allowed.

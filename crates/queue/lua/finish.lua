@@ -45,7 +45,7 @@ end
 
 -- Keeps what it takes to queue the job again, after its record has expired, too. A body under a key of its own stays there, as
 -- does media.
-local function keep_letter(job, request, is)
+local function keep_letter(job, request, echo, is)
   local letter, dead, sizes = letter_key(job.id), key('dead'), key('dead_bytes')
   local bytes = #request + (job.body_apart or 0) + (job.media or 0)
   -- It would push all others out, and then itself.
@@ -53,6 +53,7 @@ local function keep_letter(job, request, is)
   redis.call('HSET', letter, 'reason', job.reason, 'request', request, 'history', is.history or '', 'fence', job.fence)
   if is.owner then redis.call('HSET', letter, 'owner', is.owner) end
   if is.hook then redis.call('HSET', letter, 'hook', is.hook) end
+  if echo then redis.call('HSET', letter, 'echo', echo) end
   redis.call('PEXPIRE', letter, args.dead.age_ms)
   if job.body_apart then keep_for_letter(body_key(job.id)) end
   if job.media then keep_for_letter(media_key(job.id)) end
@@ -80,7 +81,8 @@ for i, job in ipairs(args.jobs) do
     results[i] = 'expired'
   else
     if job.reason then
-      keep_letter(job, redis.call('HGET', record, 'request') or '', is)
+      local request, echo = unpack(redis.call('HMGET', record, 'request', 'echo'))
+      keep_letter(job, request or '', echo, is)
     else
       remove_pieces(job)
     end

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hermod_queue::Held;
+use hermod_queue::{Held, Lane};
 use hermod_types::{JobId, Shard};
 use tokio_util::sync::CancellationToken;
 
@@ -11,14 +11,19 @@ use tokio_util::sync::CancellationToken;
 const EARLY: Duration = Duration::from_secs(10);
 const MOST_EARLY: usize = 10_000;
 
-/// The jobs that this worker holds: their leases are to be renewed. Cheap to clone.
-#[derive(Clone, Default)]
-pub(crate) struct HeldJobs(Arc<Mutex<Inner>>);
+/// The jobs of one lane that this worker holds: their leases are to be renewed. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct HeldJobs {
+    lane: Lane,
+    inner: Arc<Mutex<Inner>>,
+}
 
 #[derive(Default)]
 struct Inner {
     jobs: HashMap<JobId, HeldJob>,
     early: EarlyCancels,
+    /// Jobs that are to be released when the worker stops.
+    released: Vec<Held>,
 }
 
 /// Jobs that are to be cancelled and are not held, and when that was heard. One that is to be cancelled ends so, whoever runs
@@ -59,6 +64,25 @@ pub(crate) struct HeldGuard {
 }
 
 impl HeldJobs {
+    /// None yet.
+    pub(crate) fn new(lane: Lane) -> Self {
+        Self { lane, inner: Arc::default() }
+    }
+
+    pub(crate) const fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// Takes all that were put among those to be released.
+    pub(crate) fn take_released(&self) -> Vec<Held> {
+        std::mem::take(&mut self.lock().released)
+    }
+
+    /// Whether there are any.
+    pub(crate) fn has_released(&self) -> bool {
+        !self.lock().released.is_empty()
+    }
+
     /// Adds a job that was just started. An older start of the same job, which this worker has lost without noticing, is
     /// told so.
     pub(crate) fn add(&self, held: Held) -> HeldGuard {
@@ -88,7 +112,7 @@ impl HeldJobs {
 
     /// Notes that these jobs are to be ended as cancelled.
     pub(crate) fn cancel(&self, ids: impl IntoIterator<Item = JobId>) {
-        let Inner { jobs, early } = &mut *self.lock();
+        let Inner { jobs, early, .. } = &mut *self.lock();
         for id in ids {
             match jobs.get(&id) {
                 Some(job) => job.cancelled.cancel(),
@@ -106,14 +130,14 @@ impl HeldJobs {
             if job.is_settling || job.lost.is_cancelled() {
                 continue;
             }
-            tracing::warn!(job = %held.id, "lease lost to another worker; the call is aborted");
+            tracing::warn!(lane = ?self.lane, job = %held.id, "lease lost to another worker; the call is aborted");
             metrics::counter!("hermod_leases_lost_total").increment(1);
             job.lost.cancel();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,6 +152,11 @@ impl HeldGuard {
         if let Some(job) = self.jobs.lock().jobs.get_mut(&self.held.id).filter(|job| job.held == self.held) {
             job.is_settling = true;
         }
+    }
+
+    /// Puts the job among those that are to be released when the worker stops.
+    pub(crate) fn release(&self) {
+        self.jobs.lock().released.push(self.held.clone());
     }
 
     /// Cancelled once the job is to be ended as such.

@@ -8,6 +8,8 @@ use super::{Hub, Standing, lock};
 
 /// Ends that wait for one who watches a virtual key.
 const MOST_ENDS: usize = 1024;
+/// Of them, those that are told together.
+const ENDS_AT_ONCE: usize = 64;
 
 /// A job that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +21,10 @@ pub struct End {
 }
 
 /// What one who watches a virtual key hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnerNews {
-    /// One of its jobs has ended.
-    End(End),
+    /// Some of its jobs have ended.
+    Ended(Vec<End>),
     /// Ends may have been missed: a connection broke, or they were not taken fast enough.
     Missed,
     /// Redis is away. [`OwnerNews::Missed`] comes when it is back.
@@ -102,8 +104,9 @@ impl OwnerWatch {
 
     fn take(&self) -> Option<OwnerNews> {
         let mut pending = lock(&self.slot.pending);
-        if let Some(end) = pending.ends.pop_front() {
-            return Some(OwnerNews::End(end));
+        if !pending.ends.is_empty() {
+            let next = pending.ends.len().min(ENDS_AT_ONCE);
+            return Some(OwnerNews::Ended(pending.ends.drain(..next).collect()));
         }
         if std::mem::take(&mut pending.away) {
             return Some(OwnerNews::Away);

@@ -3,6 +3,7 @@
 //! | module | |
 //! |---|---|
 //! | `endpoint`, `id`, `secret`, `target_url` | a receiver that an operator has registered |
+//! | `address` | which addresses may be called |
 //! | `definition` | the rules for what an operator writes |
 //! | `shown`, `stored` | an endpoint as JSON: for administrators, and for Redis |
 //! | `event` | what it may be told of |
@@ -10,6 +11,7 @@
 //! | `delivery` | the body that is sent |
 //! | `history` | what became of each attempt |
 
+mod address;
 pub(crate) mod definition;
 mod delivery;
 mod endpoint;
@@ -24,6 +26,7 @@ mod target_url;
 #[cfg(test)]
 mod tests;
 
+pub use address::ForbiddenAddress;
 pub use delivery::{Delivery, Payload, sample};
 pub use endpoint::{DisabledReason, Endpoint, EndpointState, InvalidEndpoint, Limits, OldSecret};
 pub use event::{Ending, Event};

@@ -109,7 +109,7 @@ impl Endpoint {
         });
         Ok(Self {
             id,
-            url: TargetUrl::parse(&stored.url, private_network)
+            url: TargetUrl::parse_stored(&stored.url, private_network)
                 .map_err(|error| unreadable(error.to_string()))?,
             headers: headers.collect::<Result<_, SealError>>()?,
             secret: signing_secret(&stored.secret)?,

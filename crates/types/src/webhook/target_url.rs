@@ -1,6 +1,9 @@
 use std::fmt;
+use std::net::IpAddr;
 
-use url::Url;
+use url::{Host, Url};
+
+use super::ForbiddenAddress;
 
 /// Whether a receiver may be at a private or loopback address, and without TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +27,7 @@ impl From<bool> for PrivateNetwork {
 
 /// Where deliveries go: `https`, or `http` where private addresses are allowed, without credentials and fragment.
 ///
-/// Whether the address behind it may be called is judged at each attempt, not here.
+/// An address in it is one that may be called. What a name leads to is judged at each attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetUrl {
     text: String,
@@ -44,19 +47,39 @@ pub enum InvalidUrl {
     Credentials,
     #[error("webhook URL must not contain a fragment")]
     Fragment,
+    /// Ours.
+    #[error("invalid webhook URL: {0}")]
+    Address(#[from] ForbiddenAddress),
+    /// Ours.
+    #[error("invalid webhook URL: {0} is this machine (it requires allow_private_network)")]
+    Localhost(String),
 }
 
 impl TargetUrl {
     /// # Errors
     /// Why it is none.
     pub fn parse(text: &str, private_network: PrivateNetwork) -> Result<Self, InvalidUrl> {
+        let url = Self::parse_stored(text, private_network)?;
+        if let Some(address) = url.address() {
+            private_network.check(address)?;
+        }
+        match url.url.host() {
+            Some(Host::Domain(name)) if is_localhost(name) && !private_network.is_allowed() => {
+                Err(InvalidUrl::Localhost(name.to_owned()))
+            }
+            Some(_) | None => Ok(url),
+        }
+    }
+
+    /// Without a look at its address: the rules may have changed since it was taken, and hold at each attempt.
+    pub(super) fn parse_stored(text: &str, private_network: PrivateNetwork) -> Result<Self, InvalidUrl> {
         if text.is_empty() {
             return Err(InvalidUrl::Empty);
         }
         let url = Url::parse(text).map_err(|error| InvalidUrl::NotOne(error.to_string()))?;
         match url.scheme() {
             "https" => {}
-            "http" if private_network == PrivateNetwork::Allowed => {}
+            "http" if private_network.is_allowed() => {}
             _ => return Err(InvalidUrl::NotHttps),
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -68,6 +91,15 @@ impl TargetUrl {
         Ok(Self { text: text.to_owned(), url })
     }
 
+    /// The address, if it has one in place of a name. No resolver sees it.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.url.host()? {
+            Host::Ipv4(address) => Some(address.into()),
+            Host::Ipv6(address) => Some(address.into()),
+            Host::Domain(_) => None,
+        }
+    }
+
     /// As it was given.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -76,6 +108,12 @@ impl TargetUrl {
     pub const fn url(&self) -> &Url {
         &self.url
     }
+}
+
+/// RFC 6761, 6.3.
+fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 impl fmt::Display for TargetUrl {

@@ -35,6 +35,7 @@ fn each_member_is_checked_and_the_text_is_bifrosts() {
         ("name", "null", "webhook endpoint name cannot be empty"),
         ("url", r#""""#, "webhook URL cannot be empty"),
         ("url", r#""no url""#, "invalid webhook URL: relative URL without a base"),
+        ("url", r#""env.HOME""#, "invalid webhook URL: relative URL without a base"),
         ("url", r#""https://""#, "invalid webhook URL: empty host"),
         ("url", r#""http://h/""#, "webhook URL must use https (http requires allow_private_network)"),
         ("url", r#""ftp://h/""#, "webhook URL must use https (http requires allow_private_network)"),
@@ -42,6 +43,32 @@ fn each_member_is_checked_and_the_text_is_bifrosts() {
         ("url", r#""https://:p@h/""#, "webhook URL must not contain credentials"),
         ("url", "\"https://h/#part\"", "webhook URL must not contain a fragment"),
         ("url", "\"https://h/#\"", "webhook URL must not contain a fragment"),
+        // Whatever the parser reads as an address is one.
+        (
+            "url",
+            r#""https://2130706433/""#,
+            "invalid webhook URL: the address 127.0.0.1 is private (it requires allow_private_network)",
+        ),
+        (
+            "url",
+            r#""https://0xa9fea9fe/latest""#,
+            "invalid webhook URL: the address 169.254.169.254 is never called: it is link-local, unspecified, multicast or reserved",
+        ),
+        (
+            "url",
+            r#""https://[::ffff:10.0.0.1]/""#,
+            "invalid webhook URL: the address ::ffff:10.0.0.1 is private (it requires allow_private_network)",
+        ),
+        (
+            "url",
+            r#""https://LOCALHOST/""#,
+            "invalid webhook URL: localhost is this machine (it requires allow_private_network)",
+        ),
+        (
+            "url",
+            r#""https://a.localhost.:8080/""#,
+            "invalid webhook URL: a.localhost. is this machine (it requires allow_private_network)",
+        ),
         ("events", "[]", "webhook endpoint must subscribe to at least one event"),
         ("events", "null", "webhook endpoint must subscribe to at least one event"),
         ("events", r#"["job.done"]"#, r#"unknown webhook event "job.done""#),
@@ -92,6 +119,7 @@ fn each_member_is_checked_and_the_text_is_bifrosts() {
             r#"{"x-a":"1\r\nhost: b"}"#,
             r#"webhook header "x-a" has a value that HTTP does not allow"#,
         ),
+        ("headers", r#"{"x-a":"1\u007f"}"#, r#"webhook header "x-a" has a value that HTTP does not allow"#),
         ("headers", r#"{"x-a":"<REDACTED>"}"#, r#"webhook header "x-a" has no stored value to keep"#),
         (
             "secret",

@@ -202,6 +202,16 @@ fn a_stored_text_that_cannot_be_used_is_told_without_what_is_in_it() {
 }
 
 #[test]
+fn an_endpoint_whose_address_is_refused_by_now_can_still_be_read() {
+    let seal = Labels::default();
+    let stored = endpoint("").to_stored(&seal).unwrap().replace("example.com", "169.254.169.254");
+    assert_eq!(
+        Endpoint::from_stored(&stored, &seal).unwrap().url.address(),
+        Some([169, 254, 169, 254].into())
+    );
+}
+
+#[test]
 fn a_url_is_kept_as_it_was_written() {
     let url = TargetUrl::parse("HTTPS://Example.com", Default::default()).unwrap();
     assert_eq!((url.as_str(), url.url().as_str()), ("HTTPS://Example.com", "https://example.com/"));
