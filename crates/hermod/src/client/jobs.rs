@@ -116,7 +116,7 @@ impl Jobs {
 impl Api {
     /// As many pages as it takes for so many jobs, or all that there are.
     async fn pages(&self, query: &[(&str, String)], limit: usize) -> anyhow::Result<Vec<Page>> {
-        let list = Url::parse(&format!("{}/v1/async/jobs", self.server.url.trim_end_matches('/')))?;
+        let list = Url::parse(&format!("{}/v1/async/jobs", self.url.trim_end_matches('/')))?;
         let (mut pages, mut count, mut after) = (Vec::new(), 0, None::<String>);
         loop {
             let wanted = (limit - count).min(PAGE).to_string();
