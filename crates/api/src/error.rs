@@ -33,7 +33,7 @@ pub(crate) enum ApiError {
     AdminClosed,
     #[error("{0}")]
     Unauthorized(&'static str),
-    #[error("the setup token is another")]
+    #[error("wrong setup token")]
     WrongSetupToken,
     #[error("too many logins from this address have failed; try again in {retry_seconds} s")]
     LoginSlowed { retry_seconds: u64 },
