@@ -53,7 +53,7 @@ impl Answer {
 
 /// What a path is for; none for one that is for no call.
 fn operation_of(path: &str) -> Option<Operation> {
-    if path.starts_with("/openai/") {
+    if path.starts_with("/openai/") || path.starts_with("/v1/responses") {
         return Some(Operation::Responses);
     }
     if path.starts_with("/anthropic/") {

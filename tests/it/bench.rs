@@ -175,6 +175,81 @@ async fn each_kind_of_endpoint_is_measured_against_its_target() {
     assert!(commands > 0.5 && commands < 2.0, "the same build, in turns: {commands}");
 }
 
+/// The row whose figure holds these words, which the text shows, too.
+fn row<'a>(ran: &Ran, report: &'a Value, words: &str) -> &'a Value {
+    let rows = report["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["figure"].as_str().unwrap().contains(words));
+    let row = row.unwrap_or_else(|| panic!("{words}: {report:#}"));
+    assert!(ran.stdout.contains(words), "{}", ran.stdout);
+    row
+}
+
+#[tokio::test]
+async fn webhooks_and_waiting_clients_are_measured_against_their_targets() {
+    let small = ["--delivery", "--jobs", "30", "--concurrency", "4", "--rounds", "1"];
+    let waiting = ["--waiters", "40", "--idle-seconds", "1", "--ends-rate", "20", "--ends-seconds", "1"];
+    let before = binary("hermod-bench");
+    let others = ["--before", before.to_str().unwrap()];
+    let all: Vec<&str> = small.into_iter().chain(waiting).chain(others).collect();
+    let ran = bench(&all).await;
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let report = ran.report.as_ref().unwrap();
+
+    // Twice each of four kinds, and three kinds one after another; twice each of three kinds; the waiting.
+    let known = 2 * 4 * 30 + 3 * 30 + 2 * 3 * 30 + 2 * 40;
+    assert_eq!(
+        report["jobs"],
+        serde_json::json!({"accepted": known, "completed": known, "failed": 0, "lost": 0, "doubled": 0})
+    );
+    for words in
+        ["against before: commands", "against before: worker CPU", "against before: API CPU of a poll"]
+    {
+        assert_eq!(row(&ran, report, words)["unit"], "×");
+    }
+    for name in ["lists", "Idempotency-Key", "x-stainless-retry-count"] {
+        for what in ["Redis CPU", "commands", "API CPU of the submit", "memory of Redis"] {
+            row(&ran, report, &format!("{name} adds to a job: {what}"));
+        }
+    }
+    for name in ["Idempotency-Key", "x-stainless-retry-count"] {
+        let keys = row(&ran, report, &format!("{name} adds to a job: keys"));
+        assert_eq!((number(keys, "/measured"), &keys["is_met"]), (1.0, &Value::from(true)), "{keys}");
+        row(&ran, report, &format!("{name} adds to a submit: round trips"));
+    }
+    for name in ["a webhook", "a webhook with the result"] {
+        row(&ran, report, &format!("{name}: jobs delivered a second"));
+        for what in ["Redis CPU", "commands", "round trips", "worker CPU", "API CPU of the submit"] {
+            row(&ran, report, &format!("{name} adds to a job: {what}"));
+        }
+    }
+    let got = |name: &str| {
+        number(row(&ran, report, &format!("{name} adds to a job: what the receiver gets")), "/measured")
+    };
+    assert!(
+        got("a webhook") > 100.0 && got("a webhook with the result") > got("a webhook") + 1000.0,
+        "{report:#}"
+    );
+    assert_eq!(number(row(&ran, report, "deliveries that came again"), "/measured"), 0.0, "{report:#}");
+    for name in ["40 waiting polls", "40 event streams"] {
+        for what in
+            ["memory of the API", "CPU of the API while", "commands a second more", "p99 of being told"]
+        {
+            row(&ran, report, &format!("{name}: {what}"));
+        }
+        let files = row(&ran, report, &format!("{name}: open files of the API"));
+        assert!(number(files, "/measured") >= 1.0, "each has a connection: {files}");
+        let told = row(&ran, report, &format!("{name}: p99 of being told"));
+        assert!(number(told, "/measured") > 0.0, "{told}");
+    }
+    // So few of anything may cost less than the kernel counts, or than varies.
+    for row in report["rows"].as_array().unwrap() {
+        let measured = row["measured"].as_f64();
+        let is_met =
+            row["target"].as_f64().is_none_or(|target| measured.is_some_and(|measured| measured <= target));
+        assert_eq!(row["is_met"], is_met, "{row}");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_run_is_said_in_a_sentence() {
     for (args, sentence) in [
@@ -186,6 +261,7 @@ async fn what_cannot_be_run_is_said_in_a_sentence() {
         (vec!["--model", "openai/gpt"], "without --url the only provider is bench"),
         (vec!["--url", "http://127.0.0.1:9", "--in-flight", "5"], "leave out --url"),
         (vec!["--endpoints", "--before", "/nowhere/bench"], "--before: there is no /nowhere/bench"),
+        (vec!["--before", "/nowhere/bench"], "--before: expected beside --endpoints or --delivery"),
         (
             vec!["--fleet", "2", "--worker-concurrency", "10"],
             "2 workers of --worker-concurrency 10 run 20 jobs",

@@ -25,7 +25,12 @@ async fn a_job_is_accepted_runs_and_is_told_to_its_client() {
     let cluster = Cluster::start().await;
     let accepted = cluster.api.post(r#"{"model":"demo/slow-500ms","prompt":"Hello"}"#).await;
     assert_eq!(accepted.status, 202);
-    assert_eq!(members(&accepted), ["created_at", "id", "status"], "what has no value is absent");
+    assert_eq!(
+        members(&accepted),
+        ["created_at", "id", "request_id", "status"],
+        "what has no value is absent"
+    );
+    assert_eq!(accepted.json()["request_id"], accepted.header("x-request-id"));
     let id = accepted.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(accepted.header("location"), format!("/v1/async/completions/{id}"));
     assert_eq!(accepted.header("content-type"), "application/json");

@@ -4,6 +4,7 @@
 
 mod admin_login;
 mod attempts;
+mod background_responses;
 mod bad_input;
 mod bench;
 mod bounds;
@@ -14,6 +15,7 @@ mod delayed;
 mod earlier_version;
 mod endpoints;
 mod errors;
+mod event_streams;
 mod health;
 mod integration_routes;
 mod large_jobs;
@@ -40,6 +42,7 @@ mod upload_faults;
 mod uploads;
 mod upstreams;
 mod virtual_keys;
+mod waiting;
 mod webhook_admin;
 mod webhook_history;
 mod webhook_secrets;

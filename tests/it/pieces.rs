@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hermod_queue::{
-    Ended, Held, JobOptions, JobRequest, OutcomeRef, PIECE_BYTES, Queue, QueueSettings, Repeats, Settled,
-    Source, Store, Submission, Upload, WorkerName, WorkerQueue,
+    Ended, Held, JobOptions, JobRequest, OutcomeRef, PIECE_BYTES, Queue, QueueSettings, Settled, Source,
+    Store, Submission, Upload, WorkerName, WorkerQueue,
 };
 use hermod_tests::{Cluster, Command, Monitor, PATIENCE, Servers, eventually, lasts};
 use hermod_types::{JobId, Operation, Shard, Ttl};
@@ -63,7 +63,7 @@ impl Client {
     }
 
     async fn upload(&self, bytes: &[u8]) -> Upload {
-        let mut upload = self.queue.upload(None, &Repeats::default()).await.unwrap().unwrap();
+        let mut upload = self.queue.upload(None, None).await.unwrap().unwrap();
         for part in bytes.chunks(100_000) {
             upload.push(Bytes::copy_from_slice(part)).await.unwrap();
         }
@@ -180,6 +180,7 @@ async fn a_job_with_media_goes_from_end_to_end() {
             media: Some("[[9,600000]]".to_owned()),
             ttl: Ttl::from_seconds(60).unwrap(),
             given_up: None,
+            cancelled: false,
         };
         assert_eq!(worker.finish(Arc::new(ended)).await.unwrap(), Settled::Done);
         assert!(!redis.exists::<_, bool>(media_key(id)).unwrap(), "it is gone with the job's end");
@@ -378,12 +379,9 @@ async fn a_full_queue_takes_no_upload() {
     let refused = client.queue.submit_upload(upload, request, JobOptions::default()).await.unwrap();
     assert_eq!(refused, Submission::Full, "media count");
     assert_eq!(staged(&mut cluster.connect()), Vec::<String>::new(), "what is refused takes no memory");
+    assert!(client.queue.upload(Some(700_000), None).await.unwrap().is_none(), "it is told before it comes");
     assert!(
-        client.queue.upload(Some(700_000), &Repeats::default()).await.unwrap().is_none(),
-        "it is told before it comes"
-    );
-    assert!(
-        client.queue.upload(Some(200_000), &Repeats::default()).await.unwrap().is_some(),
+        client.queue.upload(Some(200_000), None).await.unwrap().is_some(),
         "there is room for a smaller one"
     );
 }

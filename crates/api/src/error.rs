@@ -51,6 +51,8 @@ pub(crate) enum ApiError {
     JobEnded,
     #[error("idempotency key was used with another request")]
     IdempotencyKeyReused,
+    #[error("a request with this idempotency key is being taken")]
+    IdempotencyKeyInUse,
     #[error("{0}")]
     NoContent(&'static str),
     #[error("the range begins behind the end: there are {size} bytes")]
@@ -71,6 +73,8 @@ pub(crate) enum ApiError {
     NotAccepted(#[source] QueueError),
     #[error("the queue did not answer; the job may or may not have been accepted")]
     MayBeAccepted(#[source] QueueError),
+    #[error("the response is not there yet; the same request, sent again, goes on to wait for it")]
+    AskAgain,
     #[error("the queue is not available")]
     Unavailable(#[source] QueueError),
     #[error("internal error")]
@@ -81,7 +85,7 @@ pub(crate) enum ApiError {
 /// SDKs ignore it.
 const RETRY_SECONDS: u64 = 2;
 
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 impl ApiError {
     /// A submit's failure.
@@ -112,6 +116,7 @@ impl ApiError {
                 | Self::BodyBroken
                 | Self::BrokenForm(_)
                 | Self::Overloaded
+                | Self::IdempotencyKeyInUse
         )
     }
 
@@ -133,12 +138,13 @@ impl ApiError {
             Self::NotCompleted { .. } => ErrorCode::JobNotCompleted,
             Self::JobEnded => ErrorCode::JobEnded,
             Self::IdempotencyKeyReused => ErrorCode::IdempotencyKeyReused,
+            Self::IdempotencyKeyInUse => ErrorCode::IdempotencyKeyInUse,
             Self::NoContent(_) => ErrorCode::NoContent,
             Self::RangeNotSatisfiable { .. } => ErrorCode::RangeNotSatisfiable,
             Self::BodyTimeout => ErrorCode::RequestTimeout,
             Self::BodyTooLarge(_) => ErrorCode::BodyTooLarge,
             Self::QueueFull | Self::Overloaded => ErrorCode::QueueFull,
-            Self::NotAccepted(_) | Self::MayBeAccepted(_) | Self::Unavailable(_) => {
+            Self::AskAgain | Self::NotAccepted(_) | Self::MayBeAccepted(_) | Self::Unavailable(_) => {
                 ErrorCode::QueueUnavailable
             }
             Self::Internal(_) | Self::UnusableEndpoint(_) => ErrorCode::Internal,
@@ -213,7 +219,9 @@ impl ResponseError for Failure {
             body.event_id = Some(event_id);
         }
         let mut response = error_response(&body);
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+            || matches!(error, ApiError::IdempotencyKeyInUse)
+        {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
         }
         if let ApiError::NotCompleted { retry_seconds } = error {

@@ -14,6 +14,7 @@ use send_wrapper::SendWrapper;
 use crate::body::Body;
 use crate::error::ApiError;
 use crate::memory::Room;
+use crate::once::{Contents, UnderWay};
 
 /// The largest field, in bytes. A larger one is kept as a file is.
 const MOST_TEXT: usize = 64 << 10;
@@ -45,7 +46,16 @@ fn content_type(headers: &HeaderMap) -> &str {
     headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// Reads a form, whose files go to `upload`, in order.
+/// Where the contents of a form's files go, in order.
+pub(crate) struct Files {
+    pub(crate) upload: Upload,
+    /// Their hash, where that is wanted.
+    pub(crate) contents: Option<Contents>,
+    /// What is told that something has come.
+    pub(crate) under_way: Option<UnderWay>,
+}
+
+/// Reads a form.
 ///
 /// `room` is for the fields and one piece. The form may have a part more than it may have: then the rest is not read.
 ///
@@ -54,14 +64,14 @@ fn content_type(headers: &HeaderMap) -> &str {
 pub(crate) async fn read(
     mut body: Body,
     boundary: String,
-    upload: &mut Upload,
+    files: &mut Files,
     room: &mut Room,
 ) -> Result<Form, ApiError> {
     let held_back = Rc::new(Cell::new(0));
     // The form is read on the thread of its connection.
     let parts = SendWrapper::new(Box::pin(bounded(&mut body, Rc::clone(&held_back))));
     let mut parts = Multipart::new(parts, boundary);
-    let mut reader = Reader { upload, room, held_back, texts: 0 };
+    let mut reader = Reader { files, room, held_back, texts: 0 };
     let mut form = Form::default();
     while let Some(part) = parts.next_field().await.map_err(failure)? {
         reader.held_back.set(0);
@@ -99,7 +109,7 @@ fn bounded(body: &mut Body, held_back: Rc<Cell<usize>>) -> impl Stream<Item = Re
 }
 
 struct Reader<'a> {
-    upload: &'a mut Upload,
+    files: &'a mut Files,
     room: &'a mut Room,
     /// Bytes that have come since the reader of the form last gave something.
     held_back: Rc<Cell<usize>>,
@@ -124,7 +134,7 @@ impl Reader<'_> {
     }
 
     async fn content(&mut self, part: &mut Field<'_>, is_file: bool) -> Result<PartContent, ApiError> {
-        let (mut text, mut is_file, start) = (Vec::new(), is_file, self.upload.bytes());
+        let (mut text, mut is_file, start) = (Vec::new(), is_file, self.files.upload.bytes());
         while let Some(chunk) = part.chunk().await.map_err(failure)? {
             self.held_back.set(0);
             if !is_file && text.len() + chunk.len() > MOST_TEXT {
@@ -147,18 +157,25 @@ impl Reader<'_> {
                 Err(error) => self.push(Bytes::from(error.into_bytes())).await?,
             }
         }
-        Ok(PartContent::Bytes(self.upload.bytes() - start))
+        Ok(PartContent::Bytes(self.files.upload.bytes() - start))
     }
 
     async fn push(&mut self, bytes: Bytes) -> Result<(), ApiError> {
-        let pushed = self.upload.push(bytes).await.map_err(ApiError::from_submit);
+        let Files { upload, contents, under_way } = self.files;
+        if let Some(contents) = contents {
+            contents.add(&bytes);
+        }
+        if let Some(under_way) = under_way {
+            under_way.moved();
+        }
+        let pushed = upload.push(bytes).await.map_err(ApiError::from_submit);
         self.take_room()?;
         pushed
     }
 
     fn take_room(&mut self) -> Result<(), ApiError> {
         let texts = u64::try_from(self.texts).unwrap_or(u64::MAX);
-        self.room.grow_to(texts.saturating_add(self.upload.bytes().min(PIECE_BYTES as u64)))
+        self.room.grow_to(texts.saturating_add(self.files.upload.bytes().min(PIECE_BYTES as u64)))
     }
 }
 

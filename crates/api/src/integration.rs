@@ -2,16 +2,17 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ContentType, HeaderMap};
-use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
 use hermod_queue::{JobRecord, OutcomeRef};
 use hermod_service::method_not_allowed;
 use hermod_types::{InvalidRequest, JobId, JobStatus, Operation, Request};
 use serde_json::{Value, json};
 
 use crate::body::Body;
-use crate::error::{ApiError, Failure};
+use crate::error::{ApiError, Failure, SHOULD_RETRY};
 use crate::memory::Room;
 use crate::poll;
+use crate::responses;
 use crate::result_stream::ResultParts;
 use crate::state::State;
 use crate::submit::Submit;
@@ -76,6 +77,8 @@ async fn post(
             of.retrieved(record, &state).await
         } else if given(headers, SUBMIT).is_some() {
             of.submit(headers, payload, &state).await
+        } else if of.operation == Operation::Responses {
+            responses::create(headers, payload, Some(of.provider), &state).await
         } else {
             Err(ApiError::from(InvalidRequest { message: of.how_to(), param: None }))
         }
@@ -107,8 +110,10 @@ impl Integration {
         let submit = Submit::begin(self.operation, headers, state)?;
         let read = submit.read_json(payload, Some(self.provider)).await.map_err(not_streamed)?;
         let model = model_of(&read);
-        let id = submit.json(read).await?;
-        Ok(HttpResponse::Ok().json(self.pending(id, JobStatus::Pending, &model)))
+        let submitted = submit.json(read).await?;
+        let mut response = HttpResponse::Ok().json(self.pending(submitted.id, JobStatus::Pending, &model));
+        submitted.tell(&mut response);
+        Ok(response)
     }
 
     /// What stands for the result until there is one. Bifrost's words for the status: an SDK's own would have it wait by itself.
@@ -126,25 +131,43 @@ impl Integration {
         })
     }
 
-    /// The result or the error, as it is stored.
+    /// The job's end, or what stands for it until then.
     async fn retrieved(self, record: JobRecord, state: &State) -> Result<HttpResponse, ApiError> {
-        let Some(outcome) = record.outcome() else {
+        match record.status {
             // The model is in the request, which is not read.
-            return Ok(HttpResponse::Ok().json(self.pending(record.id, record.status, "")));
-        };
-        let mut response = match record.status {
-            JobStatus::Failed => HttpResponse::build(failure_status(record.status_code())),
-            JobStatus::Completed | JobStatus::Pending | JobStatus::Processing => HttpResponse::Ok(),
-        };
-        response.content_type(ContentType::json());
-        Ok(match outcome {
-            OutcomeRef::Inline(json) => response.body(json.to_owned()),
-            OutcomeRef::Stored(outcome) => {
-                let parts = ResultParts { head: String::new(), outcome: outcome.clone(), tail: "" };
-                response.body(parts.stream(state.outcomes.clone(), &state.memory).await?)
+            JobStatus::Pending | JobStatus::Processing => {
+                Ok(HttpResponse::Ok().json(self.pending(record.id, record.status, "")))
             }
-        })
+            JobStatus::Failed => failure(&record, state).await,
+            JobStatus::Completed => outcome(&record, HttpResponse::Ok(), state).await,
+        }
     }
+}
+
+/// The error of a job that has failed, as an error. What could be tried again was.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) async fn failure(record: &JobRecord, state: &State) -> Result<HttpResponse, ApiError> {
+    let mut response = HttpResponse::build(failure_status(record.status_code()));
+    response.insert_header((SHOULD_RETRY, "false"));
+    outcome(record, response, state).await
+}
+
+/// The result or the error, as it is stored.
+async fn outcome(
+    record: &JobRecord,
+    mut response: HttpResponseBuilder,
+    state: &State,
+) -> Result<HttpResponse, ApiError> {
+    response.content_type(ContentType::json());
+    Ok(match record.outcome().ok_or(ApiError::JobNotFound)? {
+        OutcomeRef::Inline(json) => response.body(json.to_owned()),
+        OutcomeRef::Stored(outcome) => {
+            let parts = ResultParts { head: String::new(), outcome: outcome.clone(), tail: "" };
+            response.body(parts.stream(state.outcomes.clone(), &state.memory).await?)
+        }
+    })
 }
 
 fn model_of((request, _): &(Request, Room)) -> String {
@@ -160,7 +183,7 @@ fn failure_status(code: Option<u16>) -> StatusCode {
 }
 
 /// What is said of `stream` here.
-fn not_streamed(mut error: ApiError) -> ApiError {
+pub(crate) fn not_streamed(mut error: ApiError) -> ApiError {
     if let ApiError::Invalid(invalid) = &mut error
         && invalid.message.starts_with("stream is not supported")
     {

@@ -1,26 +1,28 @@
 use actix_web::{HttpResponse, web};
-use hermod_queue::{Admin, Lane, Stats, Store};
+use hermod_queue::{Admin, Events, Lane, Stats, Store};
 use hermod_service::{Cached, Metrics};
 
-/// The queue's numbers for `/metrics`, read from Redis at most once a second.
+/// The queue's numbers for `/metrics`, read from Redis at most once a second, and those of who waits for jobs.
 pub(crate) struct QueueNumbers {
     store: Store,
+    events: Events,
     stats: Cached<Option<Stats>>,
 }
 
 impl QueueNumbers {
-    pub(crate) fn new(store: &Store) -> Self {
-        Self { store: store.clone(), stats: Cached::default() }
+    pub(crate) fn new(store: &Store, events: &Events) -> Self {
+        Self { store: store.clone(), events: events.clone(), stats: Cached::default() }
     }
 }
 
 /// `GET /metrics`: this process's, and the queue's.
 pub(crate) async fn metrics(metrics: web::Data<Metrics>, queue: web::Data<QueueNumbers>) -> HttpResponse {
     let stats = queue.stats.get(async || Admin::new(&queue.store).stats(Lane::Jobs).await.ok()).await;
+    let gauge = |name: &'static str, number: u64| {
+        metrics::gauge!(name).set(f64::from(u32::try_from(number).unwrap_or(u32::MAX)));
+    };
+    gauge("hermod_waiting_clients", u64::try_from(queue.events.listeners()).unwrap_or(u64::MAX));
     if let Some(stats) = stats {
-        let gauge = |name: &'static str, jobs: u64| {
-            metrics::gauge!(name).set(f64::from(u32::try_from(jobs).unwrap_or(u32::MAX)));
-        };
         gauge("hermod_queue_waiting", stats.waiting);
         gauge("hermod_queue_delayed", stats.delayed);
         gauge("hermod_queue_running", stats.running);

@@ -12,17 +12,23 @@ use hermod_service::describe;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Methods are the client's words, so only these are a label.
-const LABELLED_METHODS: [&str; 4] = ["GET", "POST", "HEAD", "OPTIONS"];
+const LABELLED_METHODS: [&str; 5] = ["GET", "POST", "DELETE", "HEAD", "OPTIONS"];
 /// A longer id is not echoed: it would stand in our logs.
 const LONGEST_REQUEST_ID: usize = 200;
 
 pub(crate) fn describe_metrics() {
     describe("hermod_jobs_accepted_total", "Jobs that Redis has taken.");
+    describe("hermod_jobs_cancelled_total", "Jobs cancelled by this process while they waited.");
+    describe(
+        "hermod_submits_replayed_total",
+        "Submits that repeat an earlier one, whose answer they were given again.",
+    );
     metrics::describe_counter!(
         "hermod_http_requests_total",
         "Requests answered, by route, method and status."
     );
     metrics::describe_histogram!("hermod_http_request_duration_seconds", "From head to answer, by route.");
+    metrics::describe_gauge!("hermod_waiting_clients", "Clients that wait for a job, or follow its events.");
     metrics::describe_gauge!("hermod_queue_waiting", "Jobs accepted and not yet given to a worker.");
     metrics::describe_gauge!("hermod_queue_delayed", "Jobs that wait for a retry time.");
     metrics::describe_gauge!("hermod_queue_running", "Jobs given to a worker and not yet ended.");

@@ -67,7 +67,7 @@ pub(crate) async fn look(
     if is_seen { Ok(record) } else { Err(ApiError::JobNotFound) }
 }
 
-/// The answer to a poll that has found this.
+/// What a poll is told: 202 while the job waits or runs, 200 once it has ended.
 ///
 /// # Errors
 /// If a large result cannot be read.

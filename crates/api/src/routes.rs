@@ -1,8 +1,8 @@
-use actix_web::{HttpRequest, HttpResponse, Scope, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route, Scope, guard, web};
 use hermod_service::{error_response, method_not_allowed, not_found, probes, public_probes, read_only};
 use hermod_types::{BodyForm, ErrorBody, ErrorCode, Operation};
 
-use crate::{admin, content, events, integration, metrics, poll, submit};
+use crate::{admin, cancel, content, events, integration, metrics, poll, responses, submit};
 
 const ASYNC: &str = "/v1/async/";
 
@@ -12,7 +12,7 @@ pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bo
         routes.service(endpoint(operation));
     }
     routes.service(read_only(&format!("{ASYNC}events"), None, events::of_key));
-    for resource in integration::resources() {
+    for resource in integration::resources().chain(responses::resources()) {
         routes.service(resource);
     }
     routes.configure(admin::routes);
@@ -32,7 +32,7 @@ async fn unknown(request: HttpRequest) -> HttpResponse {
     error_response(&ErrorBody::new(ErrorCode::PathNotFound, message))
 }
 
-/// Submit, poll, content and events. Their handlers get the operation as application data.
+/// Submit, poll, content, events and cancel. Their handlers get the operation as application data.
 fn endpoint(operation: Operation) -> Scope {
     let submit = match operation.form() {
         BodyForm::Json => web::post().to(submit::json),
@@ -40,20 +40,37 @@ fn endpoint(operation: Operation) -> Scope {
     };
     web::scope(&format!("{ASYNC}{}", operation.path()))
         .app_data(web::Data::new(operation))
-        .service(
-            web::resource("")
-                .route(submit)
-                .default_service(web::to(move || async move { method_not_allowed("POST", Some(operation)) })),
-        )
-        .service(read_only("/{id}", Some(operation), poll::poll))
+        .service(resource("", operation, "POST", [submit]))
+        .service(resource(
+            "/{id}",
+            operation,
+            "GET, HEAD, DELETE",
+            [
+                web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(poll::poll),
+                web::delete().to(cancel::delete),
+            ],
+        ))
         .service(read_only("/{id}/content", Some(operation), content::content))
         .service(read_only("/{id}/events", Some(operation), events::of_job))
+        .service(resource("/{id}/cancel", operation, "POST", [web::post().to(cancel::cancel)]))
+}
+
+/// What takes these methods, and answers 405 to all others.
+pub(crate) fn resource(
+    path: &str,
+    operation: Operation,
+    allow: &'static str,
+    routes: impl IntoIterator<Item = Route>,
+) -> Resource {
+    let resource = routes.into_iter().fold(web::resource(path), Resource::route);
+    resource.default_service(web::to(move || async move { method_not_allowed(allow, Some(operation)) }))
 }
 
 /// What a submit to this path asks for.
 pub(crate) fn operation_of(path: &str) -> Option<Operation> {
     match path.strip_prefix(ASYNC) {
         Some(path) => Operation::from_path(path),
+        None if responses::is_path(path) => Some(Operation::Responses),
         None => integration::operation_of(path),
     }
 }

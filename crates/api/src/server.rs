@@ -7,7 +7,7 @@ use actix_web::{App, middleware::from_fn, web};
 use hermod_queue::webhooks::Webhooks;
 use hermod_queue::{Events, OutcomeReader, Queue, QueueSettings, Sessions, Store, Tolerance};
 use hermod_service::{Metrics, Readiness, Shutdown, watch_redis};
-use hermod_types::{ApiConfig, ShardCount, Ttl};
+use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::{Sender, Vault};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use crate::admin::Admin;
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
+use crate::once::UnderWays;
 use crate::state::State;
 use crate::webhooks::Endpoints;
 use crate::{admin, connection, observe, routes};
@@ -35,6 +36,8 @@ pub(crate) struct ApiServer {
     pub(crate) queue_limit_bytes: Option<u64>,
     /// The longest that a result is kept.
     pub(crate) max_ttl: Ttl,
+    /// How long a client that wants a Response at once waits for it.
+    pub(crate) longest_sync: Duration,
     /// Time that open requests have to end once it is told to drain.
     pub(crate) grace: Duration,
     pub(crate) metrics: Metrics,
@@ -72,7 +75,7 @@ impl ApiServer {
         });
         let watch = tasks.spawn_local(watch);
         tasks.spawn_local(self.metrics.clone().keep_small(shutdown.now.clone()));
-        if self.queue.shards > ShardCount::ONE {
+        if self.store.may_have_shards() {
             tasks.spawn_local(keep_shards_known(
                 self.store.clone(),
                 self.queue.clone(),
@@ -106,6 +109,7 @@ impl ApiServer {
         let Self {
             config,
             max_ttl,
+            longest_sync,
             limits,
             max_memory_bytes,
             queue,
@@ -119,12 +123,13 @@ impl ApiServer {
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
-        let numbers = web::Data::new(QueueNumbers::new(&store));
         let admin = web::Data::new(Admin::new(Arc::clone(&config), Sessions::new(&store)));
         let endpoints = Endpoints::new(Arc::clone(&config), Webhooks::new(&store), Arc::new(vault));
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
         let events = Events::new(&store, queue.shards, tasks, shutdown.now.clone());
+        let numbers = web::Data::new(QueueNumbers::new(&store, &events));
         let waits_end = shutdown.drain.clone();
+        let under_way = UnderWays::default();
 
         let mut builder = Server::build().disable_signals().shutdown_timeout(grace.as_secs());
         let draining = builder.graceful_shutdown_signal();
@@ -157,7 +162,9 @@ impl ApiServer {
                 endpoints: endpoints.clone(),
                 sender: sender.clone(),
                 store: store.clone(),
+                under_way: under_way.clone(),
                 max_ttl,
+                longest_sync,
             };
             let app = App::new()
                 .app_data(web::Data::new(state))
@@ -174,7 +181,8 @@ impl ApiServer {
     }
 }
 
-/// Writes the number of shards again should Redis have lost it: a job in a shard that no worker knows of would wait for ever.
+/// Keeps the numbers of shards known, here and in Redis, which may lose them: a job in a shard that no worker knows of would wait for
+/// ever.
 async fn keep_shards_known(store: Store, queue: QueueSettings, stop: CancellationToken) {
     loop {
         if let Err(error) = queue.known.raise(&store, queue.shards).await {

@@ -72,6 +72,9 @@ pub struct ApiSettings {
         value_name = "TOKEN"
     )]
     setup_token: Option<SecretString>,
+    /// The longest that a client waits for a Response that it wants at once; then it is answered 202. OpenAI's SDKs wait 600 s.
+    #[arg(long, env = "HERMOD_SYNC_SECONDS", default_value_t = 540, value_parser = value_parser!(u64).range(..=86_400), value_name = "SECONDS")]
+    sync_seconds: u64,
     #[command(flatten)]
     log: LogSettings,
 }
@@ -104,6 +107,7 @@ impl ApiSettings {
             },
             queue_limit_bytes: self.queue_limit_bytes,
             max_ttl: Ttl::from_seconds(self.max_ttl_seconds).unwrap_or(Ttl::MAX),
+            longest_sync: Duration::from_secs(self.sync_seconds),
             grace: Duration::from_secs(self.grace_seconds),
             metrics: Metrics::install()?,
             store,

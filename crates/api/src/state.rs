@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use hermod_queue::{Events, OutcomeReader, Queue, Store};
 use hermod_types::{ApiConfig, Ttl};
@@ -7,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
+use crate::once::UnderWays;
 use crate::webhooks::Endpoints;
 
 /// What requests are served with. Each server thread has its own, as it has its own connections and forms its own batches.
@@ -25,6 +27,9 @@ pub(crate) struct State {
     /// What sends tests to them.
     pub(crate) sender: Sender,
     pub(crate) store: Store,
+    pub(crate) under_way: UnderWays,
     /// The longest that a result is kept, whatever its client wants.
     pub(crate) max_ttl: Ttl,
+    /// How long a client that wants a Response at once waits for it.
+    pub(crate) longest_sync: Duration,
 }

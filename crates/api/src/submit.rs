@@ -1,20 +1,26 @@
-use actix_web::http::header::{HeaderMap, HeaderValue, LOCATION};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
-use hermod_queue::{JobOptions, JobRequest, QueueError, Repeats, Submission};
+use bytes::Bytes;
+use hermod_queue::{JobOptions, JobRequest, Place, QueueError, Start, Submission};
 use hermod_types::config::VirtualKey;
+use hermod_types::webhook::Style;
 use hermod_types::{
-    ApiConfig, InvalidRequest, JobId, JobView, Operation, Request, Target, Ttl, cannot_serve,
+    ApiConfig, InvalidRequest, JobId, JobView, Operation, Request, ResponseEcho, Target, Ttl, cannot_serve,
 };
 
 use crate::body::{self, Body};
-use crate::caller;
 use crate::error::{ApiError, Failure};
-use crate::form;
+use crate::form::{self, Files};
 use crate::hook;
 use crate::memory::Room;
-use crate::poll;
+use crate::once::{Contents, Once};
+use crate::start::start_of;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
+use crate::{caller, observe, poll};
+
+/// Says that the answer is that to an earlier submit.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// `POST /v1/async/{path}`: 202 with the job's id, once Redis holds the job.
 pub(crate) async fn json(
@@ -47,13 +53,18 @@ pub(crate) async fn form(
 /// The answer to a submit: with the ended job, should the client want to wait and the job end before.
 async fn answer(
     operation: Operation,
-    submission: Result<JobId, ApiError>,
+    submission: Result<Submitted, ApiError>,
     http: &HttpRequest,
     state: &State,
 ) -> Result<HttpResponse, Failure> {
-    let id = submission.map_err(|error| error.of(operation))?;
-    let accepted = || HttpResponse::Accepted().json(JobView::accepted(id));
-    let mut response = match Wait::preferred(http.headers()) {
+    let submitted = submission.map_err(|error| error.of(operation))?;
+    let (id, headers) = (submitted.id, http.headers());
+    let accepted = || {
+        let mut view = JobView::accepted(id);
+        view.request_id = observe::request_id(headers).to_str().ok().map(str::to_owned);
+        HttpResponse::Accepted().json(view)
+    };
+    let mut response = match Wait::preferred(headers) {
         None => accepted(),
         Some(wait) => {
             let mut response = ended(id, wait, state).await.unwrap_or_else(accepted);
@@ -64,6 +75,7 @@ async fn answer(
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/async/{}/{id}", operation.path())) {
         response.headers_mut().insert(LOCATION, location);
     }
+    submitted.tell(&mut response);
     Ok(response)
 }
 
@@ -76,24 +88,44 @@ async fn ended(id: JobId, wait: Wait, state: &State) -> Option<HttpResponse> {
     poll::answer(record, false, state).await.ok()
 }
 
+/// What became of a submit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Submitted {
+    pub(crate) id: JobId,
+    /// Whether the job is that of an earlier submit.
+    pub(crate) is_replayed: bool,
+}
+
+impl Submitted {
+    /// Adds what its answer says of it, whatever that is otherwise.
+    pub(crate) fn tell(self, response: &mut HttpResponse) {
+        if self.is_replayed {
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+    }
+}
+
 /// A submit whose caller is known.
 pub(crate) struct Submit<'a> {
     operation: Operation,
     headers: &'a HeaderMap,
     state: &'a State,
     key: Option<&'a VirtualKey>,
+    once: Once<'a>,
+    start: Option<Start>,
 }
 
 impl<'a> Submit<'a> {
     /// # Errors
-    /// As [`caller::authenticate`].
+    /// As [`caller::authenticate`], and if a header is not what it should be.
     pub(crate) fn begin(
         operation: Operation,
         headers: &'a HeaderMap,
         state: &'a State,
     ) -> Result<Self, ApiError> {
         let key = caller::authenticate(headers, &state.config)?;
-        Ok(Self { operation, headers, state, key })
+        let once = Once::of(headers, key.map(|key| key.id.as_str()), operation.path())?;
+        Ok(Self { operation, headers, state, key, once, start: start_of(headers)? })
     }
 
     /// Reads a JSON body. A model without a provider is `default_provider`'s, where there is one.
@@ -105,42 +137,98 @@ impl<'a> Submit<'a> {
         payload: web::Payload,
         default_provider: Option<&str>,
     ) -> Result<(Request, Room), ApiError> {
+        let (bytes, room) = self.read(payload).await?;
+        Ok((Request::parse(self.operation, &bytes, default_provider)?, room))
+    }
+
+    async fn read(&self, payload: web::Payload) -> Result<(Bytes, Room), ApiError> {
         if form::is_form(self.headers) {
             return Err(ApiError::BrokenForm("this endpoint takes JSON".to_owned()));
         }
-        let body = self.body(payload)?;
-        let (bytes, room) = body.read(body::length(self.headers), &self.state.memory).await?;
-        Ok((Request::parse(self.operation, &bytes, default_provider)?, room))
+        self.body(payload)?.read(body::length(self.headers), &self.state.memory).await
+    }
+
+    /// Reads the request of a Response that its client may retrieve at once, and submits it. Also gives what the Response repeats.
+    ///
+    /// # Errors
+    /// As [`Submit::read_json`] and [`Submit::json`].
+    pub(crate) async fn response(
+        &self,
+        payload: web::Payload,
+        default_provider: Option<&str>,
+    ) -> Result<(Submitted, ResponseEcho), ApiError> {
+        let (bytes, _room) = self.read(payload).await?;
+        let (request, echo) = Request::parse_response(&bytes, default_provider)?;
+        let mut job = self.job(request)?;
+        if !echo.is_stored() && self.ttl().is_none() {
+            job.ttl = job.ttl.min(Ttl::OF_UNSTORED);
+        }
+        let mut options = JobOptions { echo: Some(echo.clone()), ..self.options(&job, None, None).await? };
+        if let Some(hook) = &mut options.hook {
+            hook.style = Style::OpenAi;
+        }
+        Ok((accepted(self.state.queue.submit(job, options).await)?, echo))
+    }
+
+    /// Whether the same submit, sent again, is known by it.
+    pub(crate) const fn is_remembered(&self) -> bool {
+        self.once.is_remembered()
     }
 
     /// Submits what was read.
     ///
     /// # Errors
     /// If the job is not accepted.
-    pub(crate) async fn json(&self, (request, _room): (Request, Room)) -> Result<JobId, ApiError> {
+    pub(crate) async fn json(&self, (request, _room): (Request, Room)) -> Result<Submitted, ApiError> {
         let job = self.job(request)?;
-        let options = self.options(&job).await?;
+        let options = self.options(&job, None, None).await?;
         accepted(self.state.queue.submit(job, options).await)
     }
 
     /// Reads a form, and submits it. What was uploaded of one that is not accepted goes by itself.
-    async fn form(&self, payload: web::Payload) -> Result<JobId, ApiError> {
+    async fn form(&self, payload: web::Payload) -> Result<Submitted, ApiError> {
         let boundary = form::boundary(self.headers)?;
         let (body, announced) = (self.body(payload)?, body::length(self.headers));
-        let upload =
-            self.state.queue.upload(announced, &Repeats::default()).await.map_err(ApiError::from_submit)?;
-        let mut upload = upload.ok_or(ApiError::QueueFull)?;
+        let under_way = match self.once.key_name() {
+            Some(name) => Some(self.state.under_way.begin(name).ok_or(ApiError::IdempotencyKeyInUse)?),
+            None => None,
+        };
+        let place = self.once.place_of_form(announced);
+        let upload = self.state.queue.upload(announced, place).await.map_err(ApiError::from_submit)?;
+        let upload = upload.ok_or(ApiError::QueueFull)?;
+        let contents = self.once.is_remembered().then(Contents::new);
+        let mut files = Files { upload, contents, under_way };
         let mut room = self.state.memory.room(announced.unwrap_or(0));
-        let form = form::read(body, boundary, &mut upload, &mut room).await?;
+        let form = form::read(body, boundary, &mut files, &mut room).await?;
         let job = self.job(Request::from_form(self.operation, form)?)?;
-        let options = self.options(&job).await?;
+        let Files { upload, contents, under_way: _until_it_is_submitted } = files;
+        let options = self.options(&job, contents, place).await?;
         accepted(self.state.queue.submit_upload(upload, job, options).await)
     }
 
-    /// What else the headers say of a job.
-    async fn options(&self, job: &JobRequest) -> Result<JobOptions, ApiError> {
+    /// What is asked for besides the call. `contents` and `place`: those of a form.
+    ///
+    /// # Errors
+    /// If nobody can be told of the job's end who is to be told.
+    async fn options(
+        &self,
+        job: &JobRequest,
+        contents: Option<Contents>,
+        place: Option<Place>,
+    ) -> Result<JobOptions, ApiError> {
         let hook = hook::hook_of(self.headers, self.key, job.operation, &job.targets, self.state).await?;
-        Ok(JobOptions { hook, ..JobOptions::default() })
+        Ok(JobOptions {
+            hook,
+            repeats: self.once.repeats(job, self.ttl().map(u64::from), contents, place),
+            start: self.start,
+            echo: None,
+        })
+    }
+
+    /// How long the client wants the result to be kept.
+    fn ttl(&self) -> Option<Ttl> {
+        let wanted = self.headers.get("x-bf-async-job-result-ttl");
+        wanted.and_then(|ttl| Ttl::from_header(ttl.to_str().ok()?))
     }
 
     fn body(&self, payload: web::Payload) -> Result<Body, ApiError> {
@@ -154,30 +242,31 @@ impl<'a> Submit<'a> {
         let Request { operation, targets, body, media_bytes } = request;
         check_targets(&targets, config, self.key)?;
         check_expressible(operation, &targets, &body, config)?;
-        let wanted = self.headers.get("x-bf-async-job-result-ttl");
-        let wanted = wanted.and_then(|ttl| Ttl::from_header(ttl.to_str().ok()?));
         Ok(JobRequest {
             operation,
             targets,
             body,
             media_bytes,
-            ttl: wanted.unwrap_or(config.default_ttl).min(self.state.max_ttl),
+            ttl: self.ttl().unwrap_or(config.default_ttl).min(self.state.max_ttl),
             owner: self.key.map(|key| key.id.clone()),
         })
     }
 }
 
-fn accepted(submission: Result<Submission, QueueError>) -> Result<JobId, ApiError> {
+fn accepted(submission: Result<Submission, QueueError>) -> Result<Submitted, ApiError> {
     match submission.map_err(ApiError::from_submit)? {
         Submission::Full => Err(ApiError::QueueFull),
         Submission::TooLate => {
             Err(ApiError::NotAccepted(QueueError::Unreachable("it answered too late".to_owned())))
         }
         Submission::Conflict => Err(ApiError::IdempotencyKeyReused),
-        Submission::Replayed(id) => Ok(id),
+        Submission::Replayed(id) => {
+            metrics::counter!("hermod_submits_replayed_total").increment(1);
+            Ok(Submitted { id, is_replayed: true })
+        }
         Submission::Accepted(id) => {
             metrics::counter!("hermod_jobs_accepted_total").increment(1);
-            Ok(id)
+            Ok(Submitted { id, is_replayed: false })
         }
     }
 }

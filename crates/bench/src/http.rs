@@ -1,6 +1,7 @@
 //! The cheapest client that is still a library's: one HTTP/1.1 connection, driven by whoever waits for its answer.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::ControlFlow;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use hermod_types::Operation;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use reqwest::Url;
@@ -63,6 +64,21 @@ impl Target {
 
     pub(crate) fn poll(&self, id: impl std::fmt::Display) -> Request<Full<Bytes>> {
         self.request(Method::GET, &format!("{}/{id}", self.jobs), Full::default())
+    }
+
+    /// A poll that waits for the end.
+    pub(crate) fn wait(&self, id: impl std::fmt::Display) -> Request<Full<Bytes>> {
+        let mut request = self.poll(id);
+        request.headers_mut().insert("prefer", HeaderValue::from_static("wait=60"));
+        request
+    }
+
+    /// What is told of a job, until it has ended.
+    pub(crate) fn events(&self, id: impl std::fmt::Display) -> Request<Full<Bytes>> {
+        let path = format!("{}/{id}/events", self.jobs);
+        let mut request = self.request(Method::GET, &path, Full::default());
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        request
     }
 
     fn request<B>(&self, method: Method, path: &str, body: B) -> Request<B> {
@@ -124,6 +140,36 @@ where
             ended = &mut self.io => {
                 ended?;
                 bail!("the connection was closed before the answer")
+            }
+        }
+    }
+
+    /// Sends a request, and hands on each piece of the answer's body until `piece` has had enough of it, or it ends.
+    ///
+    /// # Errors
+    /// If the connection breaks. It is of no use afterwards, either.
+    pub(crate) async fn stream(
+        &mut self,
+        request: Request<B>,
+        mut piece: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> anyhow::Result<StatusCode> {
+        let sender = &mut self.sender;
+        let exchange = async {
+            let response = sender.send_request(request).await?;
+            let (status, mut body) = (response.status(), response.into_body());
+            while let Some(frame) = body.frame().await {
+                if frame?.data_ref().is_some_and(|data| piece(data).is_break()) {
+                    break;
+                }
+            }
+            anyhow::Ok(status)
+        };
+        tokio::select! {
+            biased;
+            status = exchange => status,
+            ended = &mut self.io => {
+                ended?;
+                bail!("the connection was closed before the end of the answer")
             }
         }
     }

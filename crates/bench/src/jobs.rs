@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use hermod_types::{JobId, Operation};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
 /// What every prompt begins with; a tag of the run and the job's number follow.
@@ -90,6 +91,37 @@ impl Requests {
     }
 }
 
+/// What a submit says beside its body.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Says {
+    #[default]
+    Nothing,
+    /// An `Idempotency-Key` of its own.
+    Key,
+    /// That it is the first try of an SDK.
+    FirstTry,
+    /// The receiver that is to be told of the end.
+    Webhook(&'static str),
+}
+
+impl Says {
+    /// Adds it to the headers of the submit of this number.
+    pub(crate) fn add_to(&self, headers: &mut HeaderMap, requests: &Requests, number: u64) {
+        let (name, value) = match self {
+            Self::Nothing => return,
+            Self::Key => {
+                let key = requests.mark(number).replace(' ', "-");
+                // Letters, digits and hyphens are always a value.
+                let Ok(key) = HeaderValue::try_from(key) else { return };
+                ("idempotency-key", key)
+            }
+            Self::FirstTry => ("x-stainless-retry-count", HeaderValue::from_static("0")),
+            Self::Webhook(name) => ("x-bf-async-webhook", HeaderValue::from_static(name)),
+        };
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
 /// What is read of an answer of the API.
 #[derive(Deserialize)]
 pub(crate) struct Job<'a> {
@@ -134,6 +166,21 @@ mod tests {
         assert_eq!(requests.number(&chat), Some(5));
         let chat: serde_json::Value = serde_json::from_slice(&chat).unwrap();
         assert_eq!(chat["messages"][0]["content"].as_str().unwrap().len(), 100);
+    }
+
+    #[test]
+    fn each_submit_has_a_key_of_its_own() {
+        let requests = Requests::new("bench/echo", 100);
+        let headers = |says: &Says, number| {
+            let mut headers = HeaderMap::new();
+            says.add_to(&mut headers, &requests, number);
+            headers
+        };
+        let key = |number| headers(&Says::Key, number)["idempotency-key"].clone();
+        assert_ne!(key(1), key(2));
+        assert_eq!((key(1), headers(&Says::Nothing, 1).len()), (key(1), 0));
+        assert_eq!(headers(&Says::Webhook("plain"), 1)["x-bf-async-webhook"], "plain");
+        assert_eq!(headers(&Says::FirstTry, 1)["x-stainless-retry-count"], "0");
     }
 
     #[test]

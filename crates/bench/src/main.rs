@@ -5,12 +5,16 @@
 //! and Redis's INFO say, so it is meaningful on a machine that is busy with other things, too; rates are not.
 //!
 //! `--fleet` does something else: it starts many workers, and counts what they ask of Redis. So does `--endpoints`: it compares
-//! endpoints with each other, and moves media.
+//! endpoints with each other, and moves media. So does `--delivery`: it finds the price of webhooks, waiting, lists and keys.
 
+mod before;
+mod delivery;
 mod endpoints;
+mod exchanges;
 mod fleet;
 mod floor;
 mod http;
+mod http_server;
 mod jobs;
 mod load;
 mod measure;
@@ -20,6 +24,7 @@ mod progress;
 mod provider;
 mod reference;
 mod report;
+mod rows;
 mod run;
 mod scenarios;
 mod servers;
@@ -90,8 +95,13 @@ async fn bench(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if options.endpoints {
-        let report = endpoints::measure(options).await?;
-        show(options, &report, &endpoints::text(&report))?;
+        let report = Box::pin(endpoints::measure(options)).await?;
+        show(options, &report, &report.text())?;
+        return Ok(exit_code(&report.jobs));
+    }
+    if options.delivery {
+        let report = Box::pin(delivery::measure(options)).await?;
+        show(options, &report, &report.text())?;
         return Ok(exit_code(&report.jobs));
     }
     let mut run = Run::start(options).await?;

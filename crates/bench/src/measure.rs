@@ -49,6 +49,15 @@ impl ProcessUse {
     }
 }
 
+/// Files and sockets that a process has open.
+///
+/// # Errors
+/// If there is no such process, or no /proc.
+pub(crate) fn open_files(pid: u32) -> anyhow::Result<u64> {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).context("a process under measure is gone")?;
+    Ok(u64::try_from(files.count())?)
+}
+
 /// What Redis has done so far, as INFO tells.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RedisUse {
@@ -64,6 +73,7 @@ pub(crate) struct RedisUse {
     pub(crate) server: String,
     pub(crate) append_only: bool,
     pub(crate) connections: u64,
+    pub(crate) keys: u64,
 }
 
 impl RedisUse {
@@ -78,6 +88,7 @@ impl RedisUse {
             sum.memory += server.memory;
             sum.peak_memory += server.peak_memory;
             sum.connections += server.connections;
+            sum.keys += server.keys;
             for (name, calls) in server.by_command {
                 *sum.by_command.entry(name).or_default() += calls;
             }
@@ -129,6 +140,8 @@ fn read_info(text: &str) -> RedisUse {
         let calls = value.strip_prefix("calls=")?.split(',').next()?.parse().ok()?;
         Some((name.strip_prefix("cmdstat_")?.to_owned(), calls))
     });
+    let keys =
+        fields.get("db0").and_then(|value| value.strip_prefix("keys=")?.split(',').next()?.parse().ok());
     let named = |kind: &str, version: &str| fields.get(version).map(|version| format!("{kind} {version}"));
     RedisUse {
         cpu: Duration::from_secs_f64(seconds("used_cpu_user") + seconds("used_cpu_sys")),
@@ -145,6 +158,7 @@ fn read_info(text: &str) -> RedisUse {
             .unwrap_or_default(),
         append_only: number("aof_enabled") == 1,
         connections: number("connected_clients"),
+        keys: keys.unwrap_or_default(),
     }
 }
 
@@ -158,6 +172,18 @@ pub(crate) struct Look {
     /// All servers together; none where no Redis is looked at.
     pub(crate) redis: Option<RedisUse>,
     pub(crate) servers: Vec<RedisUse>,
+}
+
+impl Look {
+    /// What the API has used; nothing where there is none of our own.
+    pub(crate) fn of_api(&self) -> ProcessUse {
+        self.api.unwrap_or_default()
+    }
+
+    /// The same of the workers.
+    pub(crate) fn of_workers(&self) -> ProcessUse {
+        self.workers.unwrap_or_default()
+    }
 }
 
 /// The sum over some processes; none where there are none.
@@ -192,9 +218,11 @@ mod tests {
     fn info_is_read() {
         let used = read_info(
             "# Server\r\nredis_version:7.0.15\r\nused_cpu_sys:1.5\r\nused_cpu_user:0.25\r\n\
-             cmdstat_xadd:calls=7,usec=3,usec_per_call=0.4\r\ntotal_commands_processed:9\r\naof_enabled:1\r\n",
+             cmdstat_xadd:calls=7,usec=3,usec_per_call=0.4\r\ntotal_commands_processed:9\r\naof_enabled:1\r\n\
+             db0:keys=12,expires=3,avg_ttl=5\r\n",
         );
         assert_eq!((used.server.as_str(), used.commands, used.by_command["xadd"]), ("Redis 7.0.15", 9, 7));
         assert_eq!((used.cpu, used.append_only), (Duration::from_millis(1750), true));
+        assert_eq!((used.keys, read_info("").keys), (12, 0));
     }
 }

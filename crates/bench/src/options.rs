@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, ensure};
-use clap::{Args, value_parser};
+use clap::{Args, ValueEnum, value_parser};
 use hermod_queue::RedisUrl;
 use hermod_types::Shard;
 
@@ -73,10 +73,11 @@ pub(crate) struct Options {
     /// Instead: what each kind of endpoint costs, and whether that is within its target.
     #[arg(long, conflicts_with_all = ["url", "reference", "in_flight", "waiting", "pollers", "low_rate", "sizes", "fleet"], help_heading = "Endpoints")]
     pub(crate) endpoints: bool,
-    /// Another build of this program: what a text completion costs with it is what it may cost with this one.
-    #[arg(long, value_name = "FILE", requires = "endpoints", help_heading = "Endpoints")]
+    /// Another build of this program: what a text completion costs with it is what it may cost with this one. With
+    /// `--endpoints` or `--delivery`.
+    #[arg(long, value_name = "FILE", help_heading = "Endpoints")]
     pub(crate) before: Option<PathBuf>,
-    /// Rounds, each with `--jobs` of each kind of chat.
+    /// Rounds, each with `--jobs` of each kind.
     #[arg(long, value_name = "ROUNDS", default_value_t = 3, value_parser = value_parser!(u64).range(1..=100), help_heading = "Endpoints")]
     pub(crate) rounds: u64,
     /// Files that are uploaded at once, and that are transcribed at once.
@@ -91,6 +92,25 @@ pub(crate) struct Options {
     /// Bytes of each speech.
     #[arg(long, value_name = "BYTES", default_value = "10m", value_parser = bytes, help_heading = "Endpoints")]
     pub(crate) speech_bytes: usize,
+
+    /// Instead: what webhooks, waiting clients, lists and keys cost, and whether that is within its target.
+    #[arg(long, conflicts_with_all = ["url", "reference", "in_flight", "waiting", "pollers", "low_rate", "sizes", "fleet", "endpoints"], help_heading = "Delivery")]
+    pub(crate) delivery: bool,
+    /// Which parts of it.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL, value_name = "PARTS", help_heading = "Delivery")]
+    pub(crate) parts: Vec<Part>,
+    /// Clients that wait for a job each, at once.
+    #[arg(long, value_name = "CLIENTS", default_value_t = 10_000, value_parser = value_parser!(u64).range(1..=60_000), help_heading = "Delivery")]
+    pub(crate) waiters: u64,
+    /// How long these are watched while nothing happens.
+    #[arg(long, value_name = "SECONDS", default_value_t = 16, value_parser = value_parser!(u64).range(1..=3600), help_heading = "Delivery")]
+    pub(crate) idle_seconds: u64,
+    /// Of their jobs, how many end a second, for `--ends-seconds`.
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 200, value_parser = value_parser!(u64).range(1..=10_000), help_heading = "Delivery")]
+    pub(crate) ends_rate: u64,
+    /// How long they end at this rate; those that are left then end at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = value_parser!(u64).range(1..=3600), help_heading = "Delivery")]
+    pub(crate) ends_seconds: u64,
 
     /// Instead: start so many workers on each of `--fleet-on`, and see what they ask of Redis: idle, with slow jobs, and
     /// after Redis was away.
@@ -138,6 +158,29 @@ pub(crate) struct Options {
     /// Where the benchmark's provider listens; name it in that service's configuration to have pickups measured.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS", help_heading = "A running service")]
     pub(crate) provider_listen: SocketAddr,
+}
+
+/// What `--delivery` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Lists, idempotency keys, and the tries of SDKs.
+    Submits,
+    Webhooks,
+    /// Clients that poll with `Prefer: wait`.
+    Polls,
+    /// Clients that read the events of a job.
+    Streams,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Submits, Self::Webhooks, Self::Polls, Self::Streams];
+}
+
+impl Display for Part {
+    fn fmt(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
+        // None is hidden.
+        self.to_possible_value().map_or(Ok(()), |value| out.write_str(value.get_name()))
+    }
 }
 
 /// Servers that a fleet is put on.
@@ -204,6 +247,7 @@ impl Options {
         let least = SHORTEST_PROMPT.max(SHORTEST_ANSWER);
         ensure!(self.sizes.iter().all(|size| *size >= least), "--sizes: expected at least {least}");
         if let Some(before) = &self.before {
+            ensure!(self.endpoints || self.delivery, "--before: expected beside --endpoints or --delivery");
             ensure!(before.is_file(), "--before: there is no {}", before.display());
         }
         if let Some(workers) = self.fleet {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use hermod_types::JobId;
 
 use crate::WARM_UP;
+use crate::exchanges::{Accepted, End, Submits};
 use crate::load::{Open, histogram, nanos};
 use crate::measure::{Look, ProcessUse};
 use crate::progress::progress;
@@ -13,7 +14,7 @@ use crate::reference::{self, Floor, Side};
 use crate::report::{
     Cost, Drain, Jobs, Latency, Load, Machine, Memory, OpenLoop, Phase, Process, Report, float, per,
 };
-use crate::run::{Accepted, End, Run, Submits};
+use crate::run::Run;
 
 /// Turns that ours and the floor take.
 const TURNS: u64 = 10;

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use crate::exchanges::{Polls, Submits};
 use crate::floor::ended_id;
 use crate::http::{Connection, Target};
 use crate::load::Outcome;
 use crate::measure::{Look, ProcessUse, RedisProbe, RedisUse, sum};
 use crate::report::{Calls, Cost, Phase, Ratios, Reference, float, per};
-use crate::run::{Polls, Run, Submits};
+use crate::run::Run;
 use crate::servers::Servers;
 use crate::service::Child;
 
@@ -36,7 +37,7 @@ impl Floor {
         let (url, ended) = (redis.url.clone(), options.jobs);
         let (records, bytes) = (ended.to_string(), options.result_bytes.to_string());
         let args = ["floor", "serve", "--redis-url", &url, "--ended", &records, "--result-bytes", &bytes];
-        let server = Child::start("floor", &args, &Arc::default())?;
+        let server = Child::start("floor", &args, &[], &Arc::default())?;
         let listening = server.wait_for("listening", START)?;
         let address = listening["address"].as_str().context("the floor does not say where it is")?;
         let target = Target::new(&format!("http://{address}"))?;
@@ -124,7 +125,7 @@ pub(crate) fn call(run: &Run<'_>, count: u64) -> anyhow::Result<Calls> {
     let bytes = options.prompt_bytes.to_string();
     let args = ["floor", "call", "--url", &url, "--calls", &calls, "--concurrency", &concurrency];
     let args: Vec<&str> = args.into_iter().chain(["--prompt-bytes", &bytes]).collect();
-    let said = Child::start("calls", &args, &Arc::default())?.wait_for("called", CALLS)?;
+    let said = Child::start("calls", &args, &[], &Arc::default())?.wait_for("called", CALLS)?;
     let number = |name: &str| said[name].as_f64().unwrap_or_default();
     Ok(Calls {
         per_second: per(count, number("seconds")),

@@ -4,24 +4,23 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
-use bytes::Bytes;
 use hermod_queue::{Admin, Lane, Store};
-use hermod_types::JobId;
-use http_body_util::Full;
-use hyper::{Request, StatusCode};
+use hermod_types::{JobId, Operation};
 use tokio::time::sleep;
 
-use crate::endpoints;
-use crate::fleet;
+use crate::exchanges::{Accepted, End, Polls, Submits};
 use crate::http::{Connection, Target};
-use crate::jobs::{Asks, Job, Requests};
+use crate::jobs::{Asks, Requests, Says};
 use crate::load::{Closed, Exchange, Outcome};
 use crate::measure::{Look, ProcessUse, RedisProbe, RedisUse, sum};
 use crate::options::Options;
+use crate::phases::count;
 use crate::progress::progress;
 use crate::provider::Provider;
+use crate::report::Jobs;
 use crate::servers::Servers;
-use crate::service::Service;
+use crate::service::{Service, Setup};
+use crate::{delivery, endpoints, fleet};
 
 /// With no sign of progress for so long, something is wrong.
 const STALL: Duration = Duration::from_secs(60);
@@ -41,43 +40,33 @@ pub(crate) struct Run<'a> {
     started: (Instant, SystemTime),
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Accepted {
-    /// The number in its prompt.
-    pub(crate) number: u64,
-    pub(crate) id: JobId,
-}
-
-/// How a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// With a result, stored at this time in milliseconds since the Unix epoch.
-    Completed(u64),
-    Failed,
-}
-
 impl<'a> Run<'a> {
     /// Starts what the options ask for.
     pub(crate) async fn start(options: &'a Options) -> anyhow::Result<Self> {
+        Self::with(options, &Setup::default()).await
+    }
+
+    /// The same, with a service that is set up for more.
+    pub(crate) async fn with(options: &'a Options, setup: &Setup) -> anyhow::Result<Self> {
         let servers = match &options.url {
             Some(_) => None,
             None => Some(Servers::private(options.append_only)?),
         };
-        Self::on(options, servers, 1).await
+        Self::on(options, servers, setup).await
     }
 
     /// Starts an API on these servers; without servers, a running service is loaded.
     pub(crate) async fn on(
         options: &'a Options,
         servers: Option<Servers>,
-        shards: u16,
+        setup: &Setup,
     ) -> anyhow::Result<Self> {
         let requests = Requests::new(&options.model, options.prompt_bytes);
         let (listen, result, speech) = (options.provider_listen, options.result_bytes, options.speech_bytes);
         let provider = Provider::start(listen, &requests, numbers(options), result, speech)?;
         provider.set_latency(Duration::from_millis(options.latency_ms));
         let service = match servers {
-            Some(servers) => Some(Service::start(servers, shards, &format!("http://{}", provider.address))?),
+            Some(servers) => Some(Service::start(servers, setup, &format!("http://{}", provider.address))?),
             None => None,
         };
         let url = service.as_ref().map_or(options.url.as_deref(), |service| Some(&service.url));
@@ -105,6 +94,24 @@ impl<'a> Run<'a> {
 
     pub(crate) fn stop_workers(&mut self) -> anyhow::Result<()> {
         self.service.as_mut().map_or(Ok(()), Service::stop_workers)
+    }
+
+    /// Waits for the end of these jobs of one endpoint, and counts them.
+    pub(crate) async fn count_ends(
+        &mut self,
+        operation: Operation,
+        accepted: &[Accepted],
+        jobs: &mut Jobs,
+    ) -> anyhow::Result<()> {
+        self.target = self.target.at(operation);
+        count(jobs, &self.ended(&format!("jobs end: {operation}"), accepted).await?);
+        Ok(())
+    }
+
+    /// Stops everything that it started, with nothing left to count of its jobs.
+    pub(crate) async fn stop_and_count(self, jobs: &mut Jobs) -> anyhow::Result<()> {
+        jobs.doubled += self.provider.receipts.doubled();
+        self.stop().await
     }
 
     /// Stops everything that it started.
@@ -177,7 +184,18 @@ impl<'a> Run<'a> {
         what: &str,
         count: u64,
     ) -> anyhow::Result<(Vec<Accepted>, Outcome)> {
-        let submits = Submits::new(self, &self.target, count);
+        self.submit_saying(&Says::default(), pool, what, count).await
+    }
+
+    /// The same, with headers that say more.
+    pub(crate) async fn submit_saying(
+        &self,
+        says: &Says,
+        pool: &mut Vec<Connection>,
+        what: &str,
+        count: u64,
+    ) -> anyhow::Result<(Vec<Accepted>, Outcome)> {
+        let submits = Submits::saying(says.clone(), self, &self.target, count);
         let outcome = self.closed(what, &self.target, pool, count, &submits).await?;
         let accepted = submits.accepted();
         ensure!(
@@ -233,11 +251,16 @@ impl<'a> Run<'a> {
 
     /// Waits until nothing waits or runs in the queue of our own.
     pub(crate) async fn drained(&self, what: &str) -> anyhow::Result<()> {
+        self.drained_of(Lane::Jobs, what).await
+    }
+
+    /// The same for jobs, or for deliveries.
+    pub(crate) async fn drained_of(&self, lane: Lane, what: &str) -> anyhow::Result<()> {
         let (admin, left) = (Admin::new(&self.store()?), Cell::new(0));
         let wait = async {
             let (mut last, mut since) = (u64::MAX, Instant::now());
             loop {
-                let stats = admin.stats(Lane::Jobs).await?;
+                let stats = admin.stats(lane).await?;
                 left.set(stats.waiting + stats.running);
                 if left.get() == 0 {
                     return Ok(());
@@ -246,7 +269,7 @@ impl<'a> Run<'a> {
                     (last, since) = (left.get(), Instant::now());
                 }
                 if since.elapsed() > STALL {
-                    bail!("{} jobs do not end, and none has for {STALL:?}", left.get());
+                    bail!("{what}: {} do not end, and none has for {STALL:?}", left.get());
                 }
                 sleep(TICK).await;
             }
@@ -288,94 +311,6 @@ fn numbers(options: &Options) -> u64 {
     // Warm-up and closed loop, both also of the floor, and the submits behind those that wait, are no more than that.
     let fleet = options.fleet.map_or(0, |_| options.fleet_jobs + fleet::OTHER_JOBS);
     let endpoints = if options.endpoints { endpoints::jobs(options) } else { 0 };
-    endpoints + fleet + 5 * options.jobs + options.rate * options.rate_seconds + scenarios
-}
-
-/// Submits, each with a number of its own.
-pub(crate) struct Submits<'a> {
-    run: &'a Run<'a>,
-    target: &'a Target,
-    first: u64,
-    ids: RefCell<Vec<Option<JobId>>>,
-}
-
-impl<'a> Submits<'a> {
-    /// So many of them.
-    pub(crate) fn new(run: &'a Run<'a>, target: &'a Target, count: u64) -> Self {
-        let ids = RefCell::new(vec![None; usize::try_from(count).unwrap_or_default()]);
-        Self { run, target, first: run.take_numbers(count), ids }
-    }
-
-    /// Those that were accepted.
-    pub(crate) fn accepted(self) -> Vec<Accepted> {
-        let numbered = (self.first..).zip(self.ids.into_inner());
-        numbered.filter_map(|(number, id)| Some(Accepted { number, id: id? })).collect()
-    }
-
-    /// The number in the prompt of the request of this index.
-    pub(crate) fn number(&self, index: u64) -> u64 {
-        self.first + index
-    }
-}
-
-impl Exchange for Submits<'_> {
-    fn request(&self, index: u64) -> Request<Full<Bytes>> {
-        self.target.submit(self.run.requests.body(self.number(index)))
-    }
-
-    fn answer(&self, index: u64, status: StatusCode, body: &[u8]) -> Result<(), String> {
-        if status != StatusCode::ACCEPTED {
-            return Err(unexpected(status, body));
-        }
-        let id = Job::read(body)?.parsed_id()?;
-        if let Some(slot) = self.ids.borrow_mut().get_mut(usize::try_from(index).unwrap_or(usize::MAX)) {
-            *slot = Some(id);
-        }
-        Ok(())
-    }
-}
-
-/// Polls of each id in turn, and from the first again.
-pub(crate) struct Polls<'a> {
-    pub(crate) target: &'a Target,
-    pub(crate) ids: &'a [JobId],
-    pub(crate) ends: RefCell<Vec<Option<End>>>,
-    /// Whether answers are jobs, and are read.
-    pub(crate) read: bool,
-}
-
-impl Polls<'_> {
-    fn index(&self, number: u64) -> usize {
-        usize::try_from(number).unwrap_or_default() % self.ids.len().max(1)
-    }
-}
-
-impl Exchange for Polls<'_> {
-    fn request(&self, number: u64) -> Request<Full<Bytes>> {
-        self.ids.get(self.index(number)).map_or_else(Request::default, |id| self.target.poll(id))
-    }
-
-    fn answer(&self, number: u64, status: StatusCode, body: &[u8]) -> Result<(), String> {
-        if status != StatusCode::OK && status != StatusCode::ACCEPTED {
-            return Err(unexpected(status, body));
-        }
-        if !self.read {
-            return Ok(());
-        }
-        let job = Job::read(body)?;
-        let end = match (job.status, job.completed_ms()) {
-            ("completed", Some(at)) => Some(End::Completed(at)),
-            ("failed", _) => Some(End::Failed),
-            _ => None,
-        };
-        if let Some(slot) = self.ends.borrow_mut().get_mut(self.index(number)) {
-            *slot = end;
-        }
-        Ok(())
-    }
-}
-
-fn unexpected(status: StatusCode, body: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(body).chars().take(300).collect();
-    format!("{status}: {text}")
+    let delivery = if options.delivery { delivery::jobs(options) } else { 0 };
+    delivery + endpoints + fleet + 5 * options.jobs + options.rate * options.rate_seconds + scenarios
 }

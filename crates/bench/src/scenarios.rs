@@ -12,6 +12,7 @@ use hermod_types::{JobId, Operation, Target as Model, Ttl};
 use hyper::StatusCode;
 use tokio_util::task::TaskTracker;
 
+use crate::exchanges::Polls;
 use crate::jobs::Job;
 use crate::load::Closed;
 use crate::measure::Look;
@@ -19,7 +20,7 @@ use crate::options::Options;
 use crate::phases::{self, memory_per_job};
 use crate::progress::progress;
 use crate::report::{Cost, Drain, InFlight, LowRate, Phase, Pollers, Size, Waiting, float, per};
-use crate::run::{Polls, Run};
+use crate::run::Run;
 
 /// What a client waits at least between two polls, as the API tells it.
 const POLL_PAUSE: Duration = Duration::from_millis(200);

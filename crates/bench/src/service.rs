@@ -16,6 +16,22 @@ use crate::servers::Servers;
 /// How long a process may take to say that it works, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How a service is set up beyond its provider.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) shards: u16,
+    /// Receivers, as they stand in config.json.
+    pub(crate) webhooks: Vec<Value>,
+    /// Environment variables of its processes.
+    pub(crate) environment: &'static [(&'static str, &'static str)],
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { shards: 1, webhooks: Vec::new(), environment: &[] }
+    }
+}
+
 /// This program again, in another role.
 #[derive(Debug)]
 pub(crate) struct Child {
@@ -28,7 +44,12 @@ impl Child {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(crate) fn start(name: &str, args: &[&str], quiet: &Arc<AtomicBool>) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        name: &str,
+        args: &[&str],
+        environment: &[(&str, &str)],
+        quiet: &Arc<AtomicBool>,
+    ) -> anyhow::Result<Self> {
         let (sender, lines) = mpsc::channel();
         let (prefix, quiet) = (name.to_owned(), Arc::clone(quiet));
         let log = move |line: &str| {
@@ -40,7 +61,7 @@ impl Child {
             }
             drop(sender.send(parsed));
         };
-        let process = Process::spawn(name, &std::env::current_exe()?, args, &[], log);
+        let process = Process::spawn(name, &std::env::current_exe()?, args, environment, log);
         Ok(Self { process: process.with_context(|| format!("cannot start {name}"))?, lines })
     }
 
@@ -98,6 +119,7 @@ pub(crate) struct Service {
     /// While set, what processes warn of is not passed on: it is known that Redis is away.
     pub(crate) quiet: Arc<AtomicBool>,
     shared: Vec<String>,
+    environment: &'static [(&'static str, &'static str)],
 }
 
 impl Service {
@@ -105,7 +127,7 @@ impl Service {
     ///
     /// # Errors
     /// One sentence on what does not start.
-    pub(crate) fn start(servers: Servers, shards: u16, provider: &str) -> anyhow::Result<Self> {
+    pub(crate) fn start(servers: Servers, setup: &Setup, provider: &str) -> anyhow::Result<Self> {
         let config = servers.folder().join("config.json");
         // A retry would hide what went wrong, and a limit would hide what a worker can do.
         let network =
@@ -122,8 +144,12 @@ impl Service {
             "bedrock": {"network_config": &network, "keys": [{"bedrock_key_config": signing}]},
             "cohere": &plain,
         });
-        fs::write(&config, json!({"providers": providers}).to_string())?;
-        let (config, shards) = (config.to_string_lossy().into_owned(), shards.to_string());
+        let mut content = json!({"providers": providers});
+        if !setup.webhooks.is_empty() {
+            content["webhooks"] = setup.webhooks.clone().into();
+        }
+        fs::write(&config, content.to_string())?;
+        let (config, shards) = (config.to_string_lossy().into_owned(), setup.shards.to_string());
         let shared = ["--redis-url", &servers.url, "--config", &config, "--shards", &shards];
         let shared = shared.into_iter().chain(["--accept-no-persistence", "--grace-seconds", "5"]);
         let shared: Vec<String> =
@@ -131,11 +157,12 @@ impl Service {
         let quiet = Arc::<AtomicBool>::default();
         let args = ["api", "--listen", "127.0.0.1:0", "--queue-limit", "0"];
         let args: Vec<&str> = args.into_iter().chain(shared.iter().map(String::as_str)).collect();
-        let api = Child::start("api", &args, &quiet)?;
+        let api = Child::start("api", &args, setup.environment, &quiet)?;
         let listening = api.wait_for("listening", PATIENCE)?;
         let url =
             format!("http://{}", listening["address"].as_str().context("the API does not say where it is")?);
-        Ok(Self { api, workers: Vec::new(), url, servers, quiet, shared })
+        let environment = setup.environment;
+        Ok(Self { api, workers: Vec::new(), url, servers, quiet, shared, environment })
     }
 
     /// Starts so many more workers, and waits until they work.
@@ -148,7 +175,7 @@ impl Service {
         let args: Vec<&str> = args.into_iter().chain(self.shared.iter().map(String::as_str)).collect();
         let first = self.workers.len() + 1;
         let started: Vec<Child> = (first..first + workers)
-            .map(|number| Child::start(&format!("worker-{number}"), &args, &self.quiet))
+            .map(|number| Child::start(&format!("worker-{number}"), &args, self.environment, &self.quiet))
             .collect::<anyhow::Result<_>>()?;
         for child in started {
             let working = child.wait_for("working", PATIENCE)?;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`up`] | all of Hermod on one machine, with nothing configured |
 //! | [`demo`] | a provider whose model names choose its behaviour |
-//! | [`client`] | submit and get, on the command line |
+//! | [`client`] | submit, get and cancel, on the command line |
 //! | [`config`] | what a config.json does here |
 //! | [`queue`] | what an operator sees and does |
 //! | [`redis_server`] | finds a Redis or Valkey server, or fetches one |

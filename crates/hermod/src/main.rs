@@ -24,6 +24,8 @@ enum Command {
     Submit(client::Submit),
     /// Print a job, its answer, or save its media
     Get(client::Get),
+    /// Cancel jobs, and say what became of each
+    Cancel(client::Cancel),
     /// See and manage the queue: stats, dead letters, pause, resume, check
     Queue(queue::QueueCommand),
     /// Say what a config.json does here, without its secrets
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Up(up) => up.run(),
         Command::Submit(submit) => client::block_on(submit.run()),
         Command::Get(get) => client::block_on(get.run()),
+        Command::Cancel(cancel) => client::block_on(cancel.run()),
         Command::Queue(command) => client::block_on(command.run()),
         Command::Config(settings) => settings.run(),
         Command::DemoProvider(provider) => provider.run().map(|()| ExitCode::SUCCESS),

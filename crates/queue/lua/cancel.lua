@@ -1,42 +1,48 @@
 -- cancel: ends a job that waits or is delayed; one that runs is marked, and its worker is told, which ends it under its fence.
 -- Who comes first, this or the job's own end, is decided here and in finish.lua.
 -- KEYS  1 queue
--- args  id, error: the outcome of a cancelled job, an object
--- ->    'unknown', 'ended' (before, by itself), 'cancelled' (it has ended so, by this call or before) or
---       'requested' (it runs, and is about to end so)
-local CANCELLED = 499
-local DEFAULT_TTL_SECONDS = 3600
+-- args  id, error: the outcome of a cancelled job, as JSON whose last member is an object that has members
+-- ->    'unknown', 'ended' (before, by itself), 'cancelled' (it has ended so, by this call), 'already_cancelled' (by an
+--       earlier one), or 'requested' (it runs, and is about to end so)
+local DEFAULT_TTL_SECONDS, LONGEST_TTL_SECONDS = 3600, 10 * 365 * 24 * 3600
 local id, record, now = args.id, job_key(args.id), now_ms()
 local is = read_for_end(record)
 if not (is.holder or is.code) then return reply('unknown') end
-if is.code then return reply(is.cancel and 'cancelled' or 'ended') end
+if is.code then return reply(is_cancelled(is) and 'already_cancelled' or 'ended') end
 local holder = read_holder(is.holder)
 if holder.runs then
   if not is.cancel then
     redis.call('HSET', record, 'cancel', now)
     if is_heard() then tell(id, holder.fence, true, true, 0, is.owner) end
   end
+  -- Asked for again, it is told again: the worker may not have heard it.
   redis.call('SPUBLISH', key('cancel:' .. holder.worker), id)
   publish()
   return reply('requested')
 end
 
+-- What was tried before it was delayed has its price: it stands in the error, as the last member of its last one.
+local function with_attempts(outcome)
+  local is_progress, progress = pcall(cjson.decode, is.progress or '')
+  local attempts = is_progress and type(progress) == 'table' and progress.attempts
+  if type(attempts) ~= 'table' or #attempts == 0 then return outcome end
+  -- Whoever encodes here escapes slashes, and nobody else does.
+  local is_text, text = pcall(cjson.encode, attempts)
+  return is_text and string.sub(outcome, 1, -3) .. ',"attempts":' .. string.gsub(text, '\\/', '/') .. '}}' or outcome
+end
+
 local request, entry = unpack(redis.call('HMGET', record, 'request', 'entry'))
-local header = read_header(request or '')
--- What was tried before it was delayed has its price.
-local is_progress, progress = pcall(cjson.decode, is.progress or '')
-local attempts = is_progress and type(progress) == 'table' and progress.attempts
-if type(attempts) == 'table' and #attempts > 0 then args.error.extra_fields.attempts = attempts end
-if header.body then redis.call('UNLINK', body_key(id)) end
-if header.media then redis.call('UNLINK', media_key(id)) end
-is.cancel = tostring(now)
-redis.call('HSET', record, 'cancel', now)
-end_job(record, is, {
-  id = id, fence = holder.fence, code = CANCELLED, outcome = cjson.encode(args.error),
-  ttl_ms = (tonumber(header.ttl) or DEFAULT_TTL_SECONDS) * 1000,
-}, now)
-if entry and entry ~= '' then remove_entries({entry}) end
+local header, outcome = read_header(request or ''), with_attempts(args.error)
+local ttl = math.min(math.max(whole(header.ttl) or DEFAULT_TTL_SECONDS, 1), LONGEST_TTL_SECONDS)
+if not is.cancel then
+  is.cancel = now
+  redis.call('HSET', record, 'cancel', now)
+end
+end_job(record, is, {id = id, fence = holder.fence, code = CANCELLED, outcome = outcome, ttl_ms = ttl * 1000}, now)
+-- Of a header that cannot be read it is not known which it has.
+redis.call('UNLINK', body_key(id), media_key(id))
+if entry and string.match(entry, '^%d+%-%d+$') then remove_entries({entry}) end
 redis.call('ZREM', key('delayed'), id)
-free_bytes(tonumber(header.bytes) or 0)
+free_bytes(whole(header.bytes) or 0)
 publish()
 return reply('cancelled')

@@ -28,11 +28,6 @@ local function claim()
   return streams and streams[1] and streams[1][2] or {}
 end
 
-local function whole(text)
-  local number = tonumber(text)
-  return number and math.min(math.max(math.floor(number), 0), 1e15)
-end
-
 local held = {}
 for _, id in ipairs(args.held) do held[id] = true end
 local entries = claim()

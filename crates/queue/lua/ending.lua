@@ -19,6 +19,9 @@ local function add_delivery(id, request, now)
   return true
 end
 
+-- The code of a cancelled job.
+local CANCELLED = 499
+
 -- When the job with this id was accepted (ms): its id is a UUIDv7.
 local function accepted_at(id) return tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16) or 0 end
 
@@ -31,6 +34,9 @@ local function read_for_end(record)
   for i, name in ipairs(END_FIELDS) do is[name] = values[i] or nil end
   return is
 end
+
+-- Whether the job has ended as cancelled. An earlier version's worker ends one that is to be cancelled as if it were not.
+local function is_cancelled(is) return is.cancel and tonumber(is.code) == CANCELLED end
 
 -- Writes a job's end: the record, the delivery of its webhook, and what is told to those who wait, together or not at all.
 -- is: see read_for_end; job: id, fence, code, ttl_ms, outcome or (token, size) of one that is kept already, media_index
@@ -52,8 +58,10 @@ local function end_job(record, is, job, now)
   end
   if is.hook then
     local delivery, hook = string.match(is.hook, '^(%S+) (.*)$')
-    local request = string.format('%s %d %d %d %d\n%s', job.id, job.code, now, expires, is.cancel and 1 or 0, hook or '')
-    add_delivery(delivery or '', request, now)
+    if delivery then
+      local head = string.format('%s %d %d %d %d', job.id, job.code, now, expires, is.cancel and 1 or 0)
+      add_delivery(delivery, head .. '\n' .. hook, now)
+    end
   end
   if is_heard() then tell(job.id, job.fence, false, is.cancel, job.code, is.owner) end
 end

@@ -5,13 +5,12 @@
 --       jobs: id, entry, fence, code, ttl_ms, outcome, or token, size (bytes) and pieces of one that is staged;
 --       media_index: where media is in the outcome, absent if nowhere;
 --       reason: why it was given up on, absent if it was not; body_apart: bytes of its body where that has a key of its own;
---       media: bytes of its media, absent for none; bytes: what it counted as while it waited, 0 for nothing
+--       media: bytes of its media, absent for none; bytes: what it counted as while it waited, 0 for nothing;
+--       cancelled: whether it ends as cancelled
 -- ->    for each job 'done', 'already_done' (by this fence), 'lost', 'gone' (no such record), 'expired' (not all pieces of
 --       its outcome are there any more; nothing is written), or 'cancelled' (it is to end as cancelled, and not like this;
 --       nothing is written)
 local now = args.now
--- The code of a cancelled job.
-local CANCELLED = 499
 
 -- Forgets the oldest dead letters until what is left is within bounds.
 local function trim_letters(dead, sizes)
@@ -46,7 +45,7 @@ end
 
 -- Keeps what it takes to queue the job again, after its record has expired, too. A body under a key of its own stays there, as
 -- does media.
-local function keep_letter(job, request, is)
+local function keep_letter(job, request, echo, is)
   local letter, dead, sizes = letter_key(job.id), key('dead'), key('dead_bytes')
   local bytes = #request + (job.body_apart or 0) + (job.media or 0)
   -- It would push all others out, and then itself.
@@ -54,6 +53,7 @@ local function keep_letter(job, request, is)
   redis.call('HSET', letter, 'reason', job.reason, 'request', request, 'history', is.history or '', 'fence', job.fence)
   if is.owner then redis.call('HSET', letter, 'owner', is.owner) end
   if is.hook then redis.call('HSET', letter, 'hook', is.hook) end
+  if echo then redis.call('HSET', letter, 'echo', echo) end
   redis.call('PEXPIRE', letter, args.dead.age_ms)
   if job.body_apart then keep_for_letter(body_key(job.id)) end
   if job.media then keep_for_letter(media_key(job.id)) end
@@ -70,20 +70,28 @@ for i, job in ipairs(args.jobs) do
   if not (is.holder or is.code) then
     results[i] = 'gone'
   elseif is.code then
-    results[i] = read_holder(is.holder).fence == job.fence and 'already_done' or 'lost'
+    -- One that was cancelled after this holder had given it back has the same fence, and another end.
+    local is_ours = read_holder(is.holder).fence == job.fence and (job.cancelled or not is_cancelled(is))
+    results[i] = is_ours and 'already_done' or 'lost'
   elseif not is_held(is.holder, job.fence, args.worker) then
     results[i] = 'lost'
-  elseif is.cancel and job.code ~= CANCELLED then
+  elseif is.cancel and not job.cancelled then
     results[i] = 'cancelled'
   elseif staged and not has_pieces(staged, job.pieces) then
     results[i] = 'expired'
   else
     if job.reason then
-      keep_letter(job, redis.call('HGET', record, 'request') or '', is)
+      local request, echo = unpack(redis.call('HMGET', record, 'request', 'echo'))
+      keep_letter(job, request or '', echo, is)
     else
       remove_pieces(job)
     end
     if staged then keep_pieces(staged, outcome_key(job.id, job.token), job.ttl_ms) end
+    if job.cancelled and not is.cancel then
+      -- Redis has lost that it was asked for.
+      is.cancel = now
+      redis.call('HSET', record, 'cancel', now)
+    end
     end_job(record, is, job, now)
     entries[#entries + 1] = job.entry
     freed = freed + job.bytes

@@ -34,6 +34,14 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- A number of somebody else's writing, as one that every command takes; nil for what is none.
+local function whole(value)
+  local number = tonumber(value)
+  -- 'nan' is a number here, and equal to none.
+  if not number or number ~= number then return nil end
+  return math.min(math.max(math.floor(number), 0), 1e15)
+end
+
 -- A record's `holder`: the fence, 0 before the first start; while the job runs, also who runs it:
 -- "<fence> <worker> <token of its claim> <started, ms> <end of its lease, ms>".
 local NEVER_STARTED = {fence = 0, runs = false}

@@ -10,7 +10,7 @@ local function next_delivery(delivery)
 end
 
 local id, letter = args.id, letter_key(args.id)
-local is = redis.call('HMGET', letter, 'request', 'owner', 'fence', 'hook')
+local is = redis.call('HMGET', letter, 'request', 'owner', 'fence', 'hook', 'echo')
 local request = is[1]
 if not request then return reply('unknown') end
 local record = job_key(id)
@@ -29,6 +29,7 @@ local fence = math.max(read_holder(was[1]).fence, tonumber(is[3]) or 0)
 redis.call('DEL', record)
 redis.call('HSET', record, 'request', request, 'holder', fence, 'released', fence, 'queued', now_ms())
 if is[2] then redis.call('HSET', record, 'owner', is[2]) end
+if is[5] then redis.call('HSET', record, 'echo', is[5]) end
 if type(header.type) == 'string' then redis.call('HSET', record, 'type', header.type) end
 local targets = header.targets
 if type(targets) == 'table' and type(targets[1]) == 'string' then redis.call('HSET', record, 'model', targets[1]) end
@@ -36,6 +37,9 @@ if type(targets) == 'table' and type(targets[1]) == 'string' then redis.call('HS
 local delivery, hook = string.match(is[4] or '', '^(%S+) (.*)$')
 if delivery then redis.call('HSET', record, 'hook', next_delivery(delivery) .. ' ' .. hook) end
 redis.call('HSET', record, 'entry', enqueue(id))
+-- While its record was gone, it was no longer listed.
+redis.call('ZADD', list_key(is[2] or ''), 0, id)
+redis.call('SADD', key('owners'), is[2] or '')
 wake('queue')
 -- What the job counts as while it waits, if it was counted.
 local counted = tonumber(header.bytes)

@@ -5,9 +5,9 @@
 --       lists: whether jobs are to be found by their owner
 --       jobs: id, request, model, owner and type (absent for none), bytes, latest (ms: from then on its client has given up),
 --       body_pieces, media_pieces (how many are staged; absent for none), hook (what is to be delivered at its end),
---       run_at (ms: not to be started before), and what tells a repeated submit:
+--       run_at (ms: not to be started before), echo (what its Response repeats of the request), and what tells a repeated submit:
 --       once: name, print    of an idempotency key, and of the request that it came with
---       sent: name, count    of a request, and which try of its client this is
+--       sent: name, count    of a request, and how many tries of its client came before
 -- ->    now (ms), room and room_bytes (what may still come; absent if not counted), results: for each job
 --       'accepted', 'full', 'late', 'conflict' (its key came with another request), or 'replayed <id>' of the job that was
 --       accepted before
@@ -31,6 +31,9 @@ if args.counted then
   end
 end
 
+-- What is remembered of a try: the job's id, how many came before it, and the id that this one would have been given.
+local function write_sent(id, job) return id .. ' ' .. job.sent.count .. ' ' .. job.id end
+
 -- What was said to an earlier submit that this one repeats; nil if there was none.
 local function earlier(job)
   if job.once then
@@ -38,9 +41,12 @@ local function earlier(job)
     if id and id ~= job.id then return print == job.once.print and 'replayed ' .. id or 'conflict' end
   end
   if job.sent and job.sent.count > 0 then
-    local id, count = string.match(redis.call('GET', key(job.sent.name)) or '', '^(%S+) (%d+)$')
+    local name = key(job.sent.name)
+    local id, count, asked = string.match(redis.call('GET', name) or '', '^(%S+) (%d+) (%S+)$')
+    -- This very call may have been taken before, and its answer lost.
+    if asked == job.id and id ~= job.id then return 'replayed ' .. id end
     if id and id ~= job.id and job.sent.count > tonumber(count) then
-      redis.call('SET', key(job.sent.name), id .. ' ' .. job.sent.count, 'KEEPTTL')
+      redis.call('SET', name, write_sent(id, job), 'KEEPTTL')
       return 'replayed ' .. id
     end
   end
@@ -54,7 +60,7 @@ local function remember(job)
     names[#names + 1] = job.once.name .. ' ' .. KEY_MS
   end
   if job.sent then
-    redis.call('SET', key(job.sent.name), job.id .. ' ' .. job.sent.count, 'PX', ONCE_MS)
+    redis.call('SET', key(job.sent.name), write_sent(job.id, job), 'PX', ONCE_MS)
     names[#names + 1] = job.sent.name .. ' ' .. SENT_MS
   end
   return names[1] and table.concat(names, ' ')
@@ -82,6 +88,7 @@ for i, job in ipairs(args.jobs) do
     if job.owner then add('owner', job.owner) end
     if job.type then add('type', job.type) end
     if job.hook then add('hook', job.hook) end
+    if job.echo then add('echo', job.echo) end
     if job.once or job.sent then add('once', remember(job)) end
     if job.run_at and job.run_at > now then
       redis.call('ZADD', key('delayed'), job.run_at, job.id)
@@ -100,6 +107,8 @@ for i, job in ipairs(args.jobs) do
   else
     result = 'accepted'
   end
+  -- The first try of another call: its next one repeats none of the call before.
+  if job.sent and job.sent.count == 0 and result ~= 'accepted' then redis.call('DEL', key(job.sent.name)) end
   -- What was refused, or written once more by a repetition, must not fill Redis until it expires.
   if body then redis.call('UNLINK', body) end
   if media then redis.call('UNLINK', media) end

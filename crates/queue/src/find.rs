@@ -1,14 +1,21 @@
 //! What a poll reads: the record, and of a large outcome one piece after another.
 
+mod listed;
+mod row;
+
 use std::sync::Arc;
 
-use hermod_types::{JobId, JobStatus, JobView, Operation, Shard, Timestamp};
-use redis::{FromRedisValue, ParsingError, Pipeline, RedisResult, Value};
+use hermod_types::{ErrorCode, JobId, JobStatus, JobView, Operation, ResponseEcho, Shard, Timestamp};
+use redis::{Pipeline, RedisResult};
 use tokio_util::task::TaskTracker;
 
 use crate::batch::{Batch, Batcher};
 use crate::connection::{Call, Connection};
 use crate::{QueueError, Store, keys};
+use row::{FIELDS, Row};
+
+pub use listed::ListedJob;
+pub(crate) use listed::ListedRow;
 
 /// How records are read.
 #[derive(Clone)]
@@ -76,118 +83,6 @@ impl Batch for Finds {
     }
 }
 
-const FIELDS: [&str; 12] = [
-    "holder",
-    "owner",
-    "type",
-    "code",
-    "outcome",
-    "completed",
-    "expires",
-    "apart",
-    "media",
-    "cancel",
-    "model",
-    "entry",
-];
-
-/// What `HMGET` gives of [`FIELDS`].
-struct Row {
-    holder: Option<String>,
-    owner: Option<String>,
-    operation: Option<String>,
-    code: Option<u16>,
-    outcome: Option<String>,
-    completed: Option<u64>,
-    expires: Option<u64>,
-    /// Of an outcome that has a key: the token in that, and bytes.
-    apart: Option<String>,
-    media: Option<String>,
-    cancel: Option<u64>,
-    model: Option<String>,
-    entry: Option<String>,
-}
-
-impl FromRedisValue for Row {
-    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let (holder, owner, operation, code, outcome, completed, expires, apart, media, cancel, model, entry) =
-            redis::from_redis_value(value)?;
-        Ok(Self {
-            holder,
-            owner,
-            operation,
-            code,
-            outcome,
-            completed,
-            expires,
-            apart,
-            media,
-            cancel,
-            model,
-            entry,
-        })
-    }
-}
-
-impl Row {
-    /// With the size of an outcome of which an earlier version wrote the token alone. It is no record where that has expired.
-    async fn sized(mut self, connection: &Connection, id: JobId) -> Result<Self, QueueError> {
-        if let Some(token) = self.apart.as_mut().filter(|apart| !apart.contains(' ')) {
-            let mut command = redis::cmd("STRLEN");
-            let length = Call::Command(command.arg(keys::outcome(id, token)));
-            let bytes: u64 = Box::pin(connection.run(length)).await?;
-            token.push_str(&format!(" {bytes}"));
-            self.holder = self.holder.filter(|_| bytes > 0);
-        }
-        Ok(self)
-    }
-
-    /// The record; none where there is none.
-    fn record(self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
-        let unreadable = |field| QueueError::Unexpected(format!("job {id}: unreadable {field}"));
-        let outcome = match (self.apart, self.outcome) {
-            (Some(apart), _) => StoredOutcome::of(id, &apart).map(Outcome::Stored),
-            // A worker has composed it as JSON; it is not parsed again.
-            (None, Some(json)) if json.starts_with('{') && json.ends_with('}') => Some(Outcome::Inline(json)),
-            (None, _) => None,
-        };
-        let Some(holder) = self.holder else { return Ok(None) };
-        let operation =
-            self.operation.map_or(Some(Operation::default()), |name| Operation::from_record_type(&name));
-        let operation = operation.ok_or_else(|| unreadable("type"))?;
-        // The fence alone, or also who runs it.
-        let (fence, runs) =
-            holder.split_once(' ').map_or((holder.as_str(), false), |(fence, _)| (fence, true));
-        let fence: u64 = fence.parse().unwrap_or_default();
-        // As `events.lua` counts.
-        let seq = (2 * fence).saturating_sub(runs.into())
-            + u64::from(self.cancel.is_some())
-            + u64::from(self.code.is_some());
-        let mut record = JobRecord {
-            id,
-            operation,
-            status: if runs { JobStatus::Processing } else { JobStatus::Pending },
-            seq,
-            owner: self.owner,
-            model: self.model,
-            media: self.media,
-            cancel_requested: self.cancel.map(Timestamp::from_millis),
-            entry: self.entry.filter(|entry| !entry.is_empty()),
-            ended: None,
-        };
-        if let Some(code) = self.code {
-            record.status = if code == 200 { JobStatus::Completed } else { JobStatus::Failed };
-            record.ended = Some(EndedRecord {
-                code,
-                outcome: outcome.ok_or_else(|| unreadable("outcome"))?,
-                completed: Timestamp::from_millis(self.completed.ok_or_else(|| unreadable("completed"))?),
-                expires: Timestamp::from_millis(self.expires.ok_or_else(|| unreadable("expires"))?),
-            });
-        }
-        Ok(Some(record))
-    }
-}
-
 /// A job as its record tells it to a poll.
 #[derive(Debug)]
 pub struct JobRecord {
@@ -205,10 +100,12 @@ pub struct JobRecord {
     pub model: Option<String>,
     /// Where media is in the result, in its worker's words; none where it has none.
     pub media: Option<String>,
-    /// Since when it is to be cancelled. With an end, it has ended so.
+    /// Since when it is to be cancelled.
     pub cancel_requested: Option<Timestamp>,
     /// Its entry in the queue, while it waits there or runs.
     pub(crate) entry: Option<String>,
+    /// What its Response repeats of the request; none for another call, and for one that was not asked for as a Response.
+    pub echo: Option<ResponseEcho>,
     ended: Option<EndedRecord>,
 }
 
@@ -287,13 +184,19 @@ impl JobRecord {
         self.ended.as_ref().map(|ended| ended.completed)
     }
 
+    /// Whether it has ended as cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        // An earlier version's worker ends one that is to be cancelled as if it were not.
+        self.cancel_requested.is_some() && self.status_code() == Some(ErrorCode::JobCancelled.status())
+    }
+
     /// What its client sees, less its result or error.
     pub fn view(&self) -> JobView {
         let mut view = JobView::accepted(self.id);
         view.status = self.status;
         view.cancel_requested_at = self.cancel_requested;
         if let Some(ended) = &self.ended {
-            view.cancelled_at = self.cancel_requested.map(|_| ended.completed);
+            view.cancelled_at = self.is_cancelled().then_some(ended.completed);
             view.completed_at = Some(ended.completed);
             view.expires_at = Some(ended.expires);
             view.status_code = Some(ended.code);
@@ -341,67 +244,5 @@ impl OutcomeReader {
     ) -> Result<Option<Vec<u8>>, QueueError> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         self.store.pieces().read(outcome.shard, &outcome.key, start, length).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row() -> Row {
-        Row {
-            holder: Some("1".to_owned()),
-            owner: Some("vk-1".to_owned()),
-            operation: None,
-            code: Some(200),
-            outcome: None,
-            completed: Some(1_000),
-            expires: Some(2_000),
-            apart: None,
-            media: None,
-            cancel: None,
-            model: None,
-            entry: None,
-        }
-    }
-
-    fn new_id() -> JobId {
-        JobId::new(Shard::default())
-    }
-
-    #[test]
-    fn a_large_outcome_fits_between_head_and_tail() {
-        let id = new_id();
-        let inline = Row { outcome: Some(r#"{"n":1}"#.to_owned()), ..row() }.record(id).unwrap().unwrap();
-        let stored = Row { apart: Some("t 7".to_owned()), ..row() }.record(id).unwrap().unwrap();
-        assert_eq!(stored.owner.as_deref(), Some("vk-1"));
-        assert!(matches!(inline.outcome(), Some(OutcomeRef::Inline(r#"{"n":1}"#))));
-        assert!(matches!(stored.outcome(), Some(OutcomeRef::Stored(outcome)) if outcome.bytes == 7));
-        let (JobJson::Whole(whole), JobJson::Around { head, outcome, tail }) =
-            (inline.into_json(), stored.into_json())
-        else {
-            panic!("the size decides")
-        };
-        assert_eq!(format!("{head}{{\"n\":1}}{tail}"), whole);
-        assert_eq!((outcome.bytes, outcome.key.ends_with(":t")), (7, true));
-    }
-
-    #[test]
-    fn an_ended_job_without_a_readable_outcome_is_damaged() {
-        for apart in [None, Some("t"), Some("t x")] {
-            let row = Row { apart: apart.map(str::to_owned), ..row() };
-            assert!(row.record(new_id()).is_err(), "{apart:?}");
-        }
-    }
-
-    #[test]
-    fn a_record_says_what_it_calls() {
-        let of = |name: Option<&str>| {
-            let row = Row { code: None, operation: name.map(str::to_owned), ..row() };
-            row.record(new_id()).ok().flatten().map(|record| record.operation)
-        };
-        assert_eq!(of(None), Some(Operation::TextCompletion));
-        assert_eq!(of(Some("ocr")), Some(Operation::Ocr));
-        assert_eq!(of(Some("unheard")), None);
     }
 }

@@ -65,6 +65,7 @@ struct JobArgs<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     media: Option<u64>,
     bytes: u64,
+    cancelled: bool,
 }
 
 impl Finishes {
@@ -91,7 +92,7 @@ impl Batch for Finishes {
 }
 
 fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>) -> JobArgs<'a> {
-    let Ended { held, code, outcome, media, ttl, given_up } = ended;
+    let Ended { held, code, outcome, media, ttl, given_up, cancelled } = ended;
     let size = token.map(|_| outcome.len());
     JobArgs {
         id: held.id.to_string(),
@@ -108,5 +109,6 @@ fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>) -> JobArgs<'a> {
         body_apart: held.body_apart,
         media: (held.media_bytes > 0).then_some(held.media_bytes),
         bytes: held.counted_bytes,
+        cancelled: *cancelled,
     }
 }

@@ -77,6 +77,8 @@ pub struct Ended {
     pub ttl: Ttl,
     /// Why it was given up on: it then goes to the dead letters too.
     pub given_up: Option<&'static str>,
+    /// Whether it ends as cancelled. One that is to be cancelled can end in no other way.
+    pub cancelled: bool,
 }
 
 impl Ended {

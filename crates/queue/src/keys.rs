@@ -110,6 +110,21 @@ pub(crate) fn session(token: &str) -> String {
     of_shard(Shard::default(), &format!("session:{token}"))
 }
 
+/// The ids of the jobs of an owner.
+pub(crate) fn list(shard: Shard, owner: &str) -> String {
+    of_shard(shard, &format!("list:{owner}"))
+}
+
+/// The owners of which there are lists.
+pub(crate) fn owners(shard: Shard) -> String {
+    of_shard(shard, "owners")
+}
+
+/// What is remembered of a submit that may be repeated: see [`crate::Repeats`].
+pub(crate) fn remembered(shard: Shard, field: &str) -> String {
+    of_shard(shard, field)
+}
+
 /// What the keys of a shard have between their braces.
 pub(crate) fn tag(shard: Shard) -> String {
     format!("hermod:{}", shard.number())

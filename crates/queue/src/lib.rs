@@ -8,7 +8,7 @@
 //! | `{hermod:S}:media:<id>` | hash of pieces | the files of a job's request, one behind the other |
 //! | `{hermod:S}:staged:<id>:<what>` | hash of pieces, expires | the same until a script keeps it by renaming it: `body`, `media`, or an outcome's token |
 //! | `{hermod:S}:list:<owner>`, `{hermod:S}:owners` | sorted set, set | ids of an owner's jobs, in the order of time; the owners, '' for none |
-//! | `{hermod:S}:once:<hash>`, `{hermod:S}:sent:<hash>` | string, expires | id of the job of an idempotency key, and the print of its request; of a request that was sent, and how many tries came before |
+//! | `{hermod:S}:once:<hash>`, `{hermod:S}:sent:<hash>` | string, expires | id of the job of an idempotency key, and the print of its request; of a request that was sent, how many tries came before, and the id of the last |
 //! | `{hermod:S}:hooks:…` | | a second queue with the same keys, whose jobs are deliveries of webhooks, see [`Lane`] |
 //! | `{hermod:S}:events`, `{hermod:S}:cancel:<worker>` | channels | transitions of jobs, for those who wait; jobs that this worker is to cancel |
 //! | `{hermod:S}:wake` | sorted set | wake-ups for idle workers, which wait on it; each kind is there once at most |
@@ -18,6 +18,7 @@
 //! | `{hermod:S}:letter:<id>` | hash, expires | what it takes to queue such a job again |
 //! | `{hermod:0}:paused` | string | exists while workers are to claim nothing |
 //! | `{hermod:0}:shards` | integer | the number of shards in use; absent for one |
+//! | `{hermod:0}:shard_numbers` | sorted set by time (ms) | the numbers of shards that API processes spread jobs over, now or in the last two months |
 //! | `{hermod:0}:checked` | string, expires | exists for a while after records and entries have been compared |
 //! | `{hermod:0}:leader` | string, expires | the worker that looks after the queue for all |
 //! | `{hermod:0}:cooldowns`, `{hermod:0}:cooldowns_version` | hash, expires; integer | what nobody is to try for a while; grows with each change |
@@ -36,6 +37,7 @@
 //! | `entry` | waits in the queue, or runs | its entry |
 //! | `hook` | is to be told of | id of the delivery, and what that needs to know, in JSON |
 //! | `once` | may be submitted again | names of the keys that tell so, each with how long it is kept at least (ms) |
+//! | `echo` | always | what its Response repeats of the request, in JSON; absent for another call |
 //! | `cancel` | is to be cancelled, or was | since when (ms) |
 //! | `holder` | always | the fence: how often it was started. While it runs also who runs it: worker, token of the claim, when it was started, and the end of its lease (ms, Redis's clock). A write must show fence and worker |
 //! | `released` | was released, or delayed | starts that do not count as attempts |
@@ -59,6 +61,7 @@ mod connection;
 mod control;
 mod cooldown;
 mod delivery;
+mod earlier;
 mod error;
 mod events;
 mod find;
@@ -68,11 +71,14 @@ mod job;
 mod keys;
 mod lane;
 mod leases;
+mod list_trim;
+mod lists;
 mod maintenance;
 mod media;
 mod options;
 mod pieces;
 mod pools;
+mod positions;
 mod queue;
 mod record;
 mod scan;
@@ -99,19 +105,22 @@ pub use cooldown::{Cooldown, SharedCooldowns};
 pub use delivery::Delivery;
 pub use error::QueueError;
 pub use events::{End, Events, JobEvent, JobState, JobWatch, News, OwnerNews, OwnerWatch};
+pub use find::ListedJob;
 pub use find::{JobJson, JobRecord, OutcomeReader, OutcomeRef, StoredOutcome};
 pub use job::{Ended, Held, Settled, Started};
 pub use lane::{Lane, Payload};
 pub use leases::{Leases, Renewed};
+pub use lists::{JobPage, JobQuery, Lists, Owner};
 pub use maintenance::{Leadership, Maintenance};
 pub use media::MediaReader;
-pub use options::{IdempotencyKey, JobOptions, Repeats, Tries};
+pub use options::{IdempotencyKey, JobOptions, Place, Repeats, Start, Tries};
 pub use pieces::PIECE_BYTES;
-pub use queue::{ByteLimit, Cancelled, KnownShards, Queue, QueueSettings};
+pub use positions::{Position, Positions};
+pub use queue::{ByteLimit, Cancelled, Queue, QueueSettings};
 pub use record::JobRequest;
 pub use server_check::{ServerCheck, Tolerance, Unsuitable};
 pub use sessions::Sessions;
-pub use shards::raise as raise_shards;
+pub use shards::{KnownShards, raise as raise_shards};
 pub use stats::Stats;
 pub use store::{ShardsNeedCluster, Store};
 pub use submit::Submission;

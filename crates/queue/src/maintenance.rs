@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::clock::millis;
 use crate::connection::{Call, Connection};
 use crate::keys::{self, GROUP};
+use crate::list_trim::ListTrim;
 use crate::script::{self, SCRIPTS};
 use crate::{Control, Lane, QueueError, Store, WorkerName};
 
@@ -41,6 +42,8 @@ pub struct Maintenance {
     /// When its delayed jobs are looked at next.
     next_promotion: Instant,
     next_look: Instant,
+    /// Deliveries have no lists.
+    lists: Option<ListTrim>,
 }
 
 #[derive(Serialize)]
@@ -111,7 +114,17 @@ impl Maintenance {
     pub fn new(store: &Store, lane: Lane, shard: Shard, lease: Duration) -> Self {
         let connection = if store.is_cluster() { store.connection(shard) } else { store.shared().clone() };
         let now = Instant::now();
-        Self { store: store.clone(), lane, shard, lease, connection, next_promotion: now, next_look: now }
+        let lists = (lane == Lane::Jobs).then(|| ListTrim::new(shard));
+        Self {
+            store: store.clone(),
+            lane,
+            shard,
+            lease,
+            connection,
+            next_promotion: now,
+            next_look: now,
+            lists,
+        }
     }
 
     /// Does what is due: is to be called each second while this worker leads. `shards` is how many there are.
@@ -128,6 +141,9 @@ impl Maintenance {
                 + (LOOK_INTERVAL * shards.get().into() / LOOKS_PER_SECOND)
                     .clamp(LOOK_INTERVAL, LOOK_INTERVAL_MAX);
             self.look().await?;
+        }
+        if let Some(lists) = &mut self.lists {
+            lists.run(&self.connection).await?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
+use std::time::Duration;
+
 use hermod_types::webhook::Hook;
-use hermod_types::{Shard, ShardCount, Timestamp};
+use hermod_types::{ResponseEcho, Shard, ShardCount, Timestamp};
 use serde::Serialize;
 
 /// What a submit asks for besides the call.
@@ -9,13 +11,26 @@ pub struct JobOptions {
     pub hook: Option<Hook>,
     /// What tells that it repeats an earlier one.
     pub repeats: Repeats,
-    /// It is not started before.
-    pub run_at: Option<Timestamp>,
+    /// It is not started before; none for at once.
+    pub start: Option<Start>,
+    /// What its Response repeats of the request; none for another call.
+    pub echo: Option<ResponseEcho>,
+}
+
+/// The earliest start of a job. What lies in the past is at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At this time.
+    At(Timestamp),
+    /// So long after Redis has taken it, by Redis's clock.
+    After(Duration),
 }
 
 /// What a submit that may be repeated is known by. The names are hashes, in hexadecimal, of all that must be equal.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats {
+    /// Where all that may repeat each other meet; none for a submit that repeats nothing.
+    pub place: Option<Place>,
     /// Of an idempotency key.
     pub key: Option<IdempotencyKey>,
     /// Of a client that counts its tries.
@@ -40,6 +55,32 @@ pub struct Tries {
     pub count: u64,
 }
 
+/// Where submits meet that may repeat each other: what decides their shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    hash: u64,
+    may_repeat: bool,
+}
+
+impl Place {
+    /// That of a hash. `may_repeat`: whether there may have been an earlier submit. Then no other shard will do while the node of
+    /// this one is away.
+    pub fn of(hash: &[u8], may_repeat: bool) -> Self {
+        let first = hash.first_chunk().copied().unwrap_or_default();
+        Self { hash: u64::from_le_bytes(first), may_repeat }
+    }
+
+    /// Its shard, where there are so many.
+    pub(crate) fn shard(self, shards: ShardCount) -> Shard {
+        let number = self.hash % u64::from(shards.get());
+        u16::try_from(number).ok().and_then(Shard::new).unwrap_or_default()
+    }
+
+    pub(crate) const fn may_repeat(self) -> bool {
+        self.may_repeat
+    }
+}
+
 /// How `submit.lua` is shown them.
 #[derive(Serialize)]
 pub(crate) struct OnceArgs<'a> {
@@ -54,18 +95,25 @@ pub(crate) struct SentArgs {
 }
 
 impl Repeats {
-    /// The shard in which all with the same name meet, if there is a name.
-    pub(crate) fn shard(&self, shards: ShardCount) -> Option<Shard> {
-        let name = self.key.as_ref().map(|key| &key.name).or(self.tries.as_ref().map(|tries| &tries.name))?;
-        let hash = u64::from_str_radix(name.get(..15)?, 16).ok()?;
-        Shard::new(u16::try_from(hash % u64::from(shards.get())).ok()?)
-    }
-
     pub(crate) fn once(&self) -> Option<OnceArgs<'_>> {
-        self.key.as_ref().map(|key| OnceArgs { name: format!("once:{}", key.name), print: &key.print })
+        self.key.as_ref().map(|key| OnceArgs { name: key.field(), print: &key.print })
     }
 
     pub(crate) fn sent(&self) -> Option<SentArgs> {
-        self.tries.as_ref().map(|tries| SentArgs { name: format!("sent:{}", tries.name), count: tries.count })
+        self.tries.as_ref().map(|tries| SentArgs { name: tries.field(), count: tries.count })
+    }
+}
+
+impl IdempotencyKey {
+    /// The end of its key in Redis.
+    pub(crate) fn field(&self) -> String {
+        format!("once:{}", self.name)
+    }
+}
+
+impl Tries {
+    /// Likewise.
+    pub(crate) fn field(&self) -> String {
+        format!("sent:{}", self.name)
     }
 }

@@ -1,14 +1,17 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hermod_types::{ErrorBody, JobId, Operation, ShardCount};
 use serde::{Deserialize, Serialize};
 use tokio_util::task::TaskTracker;
 
+use crate::earlier::Earlier;
 use crate::find::Finder;
 use crate::script::{self, SCRIPTS};
 use crate::submit::Submitter;
-use crate::{JobOptions, JobRecord, JobRequest, QueueError, Repeats, Store, Submission, Upload, keys};
+use crate::{
+    JobOptions, JobRecord, JobRequest, KnownShards, Place, QueueError, Store, Submission, Upload, keys,
+};
 
 /// The API's side of the queue: jobs go in, and their records are read. Cheap to clone.
 ///
@@ -19,6 +22,7 @@ pub struct Queue {
     /// One for each shard: none waits for the node of another.
     submitters: Arc<[Submitter]>,
     next: Arc<AtomicUsize>,
+    earlier: Earlier,
     finder: Finder,
     store: Store,
 }
@@ -32,7 +36,7 @@ pub struct QueueSettings {
     pub limit_bytes: ByteLimit,
     /// Shards that new jobs are spread over: more than one only in a Cluster, see [`Store::allow`].
     pub shards: ShardCount,
-    /// What all queues of this process know of the number of shards in use.
+    /// What all queues of this process know of the numbers of shards.
     pub known: KnownShards,
     /// Whether jobs can be listed by their owner.
     pub lists: bool,
@@ -66,27 +70,6 @@ impl ByteLimit {
     }
 }
 
-/// The number of shards that workers are known to serve. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct KnownShards(Arc<AtomicU16>);
-
-impl KnownShards {
-    /// Raises the number in Redis to `wanted`, which it also does where Redis has lost it.
-    ///
-    /// # Errors
-    /// If Redis does not answer.
-    pub async fn raise(&self, store: &Store, wanted: ShardCount) -> Result<(), QueueError> {
-        let used = crate::shards::raise(store, wanted).await?;
-        self.0.store(used.get(), Ordering::Relaxed);
-        Ok(())
-    }
-
-    pub(crate) fn has(&self, wanted: ShardCount) -> bool {
-        // Shard 0 is always served.
-        wanted == ShardCount::ONE || self.0.load(Ordering::Relaxed) >= wanted.get()
-    }
-}
-
 fn no_shards() -> QueueError {
     QueueError::Unexpected("there are no shards".to_owned())
 }
@@ -102,6 +85,7 @@ impl Queue {
         Self {
             submitters: submitters.collect(),
             next: Arc::default(),
+            earlier: Earlier::new(store, settings),
             finder: Finder::spawn(store, tasks),
             store: store.clone(),
         }
@@ -112,21 +96,24 @@ impl Queue {
     /// # Errors
     /// If Redis cannot take it. Where the connection broke before the answer, it may have been taken.
     pub async fn submit(&self, request: JobRequest, options: JobOptions) -> Result<Submission, QueueError> {
-        self.submitter(&options.repeats)?.submit(JobRequest { media_bytes: 0, ..request }, options).await
+        if let Some(earlier) = self.earlier.find(&options.repeats).await? {
+            return Ok(earlier);
+        }
+        let submitter = self.submitter(options.repeats.place)?;
+        submitter.submit(JobRequest { media_bytes: 0, ..request }, options).await
     }
 
     /// Begins to take media for a job, of about as many bytes as are `announced`; none where the queue is full. The job's id,
-    /// and so its `created_at`, is from now. `repeats`: as far as it is known before the media; those with the same name are to be
-    /// submitted with it.
+    /// and so its `created_at`, is from now. `place`: that of what it is submitted with.
     ///
     /// # Errors
     /// If Redis does not answer.
     pub async fn upload(
         &self,
         announced: Option<u64>,
-        repeats: &Repeats,
+        place: Option<Place>,
     ) -> Result<Option<Upload>, QueueError> {
-        self.submitter(repeats)?.upload(announced.unwrap_or_default()).await
+        self.submitter(place)?.upload(announced.unwrap_or_default()).await
     }
 
     /// Writes the rest of an upload, and the record and the entry of its job. The job's media are those of the upload.
@@ -139,6 +126,9 @@ impl Queue {
         request: JobRequest,
         options: JobOptions,
     ) -> Result<Submission, QueueError> {
+        if let Some(earlier) = self.earlier.find(&options.repeats).await? {
+            return Ok(earlier);
+        }
         let (id, media_bytes) = (upload.id(), upload.bytes());
         let submitter = self.submitters.iter().find(|submitter| submitter.shard == id.shard());
         let submitter = submitter.ok_or_else(no_shards)?;
@@ -148,22 +138,24 @@ impl Queue {
         Ok(submission)
     }
 
-    /// That of the next shard in turn whose node is not away; of what may repeat an earlier submit, that of the shard where they
-    /// meet.
-    fn submitter(&self, repeats: &Repeats) -> Result<&Submitter, QueueError> {
+    /// That of the next shard in turn whose node is not away; where there is a place, first that of its shard.
+    fn submitter(&self, place: Option<Place>) -> Result<&Submitter, QueueError> {
         if let [only] = &*self.submitters {
             return Ok(only);
         }
-        let shards = ShardCount::new(u16::try_from(self.submitters.len()).unwrap_or_default());
-        if let Some(shard) = shards.and_then(|shards| repeats.shard(shards)) {
-            return self.submitters.get(usize::from(shard.number())).ok_or_else(no_shards);
-        }
-        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.submitters.len();
-        let (before, after) = self.submitters.split_at(first);
         let is_open = |submitter: &&Submitter| {
             let fault = self.store.health().fault_of(self.store.part(submitter.shard));
             fault.is_none() || fastrand::u32(..TRY_IN) == 0
         };
+        if let Some(place) = place {
+            let shard = place.shard(self.earlier.shards());
+            let its = self.submitters.get(usize::from(shard.number())).ok_or_else(no_shards)?;
+            if place.may_repeat() || is_open(&its) {
+                return Ok(its);
+            }
+        }
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.submitters.len();
+        let (before, after) = self.submitters.split_at(first);
         let open = after.iter().chain(before).find(is_open);
         open.or(self.submitters.get(first)).ok_or_else(no_shards)
     }
@@ -181,8 +173,7 @@ impl Queue {
     /// # Errors
     /// If Redis does not answer. It is safe to ask again.
     pub async fn cancel(&self, id: JobId, operation: Operation) -> Result<Cancelled, QueueError> {
-        let error = ErrorBody::cancelled().of(operation);
-        let args = CancelArgs { id: id.to_string(), error: &error };
+        let args = CancelArgs { id: id.to_string(), error: ErrorBody::cancelled().of(operation).to_json() };
         script::run(self.store.shared(), &SCRIPTS.cancel, &keys::queue(id.shard()), &args).await
     }
 
@@ -204,16 +195,18 @@ pub enum Cancelled {
     Unknown,
     /// It has ended by itself before.
     Ended,
-    /// It has ended as cancelled, now or before.
+    /// It has ended as cancelled, by this call.
     Cancelled,
+    /// It has ended as cancelled before.
+    AlreadyCancelled,
     /// It runs. Its worker is told, and ends it.
     Requested,
 }
 
 #[derive(Serialize)]
-struct CancelArgs<'a> {
+struct CancelArgs {
     id: String,
-    error: &'a ErrorBody,
+    error: String,
 }
 
 #[derive(Serialize)]

@@ -44,6 +44,8 @@ scripts!(
     lift,
     shards,
     stats,
+    list_ids,
+    trim_list,
     consumers,
     letters,
     requeue,

@@ -98,6 +98,11 @@ impl Store {
         self.health().fault_of(Part::Whole).is_none()
     }
 
+    /// Whether there may be more than one shard.
+    pub fn may_have_shards(&self) -> bool {
+        self.is_cluster()
+    }
+
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self.0.topology, Topology::Cluster { .. })
     }

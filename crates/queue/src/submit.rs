@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hermod_types::webhook::{Hook, delivery_id};
-use hermod_types::{JobId, Operation, Shard, Timestamp};
+use hermod_types::{JobId, Operation, ResponseEcho, Shard};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -17,7 +17,7 @@ use crate::pieces::pieces_of;
 use crate::script::{self, SCRIPTS};
 use crate::staged::Staged;
 use crate::topology::RESPONSE_TIMEOUT;
-use crate::{JobOptions, JobRequest, QueueError, QueueSettings, Store, Upload, keys};
+use crate::{JobOptions, JobRequest, QueueError, QueueSettings, Start, Store, Upload, keys};
 
 /// A job must be taken so much before its client gives up, so that the answer still reaches it.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
@@ -212,6 +212,8 @@ struct JobArgs<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     run_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    echo: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     once: Option<OnceArgs<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sent: Option<SentArgs>,
@@ -299,7 +301,11 @@ impl Batch for Submits {
                 media_pieces: (request.media_bytes > 0)
                     .then(|| pieces_of(usize::try_from(request.media_bytes).unwrap_or(usize::MAX))),
                 hook: options.hook.as_ref().map(|hook| hook_field(*id, hook)),
-                run_at: options.run_at.map(Timestamp::as_millis),
+                run_at: options.start.map(|start| match start {
+                    Start::At(at) => at.as_millis(),
+                    Start::After(delay) => now.saturating_add(millis(delay)),
+                }),
+                echo: options.echo.as_ref().map(ResponseEcho::as_json),
                 once: options.repeats.once(),
                 sent: options.repeats.sent(),
             });

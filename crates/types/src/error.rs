@@ -40,6 +40,8 @@ pub enum ErrorCode {
     JobCancelled,
     /// The idempotency key came with another request before.
     IdempotencyKeyReused,
+    /// A request with the idempotency key is being taken.
+    IdempotencyKeyInUse,
     /// The job's result has no bytes to serve.
     NoContent,
     /// The bytes that are asked for lie beyond the end.
@@ -99,6 +101,7 @@ impl ErrorCode {
             Self::JobEnded => ("job_ended", 409, false),
             Self::JobCancelled => ("job_cancelled", 499, false),
             Self::IdempotencyKeyReused => ("idempotency_key_reused", 422, false),
+            Self::IdempotencyKeyInUse => ("idempotency_key_in_use", 409, false),
             Self::NoContent => ("no_content", 422, false),
             Self::RangeNotSatisfiable => ("range_not_satisfiable", 416, false),
             Self::PathNotFound => ("path_not_found", 404, false),

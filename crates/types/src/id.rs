@@ -93,6 +93,12 @@ impl JobId {
         self.0.simple()
     }
 
+    /// Reads what [`JobId::simple`] writes.
+    pub(crate) fn from_simple(text: &str) -> Option<Self> {
+        let id = (text.len() == uuid::fmt::Simple::LENGTH).then(|| Uuid::try_parse(text));
+        id?.ok().map(Self)
+    }
+
     /// The shard that its keys are in.
     pub fn shard(self) -> Shard {
         let bits = self.0.as_u128() & SHARD_MASK;

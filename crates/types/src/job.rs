@@ -72,6 +72,9 @@ pub struct JobView {
     /// When it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancelled_at: Option<Timestamp>,
+    /// `x-request-id` of the submit, in the answer to that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 impl JobView {
@@ -86,6 +89,7 @@ impl JobView {
             status_code: None,
             cancel_requested_at: None,
             cancelled_at: None,
+            request_id: None,
         }
     }
 

@@ -19,6 +19,7 @@ mod media_type;
 mod operation;
 mod raw;
 mod request;
+mod response;
 mod result;
 mod retry_after;
 mod seal;
@@ -43,6 +44,9 @@ pub use media_type::media_type_of;
 pub use operation::{BodyForm, Operation};
 pub use raw::{RawObject, reads_as};
 pub use request::{InvalidRequest, MAX_FALLBACKS, Request};
+pub use response::{
+    ECHOED, InvalidResponseId, ResponseEcho, ResponseId, ResponseSplice, ResponseStatus, ResponseView,
+};
 pub use result::{ResultExtra, compose_result, extend_result};
 pub use retry_after::retry_after;
 pub use seal::{Seal, SealError};

@@ -9,6 +9,10 @@ impl Ttl {
     /// The longest that a result is kept, ten years; a client that asks for more gets this.
     pub const MAX: Self = Self(10 * 365 * 24 * 3600);
 
+    /// The longest, unless its client says so, of a Response that is not to be stored. `OpenAI` keeps one that runs in the background
+    /// for about as long: <https://platform.openai.com/docs/guides/background>.
+    pub const OF_UNSTORED: Self = Self(600);
+
     /// This many seconds, at most [`Ttl::MAX`]; none for zero.
     pub fn from_seconds(seconds: u64) -> Option<Self> {
         (seconds > 0).then(|| Self(seconds.min(Self::MAX.0)))

@@ -35,6 +35,9 @@ impl Chain<'_> {
     /// are passed over, and tried at the end.
     pub(crate) async fn run(&self, mut progress: Progress) -> ChainEnd {
         while let Some((index, target)) = self.next(&progress) {
+            if self.context.cancelled.is_cancelled() {
+                return ChainEnd::Cancelled(progress.attempts);
+            }
             let is_last_resort = progress.next >= self.context.request.targets.len();
             // A hung target leaves time for those behind it.
             let targets_left =
@@ -53,6 +56,7 @@ impl Chain<'_> {
             };
             match run.run().await {
                 TargetEnd::Answered(result) => return ChainEnd::Ended(Ok(result)),
+                TargetEnd::Cancelled => return ChainEnd::Cancelled(progress.attempts),
                 TargetEnd::CoolsDown => progress.passed_over.push(index),
                 TargetEnd::Delay(wait) => {
                     let spent = progress.spent() + self.begun.elapsed() + wait;
@@ -66,7 +70,8 @@ impl Chain<'_> {
                         Ok(Delayed::Lost) => return ChainEnd::Lost,
                         Err(error) => {
                             tracing::debug!(job = %self.held.id, %error, "not delayed in Redis; it waits here");
-                            sleep(wait).await;
+                            // At the next turn it is seen whether it was.
+                            self.context.cancelled.run_until_cancelled(sleep(wait)).await;
                         }
                     }
                     continue;

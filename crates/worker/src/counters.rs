@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use hermod_queue::Ended;
 use hermod_types::JobStatus;
 use metrics::{Counter, Gauge, Histogram};
 
@@ -10,8 +11,9 @@ pub(crate) struct Counters {
     pub(crate) seconds: Histogram,
     completed: Counter,
     failed: Counter,
-    /// Of each configured provider: calls that succeeded, and that failed.
-    calls: BTreeMap<String, [Counter; 2]>,
+    cancelled: Counter,
+    /// Of each configured provider: calls that succeeded, that failed, and that were cancelled.
+    calls: BTreeMap<String, [Counter; 3]>,
 }
 
 impl Counters {
@@ -19,27 +21,35 @@ impl Counters {
         let ended =
             |status: JobStatus| metrics::counter!("hermod_jobs_ended_total", "status" => status.as_str());
         let calls = |provider: &str, outcome: &'static str| metrics::counter!("hermod_provider_calls_total", "provider" => provider.to_owned(), "outcome" => outcome);
-        let pair = |provider: &str| [calls(provider, "success"), calls(provider, "error")];
+        let three =
+            |provider: &str| ["success", "error", "cancelled"].map(|outcome| calls(provider, outcome));
         Self {
             started: metrics::counter!("hermod_jobs_started_total"),
             running: metrics::gauge!("hermod_jobs_running"),
             seconds: metrics::histogram!("hermod_job_duration_seconds"),
             completed: ended(JobStatus::Completed),
             failed: ended(JobStatus::Failed),
-            calls: providers.map(|provider| (provider.to_owned(), pair(provider))).collect(),
+            cancelled: metrics::counter!("hermod_jobs_cancelled_total"),
+            calls: providers.map(|provider| (provider.to_owned(), three(provider))).collect(),
         }
     }
 
-    /// Counts a job that has ended with this HTTP status.
-    pub(crate) fn ended(&self, code: u16) {
-        let counter = if code == 200 { &self.completed } else { &self.failed };
+    /// Counts a job that has ended.
+    pub(crate) fn ended(&self, ended: &Ended) {
+        let counter = if ended.code == 200 { &self.completed } else { &self.failed };
         counter.increment(1);
+        if ended.cancelled {
+            self.cancelled.increment(1);
+        }
     }
 
-    /// Counts a call to `provider`.
-    pub(crate) fn call(&self, provider: &str, succeeded: bool) {
-        if let Some([success, error]) = self.calls.get(provider) {
-            if succeeded { success.increment(1) } else { error.increment(1) }
+    /// Counts a call to `provider`, which succeeded or not; none for one that was cancelled.
+    pub(crate) fn call(&self, provider: &str, succeeded: Option<bool>) {
+        let Some([success, error, cancelled]) = self.calls.get(provider) else { return };
+        match succeeded {
+            Some(true) => success.increment(1),
+            Some(false) => error.increment(1),
+            None => cancelled.increment(1),
         }
     }
 }

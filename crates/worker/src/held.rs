@@ -1,13 +1,27 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use hermod_queue::Held;
 use hermod_types::{JobId, Shard};
 use tokio_util::sync::CancellationToken;
 
+/// How long it is remembered that a job is to be cancelled which is not held here, and of how many. A claim's answer may still be
+/// on its way; what is forgotten is learnt with the next renewal.
+const EARLY: Duration = Duration::from_secs(10);
+const MOST_EARLY: usize = 10_000;
+
 /// The jobs that this worker holds: their leases are to be renewed. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct HeldJobs(Arc<Mutex<HashMap<JobId, HeldJob>>>);
+pub(crate) struct HeldJobs(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    jobs: HashMap<JobId, HeldJob>,
+    /// Jobs that are to be cancelled and are not held, and when that was heard. One that is to be cancelled ends so, whoever
+    /// runs it: none of these can be wrong later.
+    early: HashMap<JobId, Instant>,
+}
 
 struct HeldJob {
     held: Held,
@@ -36,31 +50,45 @@ impl HeldJobs {
             cancelled: cancelled.clone(),
             is_settling: false,
         };
-        if let Some(older) = self.lock().insert(held.id, entry) {
+        let mut inner = self.lock();
+        if inner.early.remove(&held.id).is_some() {
+            cancelled.cancel();
+        }
+        if let Some(older) = inner.jobs.insert(held.id, entry) {
             older.lost.cancel();
         }
+        drop(inner);
         HeldGuard { jobs: self.clone(), held, lost, cancelled }
     }
 
     /// Those of one shard.
     pub(crate) fn of(&self, shard: Shard) -> Vec<Held> {
-        let jobs = self.lock();
-        jobs.values().map(|job| &job.held).filter(|held| held.id.shard() == shard).cloned().collect()
+        let inner = self.lock();
+        inner.jobs.values().map(|job| &job.held).filter(|held| held.id.shard() == shard).cloned().collect()
     }
 
-    /// Notes that these jobs are to be ended as cancelled, as far as they are held here.
-    pub(crate) fn cancel(&self, ids: &[JobId]) {
-        let jobs = self.lock();
-        for job in ids.iter().filter_map(|id| jobs.get(id)) {
-            job.cancelled.cancel();
+    /// Notes that these jobs are to be ended as cancelled.
+    pub(crate) fn cancel(&self, ids: impl IntoIterator<Item = JobId>) {
+        let Inner { jobs, early } = &mut *self.lock();
+        for id in ids {
+            if let Some(job) = jobs.get(&id) {
+                job.cancelled.cancel();
+                continue;
+            }
+            if early.len() >= MOST_EARLY {
+                early.retain(|_, heard| heard.elapsed() < EARLY);
+            }
+            if early.len() < MOST_EARLY {
+                early.insert(id, Instant::now());
+            }
         }
     }
 
     /// Notes that Redis has said that these jobs are another's by now.
     pub(crate) fn lost(&self, ids: &[JobId], held: &[Held]) {
-        let jobs = self.lock();
+        let inner = self.lock();
         for held in held.iter().filter(|held| ids.contains(&held.id)) {
-            let Some(job) = jobs.get(&held.id).filter(|job| job.held == *held) else { continue };
+            let Some(job) = inner.jobs.get(&held.id).filter(|job| job.held == *held) else { continue };
             // Its end may be written already, and the answer on its way; if not, the fence decides.
             if job.is_settling || job.lost.is_cancelled() {
                 continue;
@@ -71,7 +99,7 @@ impl HeldJobs {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, HeldJob>> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -84,7 +112,7 @@ impl HeldGuard {
 
     /// Notes that the outcome is there. A lease that is lost now aborts nothing.
     pub(crate) fn settling(&self) {
-        if let Some(job) = self.jobs.lock().get_mut(&self.held.id).filter(|job| job.held == self.held) {
+        if let Some(job) = self.jobs.lock().jobs.get_mut(&self.held.id).filter(|job| job.held == self.held) {
             job.is_settling = true;
         }
     }
@@ -102,7 +130,7 @@ impl HeldGuard {
 
 impl Drop for HeldGuard {
     fn drop(&mut self) {
-        let mut jobs = self.jobs.lock();
+        let jobs = &mut self.jobs.lock().jobs;
         if jobs.get(&self.held.id).is_some_and(|job| job.held == self.held) {
             jobs.remove(&self.held.id);
         }

@@ -31,7 +31,8 @@ pub(crate) async fn run(
     release: CancellationToken,
 ) {
     let begun = Instant::now();
-    let execute = || AssertUnwindSafe(execute(&context, &started, &memory, begun)).catch_unwind();
+    let execute =
+        || AssertUnwindSafe(execute(&context, &started, &memory, begun, job.cancelled())).catch_unwind();
     let ended = match first_of(execute, job.lost(), release.cancelled()).await {
         First::Executed(executed) => executed.unwrap_or_else(|_| Some(after_panic(&started))),
         First::Lost => None,
@@ -75,28 +76,40 @@ async fn first_of<F: Future>(
 /// A fault of ours must not cost the same again and again: the job ends, and is kept for whoever mends it.
 fn after_panic(started: &Started) -> Ended {
     let error = ErrorBody::new(ErrorCode::Internal, "the worker failed while it ran the job");
-    let ttl = started.request.as_ref().map_or(Ttl::MAX, |request| request.ttl);
-    end(started, ttl, Err(Box::new(error)), Some(ErrorCode::Internal.as_str()))
+    end(started, ttl_of(started), Err(Box::new(error)), Some(ErrorCode::Internal.as_str()))
+}
+
+/// How long its record is kept, as far as that can be read.
+fn ttl_of(started: &Started) -> Ttl {
+    started.request.as_ref().map_or(Ttl::MAX, |request| request.ttl)
 }
 
 /// A job's result, or its error.
 type Outcome = Result<String, Box<ErrorBody>>;
 
 /// Finds out how the job ends; none if it is not this worker's to end: it is delayed, or is another's by now.
-async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun: Instant) -> Option<Ended> {
-    let Some(request) = &started.request else { return Some(unreadable(started, Ttl::MAX)) };
+async fn execute(
+    context: &Context,
+    started: &Started,
+    memory: &JobMemory,
+    begun: Instant,
+    is_to_end: &CancellationToken,
+) -> Option<Ended> {
     let progress = Progress::parse(&started.progress);
     if started.is_cancelled {
-        return Some(cancelled(started, request.ttl, progress.attempts));
+        return Some(cancelled(started, ttl_of(started), progress.attempts));
     }
+    let Some(request) = &started.request else { return Some(unreadable(started, Ttl::MAX)) };
     if let Some((error, reason)) = give_up(context, started, request) {
         return Some(end(started, request.ttl, Err(Box::new(error)), Some(reason)));
     }
     let deadline = begun + context.limits.run.saturating_sub(progress.spent());
-    let body = match timeout_at(deadline, body(context, started, request)).await {
-        Ok(Some(body)) => body,
-        Ok(None) => return Some(unreadable(started, request.ttl)),
-        Err(_) => {
+    let body = timeout_at(deadline, body(context, started, request));
+    let body = match is_to_end.run_until_cancelled(body).await {
+        None => return Some(cancelled(started, request.ttl, progress.attempts)),
+        Some(Ok(Some(body))) => body,
+        Some(Ok(None)) => return Some(unreadable(started, request.ttl)),
+        Some(Err(_)) => {
             let code = ErrorCode::JobDeadlineExceeded;
             let error = ErrorBody::new(code, "the job's request could not be read in its time");
             return Some(end(started, request.ttl, Err(Box::new(error)), Some(code.as_str())));
@@ -114,6 +127,7 @@ async fn execute(context: &Context, started: &Started, memory: &JobMemory, begun
             body: &body,
             media: media.as_ref(),
             memory,
+            cancelled: is_to_end,
         },
         queue: &context.queue,
         held: &started.held,
@@ -200,7 +214,7 @@ fn give_up(context: &Context, started: &Started, request: &JobRequest) -> Option
 fn cancelled(started: &Started, ttl: Ttl, attempts: Journal) -> Ended {
     let mut error = ErrorBody::cancelled();
     error.extra_fields.attempts = attempts;
-    end(started, ttl, Err(Box::new(error)), None)
+    Ended { cancelled: true, ..end(started, ttl, Err(Box::new(error)), None) }
 }
 
 fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static str>) -> Ended {
@@ -219,7 +233,7 @@ fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static 
             (error.status_code, error.to_json(), None)
         }
     };
-    Ended { held: started.held.clone(), code, outcome, media, ttl, given_up }
+    Ended { held: started.held.clone(), code, outcome, media, ttl, given_up, cancelled: false }
 }
 
 /// The error, about this kind of call.

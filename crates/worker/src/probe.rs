@@ -8,6 +8,7 @@ pub(crate) fn describe_metrics() {
     describe("hermod_jobs_started_total", "Jobs started, repeated starts included.");
     describe("hermod_leases_lost_total", "Jobs lost to another worker while they ran.");
     describe("hermod_stale_results_total", "Results refused by the fence.");
+    describe("hermod_jobs_cancelled_total", "Jobs cancelled while they ran; they count as failed, too.");
     metrics::describe_counter!("hermod_jobs_ended_total", "Jobs ended by this worker, by status.");
     metrics::describe_counter!("hermod_provider_calls_total", "Calls to providers, by provider and outcome.");
     metrics::describe_gauge!("hermod_jobs_running", "Jobs that run now.");

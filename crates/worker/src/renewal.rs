@@ -1,17 +1,23 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hermod_queue::{Lane, Leases, Store, WorkerName};
+use hermod_queue::{Channel, Heard, Lane, Leases, Store, Subscription, WorkerName};
 use hermod_types::{Shard, ShardCount};
-use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use crate::held::HeldJobs;
 
+/// A renewal that was asked for begins at a moment within this time.
+const LOOK_WITHIN: Duration = Duration::from_millis(500);
+
 /// Renews the leases of all held jobs each third of their length. It has a thread, a runtime and connections of its own, so
-/// that a busy worker cannot starve it; and each shard is renewed by itself, so that none waits for the node of another.
+/// that a busy worker cannot starve it; and each shard is renewed by itself, so that none waits for the node of another. Here it is
+/// heard, too, which jobs are to be cancelled.
 ///
 /// While Redis is away nobody can take a job over, and a call under way is paid for: it goes on. Only Redis's word that a job
 /// is another's by now ends it.
@@ -33,17 +39,26 @@ impl Renewal {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("leases".to_owned()).spawn(move || {
             let _alarm = alarm;
-            runtime.block_on(stop.run_until_cancelled(Box::pin(self.run())));
+            let run = Box::pin(self.run(stop.clone()));
+            runtime.block_on(stop.run_until_cancelled(run));
         })
     }
 
-    async fn run(mut self) {
-        let mut shards = FuturesUnordered::new();
+    async fn run(mut self, stop: CancellationToken) {
+        let (mut shards, tasks, looks) = (FuturesUnordered::new(), TaskTracker::new(), Looks::default());
+        let (jobs, looked) = (self.jobs.clone(), looks.clone());
+        let cancels = Subscription::new(&self.store, &tasks, stop, move |heard| match heard {
+            Heard::Message { text, .. } => jobs.cancel(text.lines().filter_map(|id| id.parse().ok())),
+            // What was said meanwhile is lost, and a renewal tells it.
+            Heard::Restored(channel) => looked.ask(channel.shard()),
+            Heard::Lost(_) | Heard::Away(_) => {}
+        });
         loop {
             let wanted = *self.shards.borrow_and_update();
             for shard in wanted.shards().skip(shards.len()) {
                 let leases = Leases::new(&self.store, self.worker.clone(), Lane::Jobs, shard, self.lease);
-                shards.push(renew(self.jobs.clone(), shard, self.lease, leases));
+                shards.push(renew(self.jobs.clone(), shard, self.lease, leases, looks.clone()));
+                cancels.add(Channel::cancels(shard, &self.worker));
             }
             // None of them ever ends.
             tokio::select! {
@@ -55,19 +70,19 @@ impl Renewal {
     }
 }
 
-async fn renew(jobs: HeldJobs, shard: Shard, lease: Duration, leases: Leases) {
+async fn renew(jobs: HeldJobs, shard: Shard, lease: Duration, leases: Leases, looks: Looks) {
     let interval = lease / 3;
     loop {
         let held = jobs.of(shard);
         if held.is_empty() {
-            sleep(interval).await;
+            looks.asked(shard, interval).await;
             continue;
         }
         match leases.renew(&held).await {
             Ok(renewed) => {
                 jobs.lost(&renewed.lost, &held);
-                jobs.cancel(&renewed.cancelled);
-                sleep(interval).await;
+                jobs.cancel(renewed.cancelled);
+                looks.asked(shard, interval).await;
             }
             Err(error) => {
                 tracing::debug!(shard = shard.number(), %error, "leases not renewed; trying again");
@@ -76,5 +91,36 @@ async fn renew(jobs: HeldJobs, shard: Shard, lease: Duration, leases: Leases) {
                 sleep(interval.mul_f64(fastrand::f64())).await;
             }
         }
+    }
+}
+
+/// Asks for a renewal before it is due, one for each shard. Cheap to clone.
+#[derive(Clone)]
+struct Looks(Arc<[Notify]>);
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self((0..Shard::LIMIT).map(|_| Notify::new()).collect())
+    }
+}
+
+impl Looks {
+    fn ask(&self, shard: Shard) {
+        if let Some(look) = self.of(shard) {
+            look.notify_one();
+        }
+    }
+
+    /// Returns after this time, or soon after it was asked for.
+    async fn asked(&self, shard: Shard, most: Duration) {
+        let Some(look) = self.of(shard) else { return sleep(most).await };
+        if timeout(most, look.notified()).await.is_ok() {
+            // All workers are asked in the moment that Redis is back.
+            sleep(LOOK_WITHIN.min(most).mul_f64(fastrand::f64())).await;
+        }
+    }
+
+    fn of(&self, shard: Shard) -> Option<&Notify> {
+        self.0.get(usize::from(shard.number()))
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn settle(context: &Context, ended: Ended, operation: Option<Op
     };
     match settled {
         Settled::Done | Settled::AlreadyDone => {
-            context.counters.ended(ended.code);
+            context.counters.ended(&ended);
             if let Some(reason) = ended.given_up {
                 tracing::warn!(job = %ended.held.id, reason, "job given up; it is among the dead letters");
             }
@@ -64,6 +64,7 @@ fn without_outcome(ended: &Ended, operation: Option<Operation>) -> (Ended, Optio
         media: None,
         ttl: ended.ttl,
         given_up: Some(ErrorCode::Internal.as_str()),
+        cancelled: false,
     };
     (failed, error.event_id)
 }
@@ -90,5 +91,6 @@ fn as_cancelled(ended: &Ended, operation: Option<Operation>) -> Ended {
         media: None,
         ttl: ended.ttl,
         given_up: None,
+        cancelled: true,
     }
 }

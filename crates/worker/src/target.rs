@@ -8,6 +8,7 @@ use hermod_queue::JobRequest;
 use hermod_types::config::{Models, VirtualKey};
 use hermod_types::{Attempt, ErrorCode, ResultExtra, Target, Timestamp};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::{Cooldowns, Gate};
 use crate::counters::Counters;
@@ -33,6 +34,8 @@ pub(crate) struct TargetContext<'a> {
     /// The contents of the files of a form.
     pub(crate) media: Option<&'a Arc<dyn MediaSource>>,
     pub(crate) memory: &'a JobMemory,
+    /// Cancelled once the job is to be ended as such.
+    pub(crate) cancelled: &'a CancellationToken,
 }
 
 impl TargetContext<'_> {
@@ -72,6 +75,8 @@ pub(crate) enum TargetEnd {
     CoolsDown,
     /// It is to be tried again after so long.
     Delay(Duration),
+    /// The job is to be ended as cancelled.
+    Cancelled,
 }
 
 impl TargetRun<'_> {
@@ -102,8 +107,9 @@ impl TargetRun<'_> {
             let Some(key) = self.choose(&left, &paced, last).await else { return TargetEnd::CoolsDown };
             last = Some(key);
             let error = match self.call(key, policy).await {
-                Ok(result) => return TargetEnd::Answered(result),
-                Err(error) => error,
+                Some(Ok(result)) => return TargetEnd::Answered(result),
+                Some(Err(error)) => error,
+                None => return TargetEnd::Cancelled,
             };
             match error.verdict {
                 Verdict::Retry { after, another_key } => {
@@ -117,7 +123,11 @@ impl TargetRun<'_> {
                         Some(wait) if wait > LONGEST_HOLD && self.replies.is_empty() => {
                             return TargetEnd::Delay(wait);
                         }
-                        Some(wait) => sleep(wait).await,
+                        Some(wait) => {
+                            if self.context.cancelled.run_until_cancelled(sleep(wait)).await.is_none() {
+                                return TargetEnd::Cancelled;
+                            }
+                        }
                         None => return TargetEnd::Failed(error),
                     }
                 }
@@ -191,11 +201,15 @@ impl TargetRun<'_> {
         Some(wait)
     }
 
-    /// Makes one call, and enters it in the journal.
-    async fn call(&mut self, key: &Key, policy: &RetryPolicy) -> Result<String, CallError> {
-        let (target, providers) = (self.target, self.context.providers);
+    /// Makes one call, and enters it in the journal; none where the job is cancelled meanwhile. A call under way is dropped, and
+    /// with it the connection to the provider, which may bill it all the same.
+    async fn call(&mut self, key: &Key, policy: &RetryPolicy) -> Option<Result<String, CallError>> {
+        let (target, providers, cancelled) = (self.target, self.context.providers, self.context.cancelled);
         let left = || self.until.saturating_duration_since(Instant::now());
-        let permit = providers.permit(target, left()).await?;
+        let permit = match cancelled.run_until_cancelled(providers.permit(target, left())).await? {
+            Ok(permit) => permit,
+            Err(error) => return Some(Err(error)),
+        };
         let (started_at, started) = (Timestamp::now(), Instant::now());
         let (limit, body, replies) = (left(), self.context.body, &self.replies);
         let timeout = policy.request_timeout.min(limit);
@@ -203,21 +217,25 @@ impl TargetRun<'_> {
         let operation = self.context.request.operation;
         let media = self.context.media.cloned();
         let call = ProviderCall { operation, target, body, media, key, timeout, limit, replies, meter };
-        let outcome = providers.call(call, permit).await;
+        let outcome = cancelled.run_until_cancelled(providers.call(call, permit)).await;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let error = outcome.as_ref().err();
-        self.context.counters.call(target.provider(), error.is_none());
+        let (status, error_type, may_be_billed) = match &outcome {
+            Some(Ok(_)) => (Some(200), None, false),
+            Some(Err(error)) => (error.answered(), Some(type_of(error)), error.may_be_billed),
+            None => (None, Some(ErrorCode::JobCancelled.kind().to_owned()), true),
+        };
+        self.context.counters.call(target.provider(), outcome.as_ref().map(Result::is_ok));
         self.progress.attempts.push(Attempt {
             target: target.to_string(),
             key: self.name_in_journal(key).map(str::to_owned),
-            status: error.map_or(Some(200), CallError::answered),
-            error_type: error.map(type_of),
+            status,
+            error_type,
             started_at,
             duration_ms,
             skipped: None,
-            may_be_billed: error.is_some_and(|error| error.may_be_billed),
+            may_be_billed,
         });
-        match outcome {
+        Some(match outcome? {
             Ok(result) => {
                 self.context.cooldowns.succeeded(target, key);
                 let (model, sent_as) = (result.model.clone(), result.sent_as);
@@ -229,7 +247,7 @@ impl TargetRun<'_> {
                 self.context.cooldowns.failed(target, key, &error);
                 Err(error)
             }
-        }
+        })
     }
 }
 

@@ -1,12 +1,11 @@
 //! Chat of 1 KB, over each form that providers have, beside text completions.
 
-use super::report::Row;
-use super::{median, ratio, stop};
 use crate::WARM_UP;
 use crate::jobs::Asks;
 use crate::options::Options;
 use crate::phases::{count, drain};
 use crate::report::{Jobs, Phase};
+use crate::rows::{Row, median, ratio};
 use crate::run::Run;
 
 /// Chat in OpenAI's form against a text completion, and in another form against OpenAI's.
@@ -60,7 +59,7 @@ pub(super) async fn measure(options: &Options, counted: &mut Jobs) -> anyhow::Re
             one(&mut run, *kind, options.jobs, costs, counted).await?;
         }
     }
-    stop(run, counted).await?;
+    run.stop_and_count(counted).await?;
 
     let [text, native, converted @ ..] = costs.as_slice() else { return Ok(Vec::new()) };
     let detail = |costs: &Costs, to: &Costs, name: &str| {

@@ -11,17 +11,17 @@ use hermod_types::Operation;
 use hyper::StatusCode;
 use tokio::time::sleep;
 
-use super::report::Row;
 use super::upload::Uploads;
-use super::{api, ended, ratio, stop, workers};
+use crate::exchanges::{Accepted, Submits};
 use crate::jobs::{Asks, Job};
 use crate::load::{Open, histogram, nanos};
 use crate::measure::{Look, ProcessUse};
 use crate::options::Options;
 use crate::progress::progress;
-use crate::provider::audio;
+use crate::provider::{Answers, audio};
 use crate::report::{Jobs, Latency, float, per};
-use crate::run::{Accepted, Run, Submits};
+use crate::rows::{Row, ratio};
+use crate::run::Run;
 use crate::table::megabytes;
 
 /// Small jobs a second, while large ones are uploaded.
@@ -54,10 +54,10 @@ pub(super) async fn pickup(options: &Options, counted: &mut Jobs) -> anyhow::Res
     let mut run = Run::start(options).await?;
     run.start_workers()?;
     let (accepted, _) = run.submit("pickup: warm-up", WARM_UP).await?;
-    ended(&mut run, Operation::TextCompletion, &accepted, counted).await?;
+    run.count_ends(Operation::TextCompletion, &accepted, counted).await?;
 
     let (alone, accepted) = small_jobs(&run, "small jobs alone").await?;
-    ended(&mut run, Operation::TextCompletion, &accepted, counted).await?;
+    run.count_ends(Operation::TextCompletion, &accepted, counted).await?;
 
     let (uploads, is_over) = (Uploads::new(&run, options.upload_bytes), Cell::new(false));
     let small = async {
@@ -80,8 +80,8 @@ pub(super) async fn pickup(options: &Options, counted: &mut Jobs) -> anyhow::Res
     let ((beside, accepted), large) = tokio::try_join!(small, large)?;
     let seconds = started.elapsed().as_secs_f64();
     drop(uploads);
-    ended(&mut run, Operation::TextCompletion, &accepted, counted).await?;
-    ended(&mut run, Operation::Transcription, &large, counted).await?;
+    run.count_ends(Operation::TextCompletion, &accepted, counted).await?;
+    run.count_ends(Operation::Transcription, &large, counted).await?;
     let detail = format!(
         "p50 {:.2} ms, p99 {:.2}, most {:.2}, beside {} uploads in {seconds:.1} s; alone p50 {:.2}, p99 {:.2}, most {:.2}",
         beside.p50,
@@ -92,7 +92,7 @@ pub(super) async fn pickup(options: &Options, counted: &mut Jobs) -> anyhow::Res
         alone.p99,
         alone.max
     );
-    stop(run, counted).await?;
+    run.stop_and_count(counted).await?;
     let figure =
         format!("pickup p99 of small jobs, {SMALL_RATE}/s, beside uploads of {}", size(options.upload_bytes));
     Ok(Row::new(figure, beside.p99, PICKUP_TARGET_MS, "ms", detail))
@@ -132,18 +132,18 @@ async fn received(run: &Run<'_>, job: Accepted) -> anyhow::Result<Instant> {
 /// The memory of an API process that takes many files at once, of clients that are not the fastest.
 pub(super) async fn uploads(options: &Options, counted: &mut Jobs) -> anyhow::Result<Row> {
     let mut run = Run::start(options).await?;
-    let (idle, started) = (api(&run.look().await?).rss, Instant::now());
+    let (idle, started) = (run.look().await?.of_api().rss, Instant::now());
     let uploads = Uploads::new(&run, options.upload_bytes);
     let what = || format!("{} uploads at once", options.files);
     let accepted = progress(what, uploads.all(options.files, Some(PACE))).await?;
     let (seconds, look) = (started.elapsed().as_secs_f64(), run.look().await?);
     drop(uploads);
     run.start_workers()?;
-    ended(&mut run, Operation::Transcription, &accepted, counted).await?;
-    stop(run, counted).await?;
+    run.count_ends(Operation::Transcription, &accepted, counted).await?;
+    run.stop_and_count(counted).await?;
 
-    let peak = megabytes(api(&look).peak_rss);
-    let cpu = api(&look).cpu.as_secs_f64();
+    let peak = megabytes(look.of_api().peak_rss);
+    let cpu = look.of_api().cpu.as_secs_f64();
     let (accepted, idle) = (accepted.len(), megabytes(idle));
     let detail =
         format!("{accepted} accepted in {seconds:.1} s, with {cpu:.2} s of CPU; {idle:.1} MiB when idle");
@@ -157,23 +157,23 @@ pub(super) async fn transcriptions(options: &Options, counted: &mut Jobs) -> any
     let uploads = Uploads::new(&run, options.transcription_bytes);
     let accepted = progress(|| "transcriptions: upload".to_owned(), uploads.all(options.files, None)).await?;
     drop(uploads);
-    run.provider.hold(true);
+    run.provider.answer(Answers::None);
     run.start_workers()?;
-    let (idle, before) = (workers(&run.look().await?), run.provider.receipts.received());
+    let (idle, before) = (run.look().await?.of_workers(), run.provider.receipts.received());
     // Each has been sent to its end, and none has an answer.
     run.received("transcriptions", before.max(u64::try_from(accepted.len())?)).await?;
     let (look, sent) = (run.look().await?, run.provider.receipts.uploaded());
-    run.provider.hold(false);
-    ended(&mut run, Operation::Transcription, &accepted, counted).await?;
+    run.provider.answer(Answers::All);
+    run.count_ends(Operation::Transcription, &accepted, counted).await?;
     let bodies = options.files * u64::try_from(options.transcription_bytes)?;
     ensure!(sent >= bodies, "the provider received {sent} bytes of {bodies}");
-    stop(run, counted).await?;
+    run.stop_and_count(counted).await?;
 
-    let peak = megabytes(workers(&look).peak_rss);
+    let peak = megabytes(look.of_workers().peak_rss);
     let detail = format!(
         "{:.1} MiB of bodies, sent with {:.2} s of CPU; {:.1} MiB when just started",
         megabytes(bodies),
-        workers(&look).cpu.as_secs_f64(),
+        look.of_workers().cpu.as_secs_f64(),
         megabytes(idle.rss)
     );
     let of = size(options.transcription_bytes);
@@ -196,15 +196,15 @@ pub(super) async fn speech(options: &Options, counted: &mut Jobs) -> anyhow::Res
     };
     progress(|| "speech".to_owned(), all).await?;
     let after = run.look().await?;
-    ended(&mut run, Operation::Speech, &accepted, counted).await?;
-    stop(run, counted).await?;
+    run.count_ends(Operation::Speech, &accepted, counted).await?;
+    run.stop_and_count(counted).await?;
 
     let ms = |before: Duration, after: Duration| {
         1000.0 * after.saturating_sub(before).as_secs_f64() * per(1, float(SPEECHES))
     };
     let redis = |look: &Look| look.redis.as_ref().map_or(Duration::ZERO, |redis| redis.cpu);
-    let of_api = ms(api(&before).cpu, api(&after).cpu);
-    let of_worker = ms(workers(&before).cpu, workers(&after).cpu);
+    let of_api = ms(before.of_api().cpu, after.of_api().cpu);
+    let of_worker = ms(before.of_workers().cpu, after.of_workers().cpu);
     let of_redis = ms(redis(&before), redis(&after));
     let floor = copy_and_encode(options.speech_bytes)?;
     let ratio = ratio(of_api + of_worker + of_redis, floor);

@@ -15,10 +15,11 @@ use hyper::body::Frame;
 use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use tokio::time::{Instant, sleep_until};
 
+use crate::exchanges::Accepted;
 use crate::http::{Connection, Target};
 use crate::jobs::Job;
 use crate::provider::audio;
-use crate::run::{Accepted, Run};
+use crate::run::Run;
 
 /// What a client sends in one go.
 const CHUNK: usize = 64 << 10;

@@ -9,13 +9,16 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use tokio::time::{Instant, sleep};
 
+use crate::exchanges::Accepted;
 use crate::measure::Look;
 use crate::options::{Options, ServersUnderTest};
 use crate::phases::{count, machine};
 use crate::progress::progress;
+use crate::provider::Answers;
 use crate::report::{Jobs, float};
-use crate::run::{Accepted, Run};
+use crate::run::Run;
 use crate::servers::Servers;
+use crate::service::Setup;
 use outage::{Outage, ready};
 use rates::{JobCost, Rates};
 pub(crate) use report::text;
@@ -50,7 +53,7 @@ async fn one(options: &Options, workers: usize, on: ServersUnderTest) -> anyhow:
         ServersUnderTest::Redis => (Servers::single()?, 1),
         ServersUnderTest::Cluster(shards) => (Servers::cluster()?, shards),
     };
-    let mut run = Run::on(options, Some(servers), shards).await?;
+    let mut run = Run::on(options, Some(servers), &Setup { shards, ..Setup::default() }).await?;
     run.provider.set_latency(Duration::ZERO);
     let window = Duration::from_secs(options.fleet_seconds);
 
@@ -96,13 +99,13 @@ async fn slow_jobs(
     on: ServersUnderTest,
     window: Duration,
 ) -> anyhow::Result<(Rates, Outage, Jobs)> {
-    run.provider.hold(true);
+    run.provider.answer(Answers::None);
     let received = run.provider.receipts.received();
     let (accepted, _) = run.submit(&format!("{on}: slow jobs"), run.options.fleet_jobs).await?;
     run.received(&format!("{on}: claimed"), received + u64::try_from(accepted.len())?).await?;
     let loaded = watch(run, &format!("{on}: slow jobs run"), window).await?;
     let outage = Outage::watch(run, &format!("{on}: outage with slow jobs"), &loaded).await?;
-    run.provider.hold(false);
+    run.provider.answer(Answers::All);
     let jobs = ends(run, &accepted).await?;
     Ok((loaded, outage, jobs))
 }

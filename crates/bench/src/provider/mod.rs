@@ -6,23 +6,20 @@ mod answers;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpResponse, HttpServer, Route, web};
+use actix_web::web::ServiceConfig;
+use actix_web::{HttpResponse, Route, web};
 use anyhow::Context;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 pub(crate) use answers::{SHORTEST_ANSWER, audio, completion};
 
+use crate::http_server::OwnServer;
 use crate::jobs::{MARK_WITHIN, Requests};
 
-/// Connections that may wait to be accepted, and that may be open.
-const BACKLOG: u32 = 16_384;
-const MOST_CONNECTIONS: usize = 60_000;
 /// The largest request that it reads as a whole.
 const MAX_BODY_BYTES: usize = 64 << 20;
 const JSON: &str = "application/json";
@@ -33,6 +30,7 @@ pub(crate) struct Receipts {
     started: Instant,
     /// Nanoseconds after `started`; 0 for not yet.
     first: Vec<AtomicU64>,
+    answered: Vec<AtomicU64>,
     received: AtomicU64,
     again: AtomicU64,
     strangers: AtomicU64,
@@ -42,11 +40,15 @@ pub(crate) struct Receipts {
 
 impl Receipts {
     fn new(jobs: u64) -> Self {
-        let mut first = Vec::new();
-        first.resize_with(usize::try_from(jobs).unwrap_or_default(), AtomicU64::default);
+        let empty = || {
+            let mut slots = Vec::new();
+            slots.resize_with(usize::try_from(jobs).unwrap_or_default(), AtomicU64::default);
+            slots
+        };
         Self {
             started: Instant::now(),
-            first,
+            first: empty(),
+            answered: empty(),
             received: AtomicU64::new(0),
             again: AtomicU64::new(0),
             strangers: AtomicU64::new(0),
@@ -55,22 +57,40 @@ impl Receipts {
     }
 
     fn note(&self, number: Option<u64>) {
-        let slot = number.and_then(|number| self.first.get(usize::try_from(number).ok()?));
-        let Some(slot) = slot else {
+        let Some(slot) = slot(&self.first, number) else {
             self.strangers.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        let now = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1);
-        match slot.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
+        match slot.compare_exchange(0, self.now(), Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => self.received.fetch_add(1, Ordering::Relaxed),
             Err(_) => self.again.fetch_add(1, Ordering::Relaxed),
         };
     }
 
+    /// Called just before the answer is sent.
+    fn note_answer(&self, number: Option<u64>) {
+        if let Some(slot) = slot(&self.answered, number) {
+            slot.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn instant(&self, slots: &[AtomicU64], number: u64) -> Option<Instant> {
+        let nanos = slot(slots, Some(number))?.load(Ordering::Relaxed);
+        (nanos > 0).then(|| self.started + Duration::from_nanos(nanos))
+    }
+
     /// When the job of this number was first received.
     pub(crate) fn at(&self, number: u64) -> Option<Instant> {
-        let nanos = self.first.get(usize::try_from(number).ok()?)?.load(Ordering::Relaxed);
-        (nanos > 0).then(|| self.started + Duration::from_nanos(nanos))
+        self.instant(&self.first, number)
+    }
+
+    /// When it was last answered.
+    pub(crate) fn answered_at(&self, number: u64) -> Option<Instant> {
+        self.instant(&self.answered, number)
     }
 
     /// Jobs received so far.
@@ -89,21 +109,35 @@ impl Receipts {
     }
 }
 
+fn slot(slots: &[AtomicU64], number: Option<u64>) -> Option<&AtomicU64> {
+    slots.get(usize::try_from(number?).ok()?)
+}
+
+/// Which calls it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answers {
+    All,
+    /// As many as [`Provider::answer_more`] has said.
+    Some,
+    None,
+}
+
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) address: SocketAddr,
     pub(crate) receipts: Arc<Receipts>,
     latency_ms: Arc<AtomicU64>,
-    holds: watch::Sender<bool>,
-    server: ServerHandle,
-    thread: JoinHandle<std::io::Result<()>>,
+    answers: watch::Sender<Answers>,
+    permits: Arc<Semaphore>,
+    server: OwnServer,
 }
 
 struct Shared {
     requests: Requests,
     receipts: Arc<Receipts>,
     latency_ms: Arc<AtomicU64>,
-    holds: watch::Receiver<bool>,
+    answers: watch::Receiver<Answers>,
+    permits: Arc<Semaphore>,
 }
 
 impl Provider {
@@ -119,48 +153,30 @@ impl Provider {
         speech_bytes: usize,
     ) -> anyhow::Result<Self> {
         let (receipts, latency_ms) = (Arc::new(Receipts::new(jobs)), Arc::<AtomicU64>::default());
-        let (holds, held) = watch::channel(false);
+        let ((answers, answered), permits) = (watch::channel(Answers::All), Arc::new(Semaphore::new(0)));
         let shared = web::Data::new(Shared {
             requests: requests.clone(),
             receipts: Arc::clone(&receipts),
             latency_ms: Arc::clone(&latency_ms),
-            holds: held,
+            answers: answered,
+            permits: Arc::clone(&permits),
         });
-        let mut answers = vec![
+        let mut bodies = vec![
             ("/v1/completions", JSON, completion(result_bytes)),
             ("/v1/audio/speech", "audio/mpeg", audio(speech_bytes)),
         ];
-        answers.extend(answers::chats(result_bytes).map(|(path, answer)| (path, JSON, answer)));
-        let app = move || {
-            let app = App::new()
-                .app_data(shared.clone())
+        bodies.extend(answers::chats(result_bytes).map(|(path, answer)| (path, JSON, answer)));
+        let routes = move |app: &mut ServiceConfig| {
+            app.app_data(shared.clone())
                 .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
                 .route("/v1/audio/transcriptions", web::post().to(transcribe));
-            answers.iter().fold(app, |app, (path, content_type, answer)| {
-                app.route(path, answers_with(content_type, answer.clone()))
-            })
+            for (path, content_type, answer) in &bodies {
+                app.route(path, answers_with(content_type, answer.clone()));
+            }
         };
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let thread = std::thread::Builder::new().name("provider".to_owned()).spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let server = HttpServer::new(app)
-                    .workers(1)
-                    .backlog(BACKLOG)
-                    .max_connections(MOST_CONNECTIONS)
-                    .disable_signals()
-                    .shutdown_timeout(0)
-                    .bind(listen)?;
-                let addresses = server.addrs();
-                let server = server.run();
-                drop(sender.send((addresses, server.handle())));
-                server.await
-            })
-        })?;
-        let started = receiver.recv().ok();
-        let started = started.and_then(|(addresses, server)| Some((*addresses.first()?, server)));
-        let (address, server) =
-            started.with_context(|| format!("--provider-listen: cannot listen on {listen}"))?;
-        Ok(Self { address, receipts, latency_ms, holds, server, thread })
+        let server = OwnServer::start("provider", listen, routes)
+            .with_context(|| format!("--provider-listen: cannot listen on {listen}"))?;
+        Ok(Self { address: server.address, receipts, latency_ms, answers, permits, server })
     }
 
     /// How long it takes to answer from now on.
@@ -168,15 +184,19 @@ impl Provider {
         self.latency_ms.store(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Whether it answers no call for now.
-    pub(crate) fn hold(&self, hold: bool) {
-        self.holds.send_replace(hold);
+    /// Which calls it answers from now on.
+    pub(crate) fn answer(&self, answers: Answers) {
+        self.answers.send_replace(answers);
+    }
+
+    /// What lets it answer one more call each time, with [`Answers::Some`].
+    pub(crate) fn answer_more(&self) -> impl Fn() + Send + 'static {
+        let permits = Arc::clone(&self.permits);
+        move || permits.add_permits(1)
     }
 
     pub(crate) async fn stop(self) {
-        self.server.stop(false).await;
-        // It has nothing to tell any more.
-        drop(self.thread.join());
+        self.server.stop().await;
     }
 }
 
@@ -185,8 +205,10 @@ fn answers_with(content_type: &'static str, answer: Bytes) -> Route {
     web::post().to(move |body: Bytes, shared: web::Data<Shared>| {
         let answer = answer.clone();
         async move {
-            shared.receipts.note(shared.requests.number(&body));
+            let number = shared.requests.number(&body);
+            shared.receipts.note(number);
             shared.wait().await;
+            shared.receipts.note_answer(number);
             HttpResponse::Ok().content_type(content_type).body(answer)
         }
     })
@@ -201,16 +223,36 @@ async fn transcribe(mut body: web::Payload, shared: web::Data<Shared>) -> HttpRe
         head.extend(chunk.iter().take(MARK_WITHIN.saturating_sub(head.len())));
     }
     shared.receipts.uploaded.fetch_add(bytes, Ordering::Relaxed);
-    shared.receipts.note(shared.requests.number(&head));
+    let number = shared.requests.number(&head);
+    shared.receipts.note(number);
     shared.wait().await;
+    shared.receipts.note_answer(number);
     HttpResponse::Ok().content_type(JSON).body(r#"{"text":"words"}"#)
 }
 
 impl Shared {
     /// Returns when it is time to answer.
     async fn wait(&self) {
-        // The sender lives as long as the server.
-        self.holds.clone().wait_for(|holds| !holds).await.ok();
+        let mut answers = self.answers.clone();
+        loop {
+            let now = *answers.borrow_and_update();
+            let permit = async {
+                match now {
+                    Answers::All => {}
+                    // It is never closed.
+                    Answers::Some => {
+                        self.permits.acquire().await.into_iter().for_each(SemaphorePermit::forget)
+                    }
+                    Answers::None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = permit => break,
+                // The sender lives as long as the server.
+                _ = answers.changed() => {}
+            }
+        }
         let latency_ms = self.latency_ms.load(Ordering::Relaxed);
         if latency_ms > 0 {
             tokio::time::sleep(Duration::from_millis(latency_ms)).await;

@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod cancel;
 mod download;
 mod endpoint;
 mod get;
@@ -21,6 +22,7 @@ use serde_json::value::RawValue;
 
 use crate::json::Json;
 
+pub use cancel::Cancel;
 pub use get::Get;
 pub use submit::Submit;
 
@@ -136,11 +138,20 @@ impl Api {
         Ok(Polled { operation, id: id.to_owned(), wait, job })
     }
 
-    /// Looks for the job under these endpoints, one after the other: under all but its own it is not found.
+    /// Looks for the job under these endpoints.
     async fn find(&self, operations: &[Operation], id: &str) -> anyhow::Result<Polled> {
+        self.first(operations, async |operation| self.poll(operation, id).await).await
+    }
+
+    /// Asks under these endpoints, one after the other: under all but its own a job is not found.
+    async fn first<T>(
+        &self,
+        operations: &[Operation],
+        ask: impl AsyncFn(Operation) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let mut not_found = None;
         for operation in operations {
-            match self.poll(*operation, id).await {
+            match ask(*operation).await {
                 Err(error) if is_not_found(&error) => {
                     not_found.get_or_insert(error);
                 }

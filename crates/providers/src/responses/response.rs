@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use hermod_types::RawObject;
+use hermod_types::{ECHOED, RawObject};
 use serde::Deserialize;
 
 use crate::chat::{ChatChoice, ChatReply, Finish, ReasoningDetail, Usage, made_up_id, now};
@@ -8,24 +8,6 @@ use crate::history::UNKNOWN;
 use crate::literal::Literal;
 use crate::request_body::write_object;
 
-/// What a response repeats of its request, and what stands there where the request has none.
-const ECHOED: [(&str, &str); 15] = [
-    ("instructions", "null"),
-    ("max_output_tokens", "null"),
-    ("metadata", "{}"),
-    ("parallel_tool_calls", "true"),
-    ("prompt_cache_key", "null"),
-    ("reasoning", "{\"effort\":null,\"summary\":null}"),
-    ("safety_identifier", "null"),
-    ("service_tier", "null"),
-    ("temperature", "null"),
-    ("text", "{\"format\":{\"type\":\"text\"}}"),
-    ("tool_choice", "\"auto\""),
-    ("tools", "[]"),
-    ("top_p", "null"),
-    ("truncation", "\"disabled\""),
-    ("user", "null"),
-];
 /// What nothing of chat can have.
 const NEITHER: &str = "\"background\":false,\"error\":null,\"previous_response_id\":null,\"store\":false";
 

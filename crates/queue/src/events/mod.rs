@@ -112,6 +112,13 @@ impl Events {
         JobWatch::new(&self.0, id, slot, shard.standing.subscribe())
     }
 
+    /// How many wait now, be it for a job or for those of a virtual key.
+    pub fn listeners(&self) -> usize {
+        let hearing = lock(&self.0.hearing);
+        let waiters: usize = hearing.shards.values().map(|shard| shard.waiters).sum();
+        waiters + hearing.owners.values().map(Vec::len).sum::<usize>()
+    }
+
     /// Begins to listen for the ends of all jobs of a virtual key. None is missed from [`OwnerWatch::ready`] on.
     pub fn watch_owner(&self, owner: &str) -> OwnerWatch {
         let slot = Arc::<OwnerSlot>::default();

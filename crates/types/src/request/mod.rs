@@ -10,7 +10,7 @@ pub use invalid::InvalidRequest;
 use crate::operation::{JsonRules, Rules};
 use crate::raw::{is_deeper_than, reads_as};
 use crate::shape::{self, MAX_MEMBERS, Member, Shape, check_members};
-use crate::{InvalidTarget, Operation, RawObject, Target};
+use crate::{InvalidTarget, Operation, RawObject, ResponseEcho, Target};
 
 /// How many fallbacks one request may name. Bifrost sets no limit; no client is known to send more than a handful, and
 /// each is kept in the job's record.
@@ -50,6 +50,26 @@ impl Request {
         body: &[u8],
         default_provider: Option<&str>,
     ) -> Result<Self, InvalidRequest> {
+        Self::read(operation, body, default_provider).map(|(request, _)| request)
+    }
+
+    /// The same of a Response that its client may retrieve at once: also what is repeated of its request.
+    ///
+    /// # Errors
+    /// As [`Request::parse`].
+    pub fn parse_response(
+        body: &[u8],
+        default_provider: Option<&str>,
+    ) -> Result<(Self, ResponseEcho), InvalidRequest> {
+        let (request, object) = Self::read(Operation::Responses, body, default_provider)?;
+        Ok((request, ResponseEcho::of(&object)))
+    }
+
+    fn read<'b>(
+        operation: Operation,
+        body: &'b [u8],
+        default_provider: Option<&str>,
+    ) -> Result<(Self, RawObject<'b>), InvalidRequest> {
         let Rules::Json(rules) = operation.rules() else {
             return Err(InvalidRequest::other_form("this endpoint takes multipart/form-data"));
         };
@@ -69,7 +89,8 @@ impl Request {
         if let Some(value) = object.get("fallbacks").filter(|value| value.get() != "null") {
             names.fallbacks(value, &mut targets)?;
         }
-        Ok(Self { operation, targets, body: body_of(&object, rules, text.len()), media_bytes: 0 })
+        let body = body_of(&object, rules, text.len());
+        Ok((Self { operation, targets, body, media_bytes: 0 }, object))
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Ending, Event, Hook, Style};
-use crate::{JobId, JobStatus, Operation, Timestamp};
+use crate::{JobId, JobStatus, Operation, ResponseId, Timestamp};
 
 /// What a delivery tells of a job's end.
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +153,7 @@ impl Delivery<'_> {
             object: "event",
             created_at: self.completed_at.as_millis() / 1000,
             kind,
-            data: OpenAiData { id: format!("resp_{}", self.job.simple()) },
+            data: OpenAiData { id: ResponseId(self.job).to_string() },
         })
     }
 }
