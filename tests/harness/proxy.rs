@@ -85,6 +85,11 @@ impl Proxy {
         self.state.send_modify(|state| state.delay_to_redis = delay);
     }
 
+    /// The same on the way from Redis only.
+    pub fn delay_from_redis(&self, delay: Duration) {
+        self.state.send_modify(|state| state.delay_from_redis = delay);
+    }
+
     /// Carries so many bytes a second, all connections and both directions together; without end for none.
     pub fn narrow(&self, bytes_a_second: Option<u32>) {
         self.state.send_modify(|state| state.bytes_a_second = bytes_a_second);

@@ -45,6 +45,8 @@ pub(crate) enum ApiError {
     UnusableEndpoint { id: EndpointId, error: UnusableEndpoint },
     #[error("no job with this id: it is unknown, or its result has expired")]
     JobNotFound,
+    #[error("jobs are not listed here: HERMOD_LISTS is off")]
+    NoLists,
     #[error("job is not completed")]
     NotCompleted { retry_seconds: u64 },
     #[error("job has already ended")]
@@ -128,6 +130,7 @@ impl ApiError {
             Self::AccessBlocked(_) => ErrorCode::AccessBlocked,
             Self::VirtualKeyRequired => ErrorCode::VirtualKeyRequired,
             Self::TargetNotAllowed { .. } => ErrorCode::TargetNotAllowed,
+            Self::NoLists => ErrorCode::PathNotFound,
             Self::WebhookUrlNotAllowed { .. } => ErrorCode::WebhookUrlNotAllowed,
             Self::AdminClosed | Self::WrongSetupToken => ErrorCode::AdminClosed,
             Self::Unauthorized(_) => ErrorCode::Unauthorized,

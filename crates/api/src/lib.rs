@@ -11,6 +11,7 @@ mod events;
 mod form;
 mod hook;
 mod integration;
+mod jobs;
 mod media_stream;
 mod memory;
 mod metrics;

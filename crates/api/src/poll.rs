@@ -3,7 +3,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix_web::http::Method;
 use actix_web::http::header::{ContentType, HeaderMap, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
-use hermod_queue::{JobJson, JobRecord};
+use hermod_queue::{JobJson, JobRecord, Position};
 use hermod_types::{JobId, Operation};
 
 use crate::caller;
@@ -11,6 +11,9 @@ use crate::error::{ApiError, Failure};
 use crate::result_stream::ResultParts;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
+
+/// How many jobs wait before this one.
+const POSITION: &str = "x-hermod-queue-position";
 
 /// `GET /v1/async/{path}/{id}`: 202 while the job waits or runs, 200 once it has ended.
 pub(crate) async fn poll(
@@ -20,21 +23,31 @@ pub(crate) async fn poll(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
-    let answer = async {
-        let (headers, is_head) = (http.headers(), http.method() == Method::HEAD);
-        let is_here = |its: Operation| its.polled_as() == operation;
-        let Some(wait) = Wait::preferred(headers) else {
-            let record = find(&id, headers, &state, is_here).await?;
-            return answer(record, is_head, &state).await;
-        };
-        let id = id.parse().map_err(|_| ApiError::JobNotFound)?;
-        let look = async || look(id, headers, &state, is_here).await;
-        let record = wait::for_end(id, wait.length(), Existence::ToBeSeen, &state, look).await?;
-        let mut response = answer(record, is_head, &state).await?;
+    let (headers, wait) = (http.headers(), Wait::preferred(http.headers()));
+    // Boxed: of what a request needs, this alone is kept while it waits.
+    let record = Box::pin(find_or_wait(&id, headers, &state, operation, wait)).await;
+    let record = record.map_err(|error| error.of(operation))?;
+    let answer = Box::pin(answer(record, http.method() == Method::HEAD, &state)).await;
+    let mut response = answer.map_err(|error| error.of(operation))?;
+    if let Some(wait) = wait {
         wait.applied(&mut response);
-        Ok(response)
-    };
-    answer.await.map_err(|error| error.of(operation))
+    }
+    Ok(response)
+}
+
+/// The job as it is, or as it is once it has ended or the wait is over.
+async fn find_or_wait(
+    id: &str,
+    headers: &HeaderMap,
+    state: &State,
+    operation: Operation,
+    wait: Option<Wait>,
+) -> Result<JobRecord, ApiError> {
+    let is_here = |its: Operation| its.polled_as() == operation;
+    let Some(wait) = wait else { return find(id, headers, state, is_here).await };
+    let id = id.parse().map_err(|_| ApiError::JobNotFound)?;
+    let look = async || look(id, headers, state, is_here).await;
+    wait::for_end(id, wait.length(), Existence::ToBeSeen, state, look).await
 }
 
 /// The job with this id, if this caller may see it, and if jobs of its kind are here.
@@ -82,6 +95,11 @@ pub(crate) async fn answer(
         response
             .insert_header((RETRY_AFTER, wait_ms.div_ceil(1000)))
             .insert_header(("openai-poll-after-ms", wait_ms));
+        match state.positions.of(&record).await {
+            Some(Position::Exactly(jobs)) => drop(response.insert_header((POSITION, jobs))),
+            Some(Position::MoreThan(jobs)) => drop(response.insert_header((POSITION, format!(">{jobs}")))),
+            None => {}
+        }
     }
     response.content_type(ContentType::json());
     Ok(match record.into_json() {

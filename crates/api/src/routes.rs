@@ -2,7 +2,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource, Route, Scope, guard, web};
 use hermod_service::{error_response, method_not_allowed, not_found, probes, public_probes, read_only};
 use hermod_types::{BodyForm, ErrorBody, ErrorCode, Operation};
 
-use crate::{admin, cancel, content, events, integration, metrics, poll, responses, submit};
+use crate::{admin, cancel, content, events, integration, jobs, metrics, poll, responses, submit};
 
 const ASYNC: &str = "/v1/async/";
 
@@ -12,6 +12,12 @@ pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bo
         routes.service(endpoint(operation));
     }
     routes.service(read_only(&format!("{ASYNC}events"), None, events::of_key));
+    routes.service(read_only(&format!("{ASYNC}jobs"), None, jobs::list));
+    routes.service(
+        web::resource(format!("{ASYNC}jobs/poll"))
+            .route(web::post().to(jobs::poll))
+            .default_service(web::to(async || method_not_allowed("POST", None))),
+    );
     for resource in integration::resources().chain(responses::resources()) {
         routes.service(resource);
     }

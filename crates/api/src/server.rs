@@ -5,7 +5,9 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::{App, middleware::from_fn, web};
 use hermod_queue::webhooks::Webhooks;
-use hermod_queue::{Events, OutcomeReader, Queue, QueueSettings, Sessions, Store, Tolerance};
+use hermod_queue::{
+    Events, Lists, OutcomeReader, Positions, Queue, QueueSettings, Sessions, Store, Tolerance,
+};
 use hermod_service::{Metrics, Readiness, Shutdown, watch_redis};
 use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::{Sender, Vault};
@@ -129,7 +131,7 @@ impl ApiServer {
         let events = Events::new(&store, queue.shards, tasks, shutdown.now.clone());
         let numbers = web::Data::new(QueueNumbers::new(&store, &events));
         let waits_end = shutdown.drain.clone();
-        let under_way = UnderWays::default();
+        let (under_way, positions) = (UnderWays::default(), Positions::new(&store, &queue));
 
         let mut builder = Server::build().disable_signals().shutdown_timeout(grace.as_secs());
         let draining = builder.graceful_shutdown_signal();
@@ -155,14 +157,16 @@ impl ApiServer {
                 config: Arc::clone(&config),
                 queue: Queue::spawn(&store, &queue, &tasks),
                 outcomes: OutcomeReader::new(&store),
+                lists: queue.lists.then(|| Lists::new(&store, &queue)),
+                positions: positions.clone(),
                 events: events.clone(),
                 draining: waits_end.clone(),
                 memory: memory.clone(),
                 limits,
+                under_way: under_way.clone(),
                 endpoints: endpoints.clone(),
                 sender: sender.clone(),
                 store: store.clone(),
-                under_way: under_way.clone(),
                 max_ttl,
                 longest_sync,
             };

@@ -62,6 +62,9 @@ pub struct ApiSettings {
     /// Time that open requests have after SIGTERM.
     #[arg(long, env = "HERMOD_GRACE_SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(..=86_400), value_name = "SECONDS")]
     grace_seconds: u64,
+    /// The longest that a client waits for a Response that it wants at once; then it is answered 202. OpenAI's SDKs wait 600 s.
+    #[arg(long, env = "HERMOD_SYNC_SECONDS", default_value_t = 540, value_parser = value_parser!(u64).range(..=86_400), value_name = "SECONDS")]
+    sync_seconds: u64,
     /// Opens the administration, `/api`, to requests with this value in header `X-Bifrost-Setup-Token`, while config.json has no
     /// login (`governance.auth_config`). Overrules its `setup_token`.
     #[arg(
@@ -72,9 +75,6 @@ pub struct ApiSettings {
         value_name = "TOKEN"
     )]
     setup_token: Option<SecretString>,
-    /// The longest that a client waits for a Response that it wants at once; then it is answered 202. OpenAI's SDKs wait 600 s.
-    #[arg(long, env = "HERMOD_SYNC_SECONDS", default_value_t = 540, value_parser = value_parser!(u64).range(..=86_400), value_name = "SECONDS")]
-    sync_seconds: u64,
     #[command(flatten)]
     log: LogSettings,
 }

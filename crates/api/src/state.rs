@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_queue::{Events, OutcomeReader, Queue, Store};
+use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue, Store};
 use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::Sender;
 use tokio_util::sync::CancellationToken;
@@ -16,18 +16,22 @@ pub(crate) struct State {
     pub(crate) config: Arc<ApiConfig>,
     pub(crate) queue: Queue,
     pub(crate) outcomes: OutcomeReader,
+    /// None where jobs are not listed.
+    pub(crate) lists: Option<Lists>,
+    /// One for all threads.
+    pub(crate) positions: Positions,
     /// What is heard of jobs: one for all threads.
     pub(crate) events: Events,
     /// Cancelled when the process is to stop: whoever waits for a job waits no longer.
     pub(crate) draining: CancellationToken,
     pub(crate) memory: MemoryBudget,
     pub(crate) limits: BodyLimits,
+    pub(crate) under_way: UnderWays,
     /// The receivers of webhooks.
     pub(crate) endpoints: Endpoints,
     /// What sends tests to them.
     pub(crate) sender: Sender,
     pub(crate) store: Store,
-    pub(crate) under_way: UnderWays,
     /// The longest that a result is kept, whatever its client wants.
     pub(crate) max_ttl: Ttl,
     /// How long a client that wants a Response at once waits for it.

@@ -34,6 +34,11 @@ impl EndpointId {
     pub fn of_file(name: &str) -> Self {
         Self(Uuid::new_v5(&FILE_ENDPOINTS, name.as_bytes()))
     }
+
+    /// Whether its endpoint was made over HTTP, and its definition is in Redis.
+    pub fn is_registered(self) -> bool {
+        self.0.get_version_num() == 7
+    }
 }
 
 impl Receiver {
