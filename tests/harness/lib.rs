@@ -23,6 +23,7 @@ mod lossy;
 mod monitor;
 mod ports;
 mod proxy;
+mod receiver;
 mod redis_nodes;
 mod wait;
 
@@ -40,6 +41,7 @@ pub use logs::Logs;
 pub use lossy::LossyLink;
 pub use monitor::{Command, Monitor};
 pub use proxy::Proxy;
+pub use receiver::{Reaction, Received, Receiver, SECRET};
 pub use redis_nodes::{RedisCluster, RedisNode, RedisNodes, RedisSentinel};
 pub use wait::{PATIENCE, eventually, eventually_ok, exit_of, lasts};
 

@@ -1,5 +1,6 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use redis::Connection;
@@ -8,11 +9,13 @@ use crate::Cluster;
 
 /// The commands that Redis runs, from now on; those of scripts and transactions are among them.
 pub struct Monitor {
-    thread: JoinHandle<Vec<Command>>,
+    commands: Arc<Mutex<Vec<Command>>>,
+    thread: JoinHandle<()>,
     redis: Connection,
 }
 
 /// A command's words.
+#[derive(Clone)]
 pub struct Command(pub Vec<Vec<u8>>);
 
 const END: &str = "the monitor ends";
@@ -24,24 +27,31 @@ impl Monitor {
         stream.write_all(b"MONITOR\r\n").unwrap();
         let mut lines = BufReader::new(stream);
         lines.read_line(&mut String::new()).unwrap();
+        let commands = Arc::<Mutex<Vec<Command>>>::default();
+        let seen = Arc::clone(&commands);
         let thread = std::thread::spawn(move || {
-            let mut commands = Vec::new();
             loop {
                 let mut line = String::new();
                 assert!(lines.read_line(&mut line).unwrap() > 0);
                 if line.contains(END) {
-                    return commands;
+                    return;
                 }
-                commands.push(Command::shown(line.as_bytes()));
+                seen.lock().unwrap().push(Command::shown(line.as_bytes()));
             }
         });
-        Self { thread, redis: cluster.connect() }
+        Self { commands, thread, redis: cluster.connect() }
+    }
+
+    /// How many of these there were so far.
+    pub fn count(&self, is_one: impl Fn(&Command) -> bool) -> usize {
+        self.commands.lock().unwrap().iter().filter(|command| is_one(command)).count()
     }
 
     /// What there was so far.
     pub fn commands(mut self) -> Vec<Command> {
         let _: String = redis::cmd("ECHO").arg(END).query(&mut self.redis).unwrap();
-        self.thread.join().unwrap()
+        self.thread.join().unwrap();
+        std::mem::take(&mut self.commands.lock().unwrap())
     }
 }
 

@@ -7,11 +7,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::shards::{spread, submit_to_all_shards};
-use crate::waiting::{channels, wait_together};
-
-fn gated() -> Value {
-    json!({"model": "gate/x", "prompt": "x"})
-}
+use crate::waiting::{channels, gated, wait_together};
 
 fn request(api: &Api, id: &str) -> RequestBuilder {
     api.request(Method::GET, &format!("/v1/async/completions/{id}/events"))
@@ -58,7 +54,7 @@ async fn a_stream_tells_each_change_once_and_ends_with_the_job() {
     gate.open();
     let end = events.next_event().await.unwrap();
     let polled = cluster.ended(&id).await;
-    assert_eq!((end.data("end"), end.id()), (polled.clone(), Some(2)));
+    assert_eq!((end.data("end"), end.id()), (polled.clone(), Some(3)));
     assert_eq!(
         (polled["status"].as_str(), polled["result"]["choices"][0]["text"].as_str()),
         (Some("completed"), Some("a\nb"))

@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test that cannot go on panics")]
 
+mod admin_login;
 mod attempts;
 mod background_responses;
 mod bad_input;
 mod bench;
 mod bounds;
+mod cancel;
+mod cancel_command;
+mod cancel_running;
 mod command_line;
 mod configuration;
 mod content;
@@ -43,10 +47,19 @@ mod submit_once;
 mod submit_once_forms;
 mod submit_once_shards;
 mod targets;
+mod told;
 mod upload_faults;
 mod uploads;
 mod upstreams;
 mod virtual_keys;
 mod waiting;
+mod waiting_faults;
+mod webhook_admin;
+mod webhook_crashes;
+mod webhook_deliveries;
+mod webhook_history;
+mod webhook_isolation;
+mod webhook_secrets;
 mod webhook_slots;
+mod webhook_submit;
 mod workers;

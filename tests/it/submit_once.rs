@@ -8,7 +8,7 @@ use redis::{Commands, Connection};
 use reqwest::RequestBuilder;
 use serde_json::json;
 
-use crate::python_sdk::run_at;
+use crate::python_sdk::run_with;
 
 const BODY: &str = r#"{"model":"demo/echo","prompt":"x","temperature":0.50}"#;
 
@@ -317,7 +317,7 @@ async fn the_unmodified_openai_sdk_makes_one_job_however_often_it_tries() {
         for script in [SDK, SDK, SDK_WITH_KEY] {
             // Its third try is its last.
             link.lose(2);
-            let printed = run_at(script, format!("{}/v1/async", link.api.url)).await;
+            let printed = run_with(script, format!("{}/v1/async", link.api.url), &[]).await;
             assert_eq!((printed.len(), link.still_to_lose()), (1, 0), "{printed:?}");
             ids.extend(printed);
         }

@@ -219,6 +219,36 @@ impl JobRecord {
     }
 }
 
+/// Reads the records of jobs, for whoever is no [`Queue`](crate::Queue). Cheap to clone.
+#[derive(Clone)]
+pub struct Records {
+    finder: Finder,
+    store: Store,
+}
+
+impl Records {
+    /// Starts its task, if it has one, on the current runtime; it ends with the last clone.
+    pub fn spawn(store: &Store, tasks: &TaskTracker) -> Self {
+        Self { finder: Finder::spawn(store, tasks), store: store.clone() }
+    }
+
+    /// Reads a job's record; none for an unknown or expired one.
+    ///
+    /// # Errors
+    /// If Redis does not answer, or the record is not one of ours.
+    pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
+        self.finder.find(&self.store, id).await
+    }
+
+    /// Reads a large outcome, all of it; none if it has expired.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn outcome(&self, outcome: &StoredOutcome) -> Result<Option<Vec<u8>>, QueueError> {
+        OutcomeReader::new(&self.store).read(outcome, 0, outcome.bytes).await
+    }
+}
+
 /// Reads large outcomes piece by piece. Cheap to clone.
 #[derive(Clone)]
 pub struct OutcomeReader {

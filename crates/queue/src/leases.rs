@@ -14,7 +14,7 @@ use crate::{Held, Lane, QueueError, Store, WorkerName};
 /// the first call.
 pub struct Leases {
     worker: WorkerName,
-    queue: String,
+    shard: Shard,
     lease: Duration,
     connection: Connection,
 }
@@ -44,28 +44,27 @@ struct Args<'a> {
 }
 
 impl Leases {
-    /// Those of `worker` in one shard of a lane, each of length `lease`.
-    pub fn new(store: &Store, worker: WorkerName, lane: Lane, shard: Shard, lease: Duration) -> Self {
+    /// Those of `worker` in one shard, each of length `lease`.
+    pub fn new(store: &Store, worker: WorkerName, shard: Shard, lease: Duration) -> Self {
         // There must be time for another try before the lease ends.
         let patience = RESPONSE_TIMEOUT.min(lease / 4);
         let connection = Connection::with_timeout(store.clone(), Route::Shard(shard), patience);
-        Self { worker, queue: lane.queue(shard), lease, connection }
+        Self { worker, shard, lease, connection }
     }
 
-    /// Extends the lease on each of `held`, all of this shard, that is still this worker's.
+    /// Extends the lease on each of `held`, all of this shard and of `lane`, that is still this worker's.
     ///
     /// # Errors
     /// If Redis does not answer, or the group is missing.
-    pub async fn renew(&self, held: &[Held]) -> Result<Renewed, QueueError> {
-        let mut all = Renewed::default();
+    pub async fn renew(&self, lane: Lane, held: &[Held]) -> Result<Renewed, QueueError> {
+        let (mut all, queue) = (Renewed::default(), lane.queue(self.shard));
         for held in held.chunks(HELD_PER_CALL) {
             let args = Args {
                 worker: self.worker.as_str(),
                 lease_ms: millis(self.lease),
                 jobs: held.iter().map(HeldArgs::of).collect(),
             };
-            let states: Vec<State> =
-                script::run(&self.connection, &SCRIPTS.renew, &self.queue, &args).await?;
+            let states: Vec<State> = script::run(&self.connection, &SCRIPTS.renew, &queue, &args).await?;
             for (held, state) in held.iter().zip(states) {
                 match state {
                     State::Renewed => {}

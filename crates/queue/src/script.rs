@@ -60,6 +60,7 @@ scripts!(
     webhook_enable,
     webhook_begin,
     webhook_renew,
+    webhook_leave,
     webhook_end,
     webhook_history,
     webhook_scan,

@@ -16,6 +16,6 @@ pub use http::{bind, error_response, method_not_allowed, not_found, read_only};
 pub use log::{LogFormat, LogSettings};
 pub use metrics::{Metrics, describe};
 pub use probes::{Readiness, probes, public_probes};
-pub use settings::{ConfigSettings, RedisSettings, variable};
+pub use settings::{ConfigSettings, RedisSettings, SecretSettings, variable};
 pub use shutdown::Shutdown;
 pub use watch::watch_redis;

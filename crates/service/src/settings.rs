@@ -45,6 +45,27 @@ impl RedisSettings {
     }
 }
 
+/// What secrets are encrypted with where they are stored.
+#[derive(Args, Clone, Debug)]
+pub struct SecretSettings {
+    /// 32 bytes in base64, with which secrets of webhook endpoints are encrypted in Redis; the same for API processes and workers.
+    #[arg(
+        long,
+        env = "HERMOD_SECRET_KEY",
+        hide_env_values = true,
+        value_parser = |key: &str| Ok::<_, Infallible>(SecretString::from(key)),
+        value_name = "KEY"
+    )]
+    secret_key: Option<SecretString>,
+}
+
+impl SecretSettings {
+    /// What was set; an empty value is none.
+    pub fn key(&self) -> Option<&SecretString> {
+        self.secret_key.as_ref().filter(|key| !key.expose_secret().is_empty())
+    }
+}
+
 /// Where the configuration is.
 #[derive(Args, Clone, Debug)]
 pub struct ConfigSettings {

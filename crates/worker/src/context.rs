@@ -1,13 +1,17 @@
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_providers::Providers;
-use hermod_queue::{Held, WorkerQueue};
+use hermod_providers::{Meter, Providers};
+use hermod_queue::{JobRequest, Started, WorkerQueue};
 use hermod_types::config::VirtualKey;
+use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::Cooldowns;
 use crate::counters::Counters;
+use crate::held::HeldGuard;
+use crate::job;
 use crate::memory::Memory;
+use crate::work::Work;
 
 /// What every running job reaches.
 pub(crate) struct Context {
@@ -19,7 +23,8 @@ pub(crate) struct Context {
     pub(crate) cooldowns: Cooldowns,
     pub(crate) counters: Counters,
     pub(crate) memory: Memory,
-    released: Mutex<Vec<Held>>,
+    /// Ends running jobs early: they are released.
+    pub(crate) release: CancellationToken,
 }
 
 /// What one job may take.
@@ -40,27 +45,34 @@ impl Context {
         queue: WorkerQueue,
         cooldowns: Cooldowns,
         memory: Memory,
+        release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
-        Self {
-            providers,
-            virtual_keys,
-            limits,
-            queue,
-            cooldowns,
-            counters,
-            memory,
-            released: Mutex::default(),
-        }
+        Self { providers, virtual_keys, limits, queue, cooldowns, counters, memory, release }
+    }
+}
+
+impl Work for Context {
+    type Payload = JobRequest;
+
+    fn queue(&self) -> &WorkerQueue {
+        &self.queue
     }
 
-    /// Puts a job among those that are to be released when the worker stops.
-    pub(crate) fn release(&self, held: Held) {
-        self.released.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+    async fn room(&self) {
+        self.memory.room().await;
     }
 
-    /// Takes all of those.
-    pub(crate) fn take_released(&self) -> Vec<Held> {
-        std::mem::take(&mut *self.released.lock().unwrap_or_else(PoisonError::into_inner))
+    fn most(&self) -> usize {
+        self.memory.most_jobs()
+    }
+
+    async fn run(self: Arc<Self>, started: Started, held: HeldGuard) {
+        let memory = self.memory.of_job();
+        memory.add(started.body_bytes());
+        self.counters.started.increment(1);
+        self.counters.running.increment(1);
+        job::run(&self, started, held, memory).await;
+        self.counters.running.decrement(1);
     }
 }

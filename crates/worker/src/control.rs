@@ -114,7 +114,10 @@ pub(crate) async fn maintain(store: Store, lease: Duration, signals: Arc<Signals
     loop {
         let wanted = *shards.borrow_and_update();
         for shard in wanted.shards().skip(started) {
-            tasks.spawn(maintain_shard(store.clone(), shard, lease, Arc::clone(&signals), stop.clone()));
+            for lane in Lane::ALL {
+                let maintenance = Maintenance::new(&store, lane, shard, lease);
+                tasks.spawn(maintain_shard(maintenance, shard, Arc::clone(&signals), stop.clone()));
+            }
             started += 1;
         }
         if !matches!(stop.run_until_cancelled(shards.changed()).await, Some(Ok(()))) {
@@ -126,13 +129,11 @@ pub(crate) async fn maintain(store: Store, lease: Duration, signals: Arc<Signals
 }
 
 async fn maintain_shard(
-    store: Store,
+    mut maintenance: Maintenance,
     shard: Shard,
-    lease: Duration,
     signals: Arc<Signals>,
     stop: CancellationToken,
 ) {
-    let mut maintenance = Maintenance::new(&store, Lane::Jobs, shard, lease);
     let mut leads = signals.leads.subscribe();
     loop {
         let Some(Ok(_)) = stop.run_until_cancelled(leads.wait_for(|leads| *leads)).await else { return };

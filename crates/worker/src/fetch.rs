@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_providers::Meter;
 use hermod_queue::{Claimer, Held, QueueError, Source, Started};
 use hermod_types::Backoff;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -9,9 +8,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::context::Context;
 use crate::held::HeldJobs;
-use crate::job;
+use crate::work::Work;
 
 /// Jobs claimed at once: enough to spread the cost of a claim, few enough to leave some to other workers.
 const BATCH: usize = 64;
@@ -20,22 +18,31 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The wait after a failure of Redis.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
-/// Claims jobs while there are free slots, and starts each as a task.
-#[derive(Clone)]
-pub(crate) struct Fetcher {
-    pub(crate) context: Arc<Context>,
+/// Claims jobs of one lane while there are free slots, and starts each as a task.
+pub(crate) struct Fetcher<W> {
+    pub(crate) work: Arc<W>,
     pub(crate) held: HeldJobs,
     /// Jobs that the worker runs at once, of all shards together.
     pub(crate) slots: Arc<Semaphore>,
-    pub(crate) jobs: TaskTracker,
-    /// Ends running jobs early: they are released.
-    pub(crate) release: CancellationToken,
+    pub(crate) running: TaskTracker,
     pub(crate) paused: watch::Receiver<bool>,
 }
 
-impl Fetcher {
+impl<W> Clone for Fetcher<W> {
+    fn clone(&self) -> Self {
+        Self {
+            work: Arc::clone(&self.work),
+            held: self.held.clone(),
+            slots: Arc::clone(&self.slots),
+            running: self.running.clone(),
+            paused: self.paused.clone(),
+        }
+    }
+}
+
+impl<W: Work> Fetcher<W> {
     /// Claims jobs of one shard until `drain`.
-    pub(crate) async fn run(mut self, mut claimer: Claimer, drain: CancellationToken) {
+    pub(crate) async fn run(mut self, mut claimer: Claimer<W::Payload>, drain: CancellationToken) {
         let mut failures = 0;
         // Where there may be more, without a wait.
         let mut next = Some(Source::Queue);
@@ -61,7 +68,7 @@ impl Fetcher {
     /// Claims once, when there is a slot and something to claim.
     async fn step(
         &mut self,
-        claimer: &mut Claimer,
+        claimer: &mut Claimer<W::Payload>,
         next: &mut Option<Source>,
         looked: &mut Instant,
         drain: &CancellationToken,
@@ -84,7 +91,7 @@ impl Fetcher {
             },
         };
         // None is held during the wait: it would be missing in the other shards.
-        let Some(slots) = free_slots(&self.slots, self.context.memory.most_jobs().min(BATCH)) else {
+        let Some(slots) = free_slots(&self.slots, self.work.most().min(BATCH)) else {
             return claimer.pass_on(source).await;
         };
         if drain.is_cancelled() || *self.paused.borrow() {
@@ -108,14 +115,14 @@ impl Fetcher {
     async fn may_claim(&mut self) {
         // Its sender lives as long as the worker.
         drop(self.paused.wait_for(|paused| !paused).await);
-        self.context.memory.room().await;
+        self.work.room().await;
         drop(self.slots.acquire().await);
     }
 
     /// Waits to be woken; none where something else has come up.
     async fn wait(
         &mut self,
-        claimer: &mut Claimer,
+        claimer: &mut Claimer<W::Payload>,
         drain: &CancellationToken,
     ) -> Result<Option<Source>, QueueError> {
         let mut recoveries = claimer.recoveries();
@@ -136,7 +143,7 @@ impl Fetcher {
     }
 
     /// Starts jobs, as far as there are slots. What an earlier claim gave, whose answer was lost, may be more: it is released.
-    async fn start(&self, jobs: Vec<Started>, mut slots: OwnedSemaphorePermit) {
+    async fn start(&self, jobs: Vec<Started<W::Payload>>, mut slots: OwnedSemaphorePermit) {
         let mut rest = Vec::new();
         for started in jobs {
             let Some(slot) = slots.split(1) else {
@@ -144,17 +151,10 @@ impl Fetcher {
                 continue;
             };
             let guard = self.held.add(started.held.clone());
-            let memory = self.context.memory.of_job();
-            memory.add(started.body_bytes());
-            self.context.counters.started.increment(1);
-            self.context.counters.running.increment(1);
-            let context = Arc::clone(&self.context);
             // Boxed where it is made: it is some kilobytes, which would be moved several times.
-            let running =
-                Box::pin(job::run(Arc::clone(&context), started, guard, memory, self.release.clone()));
-            self.jobs.spawn(async move {
+            let running = Box::pin(Arc::clone(&self.work).run(started, guard));
+            self.running.spawn(async move {
                 running.await;
-                context.counters.running.decrement(1);
                 drop(slot);
             });
         }
@@ -165,7 +165,7 @@ impl Fetcher {
         if jobs.is_empty() {
             return;
         }
-        if let Err(error) = self.context.queue.release(jobs).await {
+        if let Err(error) = self.work.queue().release(jobs).await {
             tracing::debug!(%error, jobs = jobs.len(), "not released; others will claim them after the lease");
         }
     }

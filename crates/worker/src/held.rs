@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hermod_queue::Held;
+use hermod_queue::{Held, Lane};
 use hermod_types::{JobId, Shard};
 use tokio_util::sync::CancellationToken;
 
@@ -11,16 +11,40 @@ use tokio_util::sync::CancellationToken;
 const EARLY: Duration = Duration::from_secs(10);
 const MOST_EARLY: usize = 10_000;
 
-/// The jobs that this worker holds: their leases are to be renewed. Cheap to clone.
-#[derive(Clone, Default)]
-pub(crate) struct HeldJobs(Arc<Mutex<Inner>>);
+/// The jobs of one lane that this worker holds: their leases are to be renewed. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct HeldJobs {
+    lane: Lane,
+    inner: Arc<Mutex<Inner>>,
+}
 
 #[derive(Default)]
 struct Inner {
     jobs: HashMap<JobId, HeldJob>,
-    /// Jobs that are to be cancelled and are not held, and when that was heard. One that is to be cancelled ends so, whoever
-    /// runs it: none of these can be wrong later.
-    early: HashMap<JobId, Instant>,
+    early: EarlyCancels,
+    /// Jobs that are to be released when the worker stops.
+    released: Vec<Held>,
+}
+
+/// Jobs that are to be cancelled and are not held, and when that was heard. One that is to be cancelled ends so, whoever runs
+/// it: none of these can be wrong later.
+#[derive(Default)]
+struct EarlyCancels(HashMap<JobId, Instant>);
+
+impl EarlyCancels {
+    fn add(&mut self, id: JobId, now: Instant) {
+        if self.0.len() >= MOST_EARLY {
+            self.0.retain(|_, heard| now.duration_since(*heard) < EARLY);
+        }
+        if self.0.len() < MOST_EARLY {
+            self.0.insert(id, now);
+        }
+    }
+
+    /// Whether it was among them.
+    fn take(&mut self, id: JobId) -> bool {
+        self.0.remove(&id).is_some()
+    }
 }
 
 struct HeldJob {
@@ -40,6 +64,25 @@ pub(crate) struct HeldGuard {
 }
 
 impl HeldJobs {
+    /// None yet.
+    pub(crate) fn new(lane: Lane) -> Self {
+        Self { lane, inner: Arc::default() }
+    }
+
+    pub(crate) const fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// Takes all that were put among those to be released.
+    pub(crate) fn take_released(&self) -> Vec<Held> {
+        std::mem::take(&mut self.lock().released)
+    }
+
+    /// Whether there are any.
+    pub(crate) fn has_released(&self) -> bool {
+        !self.lock().released.is_empty()
+    }
+
     /// Adds a job that was just started. An older start of the same job, which this worker has lost without noticing, is
     /// told so.
     pub(crate) fn add(&self, held: Held) -> HeldGuard {
@@ -51,7 +94,7 @@ impl HeldJobs {
             is_settling: false,
         };
         let mut inner = self.lock();
-        if inner.early.remove(&held.id).is_some() {
+        if inner.early.take(held.id) {
             cancelled.cancel();
         }
         if let Some(older) = inner.jobs.insert(held.id, entry) {
@@ -69,17 +112,11 @@ impl HeldJobs {
 
     /// Notes that these jobs are to be ended as cancelled.
     pub(crate) fn cancel(&self, ids: impl IntoIterator<Item = JobId>) {
-        let Inner { jobs, early } = &mut *self.lock();
+        let Inner { jobs, early, .. } = &mut *self.lock();
         for id in ids {
-            if let Some(job) = jobs.get(&id) {
-                job.cancelled.cancel();
-                continue;
-            }
-            if early.len() >= MOST_EARLY {
-                early.retain(|_, heard| heard.elapsed() < EARLY);
-            }
-            if early.len() < MOST_EARLY {
-                early.insert(id, Instant::now());
+            match jobs.get(&id) {
+                Some(job) => job.cancelled.cancel(),
+                None => early.add(id, Instant::now()),
             }
         }
     }
@@ -93,14 +130,14 @@ impl HeldJobs {
             if job.is_settling || job.lost.is_cancelled() {
                 continue;
             }
-            tracing::warn!(job = %held.id, "lease lost to another worker; the call is aborted");
+            tracing::warn!(lane = ?self.lane, job = %held.id, "lease lost to another worker; the call is aborted");
             metrics::counter!("hermod_leases_lost_total").increment(1);
             job.lost.cancel();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,6 +152,11 @@ impl HeldGuard {
         if let Some(job) = self.jobs.lock().jobs.get_mut(&self.held.id).filter(|job| job.held == self.held) {
             job.is_settling = true;
         }
+    }
+
+    /// Puts the job among those that are to be released when the worker stops.
+    pub(crate) fn release(&self) {
+        self.jobs.lock().released.push(self.held.clone());
     }
 
     /// Cancelled once the job is to be ended as such.
@@ -134,5 +176,25 @@ impl Drop for HeldGuard {
         if jobs.get(&self.held.id).is_some_and(|job| job.held == self.held) {
             jobs.remove(&self.held.id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_heard_early_is_remembered_once_and_within_bounds() {
+        let (mut early, start) = (EarlyCancels::default(), Instant::now());
+        let ids: Vec<_> = (0..=MOST_EARLY).map(|_| JobId::new(Shard::default())).collect();
+        for id in &ids {
+            early.add(*id, start);
+        }
+        assert!(early.take(ids[0]) && !early.take(ids[0]));
+        assert!(!early.take(ids[MOST_EARLY]), "there was no room for it");
+        early.add(ids[0], start + EARLY);
+        early.add(ids[MOST_EARLY], start + EARLY);
+        assert_eq!(early.0.len(), 2, "the old ones made room");
+        assert!(early.take(ids[0]) && early.take(ids[MOST_EARLY]));
     }
 }

@@ -22,29 +22,23 @@ use crate::target::TargetContext;
 /// The wait after a failure to read a body, doubled up to the longest.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
-/// Runs one job from its start to its end. `release` ends it early: it is then to be released.
-pub(crate) async fn run(
-    context: Arc<Context>,
-    started: Started,
-    job: HeldGuard,
-    memory: JobMemory,
-    release: CancellationToken,
-) {
+/// Runs one job from its start to its end.
+pub(crate) async fn run(context: &Context, started: Started, job: HeldGuard, memory: JobMemory) {
     let begun = Instant::now();
     let execute =
-        || AssertUnwindSafe(execute(&context, &started, &memory, begun, job.cancelled())).catch_unwind();
-    let ended = match first_of(execute, job.lost(), release.cancelled()).await {
+        || AssertUnwindSafe(execute(context, &started, &memory, begun, job.cancelled())).catch_unwind();
+    let ended = match first_of(execute, job.lost(), context.release.cancelled()).await {
         First::Executed(executed) => executed.unwrap_or_else(|_| Some(after_panic(&started))),
         First::Lost => None,
         First::Released => {
-            context.release(job.held().clone());
+            job.release();
             None
         }
     };
     let Some(ended) = ended else { return };
     let code = ended.code;
     job.settling();
-    settle(&context, ended, operation_of(&started)).await;
+    settle(context, ended, operation_of(&started)).await;
     let elapsed = begun.elapsed();
     tracing::debug!(job = %job.held().id, code, duration_ms = elapsed.as_millis(), "job ended");
     context.counters.seconds.record(elapsed);

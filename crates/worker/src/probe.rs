@@ -15,6 +15,16 @@ pub(crate) fn describe_metrics() {
     describe("hermod_jobs_delayed_total", "Jobs delayed until a retry time.");
     metrics::describe_gauge!("hermod_cooldowns", "Targets and keys that cool down, as all workers know it.");
     metrics::describe_counter!("hermod_cooldowns_total", "Cooldowns that this worker has set, by provider.");
+    metrics::describe_counter!("hermod_deliveries_total", "Attempts to deliver webhooks, by outcome.");
+    metrics::describe_gauge!("hermod_deliveries_running", "Deliveries that this worker holds.");
+    metrics::describe_histogram!(
+        "hermod_delivery_duration_seconds",
+        "From an attempt's begin to its answer."
+    );
+    describe(
+        "hermod_webhook_endpoints_disabled_total",
+        "Endpoints of webhooks disabled without the operator.",
+    );
     metrics::describe_histogram!(
         "hermod_job_duration_seconds",
         "From a job's start by this worker to its end."

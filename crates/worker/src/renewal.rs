@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::try_join;
 use futures_util::stream::FuturesUnordered;
-use hermod_queue::{Channel, Heard, Lane, Leases, Store, Subscription, WorkerName};
+use hermod_queue::{Channel, Heard, Leases, QueueError, Store, Subscription, WorkerName};
 use hermod_types::{Shard, ShardCount};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -15,7 +16,7 @@ use crate::held::HeldJobs;
 /// A renewal that was asked for begins at a moment within this time.
 const LOOK_WITHIN: Duration = Duration::from_millis(500);
 
-/// Renews the leases of all held jobs each third of their length. It has a thread, a runtime and connections of its own, so
+/// Renews the leases of all held jobs and deliveries each third of their length. It has a thread, a runtime and connections of its own, so
 /// that a busy worker cannot starve it; and each shard is renewed by itself, so that none waits for the node of another. Here it is
 /// heard, too, which jobs are to be cancelled.
 ///
@@ -25,6 +26,7 @@ pub(crate) struct Renewal {
     pub(crate) store: Store,
     pub(crate) worker: WorkerName,
     pub(crate) jobs: HeldJobs,
+    pub(crate) deliveries: HeldJobs,
     pub(crate) lease: Duration,
     pub(crate) shards: watch::Receiver<ShardCount>,
 }
@@ -56,8 +58,9 @@ impl Renewal {
         loop {
             let wanted = *self.shards.borrow_and_update();
             for shard in wanted.shards().skip(shards.len()) {
-                let leases = Leases::new(&self.store, self.worker.clone(), Lane::Jobs, shard, self.lease);
-                shards.push(renew(self.jobs.clone(), shard, self.lease, leases, looks.clone()));
+                let leases = Leases::new(&self.store, self.worker.clone(), shard, self.lease);
+                let held = [self.jobs.clone(), self.deliveries.clone()];
+                shards.push(renew(held, shard, self.lease, leases, looks.clone()));
                 cancels.add(Channel::cancels(shard, &self.worker));
             }
             // None of them ever ends.
@@ -70,20 +73,12 @@ impl Renewal {
     }
 }
 
-async fn renew(jobs: HeldJobs, shard: Shard, lease: Duration, leases: Leases, looks: Looks) {
+async fn renew(held: [HeldJobs; 2], shard: Shard, lease: Duration, leases: Leases, looks: Looks) {
     let interval = lease / 3;
+    let [jobs, deliveries] = &held;
     loop {
-        let held = jobs.of(shard);
-        if held.is_empty() {
-            looks.asked(shard, interval).await;
-            continue;
-        }
-        match leases.renew(&held).await {
-            Ok(renewed) => {
-                jobs.lost(&renewed.lost, &held);
-                jobs.cancel(renewed.cancelled);
-                looks.asked(shard, interval).await;
-            }
+        match try_join(renew_lane(jobs, shard, &leases), renew_lane(deliveries, shard, &leases)).await {
+            Ok(((), ())) => looks.asked(shard, interval).await,
             Err(error) => {
                 tracing::debug!(shard = shard.number(), %error, "leases not renewed; trying again");
                 // Nobody is in a hurry: after an outage nothing is reclaimed for longer than the interval. A fleet that renewed
@@ -92,6 +87,17 @@ async fn renew(jobs: HeldJobs, shard: Shard, lease: Duration, leases: Leases, lo
             }
         }
     }
+}
+
+async fn renew_lane(jobs: &HeldJobs, shard: Shard, leases: &Leases) -> Result<(), QueueError> {
+    let held = jobs.of(shard);
+    if held.is_empty() {
+        return Ok(());
+    }
+    let renewed = leases.renew(jobs.lane(), &held).await?;
+    jobs.lost(&renewed.lost, &held);
+    jobs.cancel(renewed.cancelled);
+    Ok(())
 }
 
 /// Asks for a renewal before it is due, one for each shard. Cheap to clone.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_providers::Providers;
-use hermod_queue::{Held, Store, Tolerance, WorkerName, WorkerQueue};
+use hermod_queue::{Lane, Store, Tolerance, WorkerName, WorkerQueue};
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::ShardCount;
 use hermod_types::config::VirtualKey;
-use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,8 +15,9 @@ use tokio_util::task::TaskTracker;
 use crate::context::{Context, JobLimits};
 use crate::control::{self, Signals};
 use crate::cooldown::Cooldowns;
-use crate::fetch::Fetcher;
+use crate::deliveries::{Deliveries, DeliverySettings, Stop};
 use crate::held::HeldJobs;
+use crate::lane::{RunningLane, with_alarm};
 use crate::memory::Memory;
 use crate::probe;
 use crate::renewal::Renewal;
@@ -45,6 +45,7 @@ pub struct Worker {
     /// Time without renewal after which a job is another worker's.
     pub lease: Duration,
     pub limits: JobLimits,
+    pub deliveries: DeliverySettings,
     /// Time that running jobs have once it is told to drain.
     pub grace: Duration,
 }
@@ -77,9 +78,9 @@ impl Drained {
 /// If it cannot run at all, or Redis must not be used. Redis being away is not such a reason: it is waited for.
 pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<Drained> {
     let Worker { name, providers, virtual_keys, store, tolerance, metrics, concurrency, .. } = worker;
-    let Worker { memory, shards, lease, limits, grace, .. } = worker;
+    let Worker { memory, shards, lease, limits, deliveries, grace, .. } = worker;
     probe::describe_metrics();
-    let (tasks, jobs) = (TaskTracker::new(), TaskTracker::new());
+    let tasks = TaskTracker::new();
     let address = listener.local_addr()?;
     let probes = probe::server(listener, &store, metrics.clone())?;
     let probes_handle = probes.handle();
@@ -90,23 +91,39 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     tasks.spawn(metrics.keep_small(stop.clone()));
 
     let queue = WorkerQueue::new(&store, name.clone(), lease, &tasks);
-    let (held, signals) = (HeldJobs::default(), Arc::new(Signals::new(shards)));
+    let delivery_queue = WorkerQueue::new(&store, name.clone(), lease, &tasks);
+    let signals = Arc::new(Signals::new(shards));
+    let [held, held_deliveries] = Lane::ALL.map(HeldJobs::new);
     let renewal = Renewal {
         store: store.clone(),
         worker: name.clone(),
         jobs: held.clone(),
+        deliveries: held_deliveries.clone(),
         lease,
         shards: signals.shards.subscribe(),
     };
     // A worker that renews no leases, or claims no jobs, for whatever reason, is none: it drains.
     let leases = renewal.spawn(stop.clone(), shutdown.drain.clone().drop_guard())?;
 
+    let release = CancellationToken::new();
+    let memory = Memory::new(memory);
     let context = Arc::new(Context::new(
         (providers, virtual_keys),
         limits,
-        queue.clone(),
+        queue,
         Cooldowns::new(&store, &tasks),
-        Memory::new(memory),
+        memory.clone(),
+        release.clone(),
+    ));
+    let delivery_slots = deliveries.concurrency;
+    let deliveries = Arc::new(Deliveries::new(
+        &store,
+        delivery_queue,
+        deliveries,
+        memory,
+        lease,
+        Stop { drain: shutdown.drain.clone(), release: release.clone() },
+        &tasks,
     ));
     let control =
         control::follow(store.clone(), name, Arc::clone(&context), Arc::clone(&signals), stop.clone());
@@ -114,42 +131,46 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     tasks.spawn(with_alarm(control, shutdown.drain.clone()));
     let maintain = control::maintain(store, lease, Arc::clone(&signals), stop.clone());
     tasks.spawn(with_alarm(maintain, shutdown.drain.clone()));
-    let release = CancellationToken::new();
-    let fetcher = Fetcher {
-        context: Arc::clone(&context),
-        held,
-        slots: Arc::new(Semaphore::new(concurrency)),
-        jobs: jobs.clone(),
-        release: release.clone(),
-        paused: signals.paused.subscribe(),
-    };
-    let fetchers = tasks.spawn(fetch(fetcher, signals.shards.subscribe(), shutdown.drain.clone()));
-    tracing::info!(%address, concurrency, "working");
+    tasks.spawn(Arc::clone(&deliveries).keep_slots(stop.clone()));
+    let mut jobs = RunningLane::start(context, held, concurrency, &signals, &shutdown.drain, &tasks);
+    let mut deliveries =
+        RunningLane::start(deliveries, held_deliveries, delivery_slots, &signals, &shutdown.drain, &tasks);
+    tracing::info!(%address, concurrency, delivery_slots, "working");
 
     shutdown.drain.cancelled().await;
-    tracing::info!(running = jobs.len(), grace_seconds = grace.as_secs(), "draining");
-    fetchers.await?;
-    jobs.close();
+    tracing::info!(
+        running = jobs.len(),
+        deliveries = deliveries.len(),
+        grace_seconds = grace.as_secs(),
+        "draining"
+    );
+    jobs.claims_no_more().await?;
+    deliveries.claims_no_more().await?;
+    let ended = || async { tokio::join!(jobs.ended(), deliveries.ended()) };
     let mut drained = tokio::select! {
-        () = jobs.wait() => Drained::Ended,
+        _ = ended() => Drained::Ended,
         () = shutdown.now.cancelled() => Drained::AtOnce,
         () = tokio::time::sleep(grace) => Drained::GraceOver,
     };
     release.cancel();
-    if timeout(LAST_STEP, jobs.wait()).await.is_err() {
-        tracing::error!(jobs = jobs.len(), "outcomes could not be written; these jobs will run again");
+    if timeout(LAST_STEP, ended()).await.is_err() {
+        tracing::error!(
+            jobs = jobs.len(),
+            deliveries = deliveries.len(),
+            "outcomes could not be written; these will run again"
+        );
     }
-    let released = context.take_released();
-    if released.is_empty() && jobs.is_empty() {
+    if !jobs.has_more() && !deliveries.has_more() {
         drained = Drained::Ended;
     }
     let served = *signals.shards.borrow();
-    if timeout(LAST_STEP, leave(&queue, &released, served)).await.is_err() {
+    let leave = async { tokio::join!(jobs.leave(served), deliveries.leave(served)) };
+    if timeout(LAST_STEP, leave).await.is_err() {
         tracing::warn!("not released in time; others will claim them after the lease");
     }
     stop.cancel();
     probes_handle.stop(true).await;
-    drop((context, queue));
+    drop((jobs, deliveries));
     tasks.close();
     if timeout(LAST_STEP, tasks.wait()).await.is_err() || leases.join().is_err() {
         tracing::warn!("some tasks did not end");
@@ -157,44 +178,4 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     tracing::info!(?drained, "stopped");
     watch.await??;
     Ok(drained)
-}
-
-/// Runs `task`, and drains the worker when it ends, for whatever reason.
-async fn with_alarm(task: impl Future<Output = ()>, drain: CancellationToken) {
-    let _alarm = drain.drop_guard();
-    task.await;
-}
-
-/// Claims jobs of each shard until `drain`. One shard whose task ends, for whatever reason, drains the worker: it would serve
-/// all but that one.
-async fn fetch(fetcher: Fetcher, mut shards: watch::Receiver<ShardCount>, drain: CancellationToken) {
-    let tasks = TaskTracker::new();
-    let mut started = 0;
-    loop {
-        let wanted = *shards.borrow_and_update();
-        for shard in wanted.shards().skip(started) {
-            started += 1;
-            let Ok(claimer) = fetcher.context.queue.claimer(shard) else { continue };
-            tasks.spawn(with_alarm(fetcher.clone().run(claimer, drain.clone()), drain.clone()));
-        }
-        if !matches!(drain.run_until_cancelled(shards.changed()).await, Some(Ok(()))) {
-            break;
-        }
-    }
-    drain.cancel();
-    tasks.close();
-    tasks.wait().await;
-}
-
-/// Releases what still runs, and leaves the groups unless others have yet to claim something.
-async fn leave(queue: &WorkerQueue, held: &[Held], shards: ShardCount) {
-    if !held.is_empty() {
-        match queue.release(held).await {
-            Ok(jobs) => tracing::info!(jobs, "released"),
-            Err(error) => tracing::warn!(%error, "not released; others will claim them after the lease"),
-        }
-    }
-    if let Err(error) = queue.leave(shards.shards()).await {
-        tracing::debug!(%error, "still a consumer of the group; a later check removes it");
-    }
 }

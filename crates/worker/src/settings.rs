@@ -4,11 +4,13 @@ use anyhow::ensure;
 use clap::{Args, value_parser};
 use hermod_providers::Providers;
 use hermod_queue::{Store, WorkerName};
-use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdown};
+use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, SecretSettings, Shutdown};
 use hermod_types::{Shard, ShardCount};
+use hermod_webhooks::{Sender, Vault};
 use tokio_util::task::TaskTracker;
 
 use crate::context::JobLimits;
+use crate::deliveries::{DeliverySettings, Recipients};
 use crate::server::{Drained, Worker, run};
 
 /// The longest time that can be set, in seconds: 30 days.
@@ -21,9 +23,14 @@ pub struct WorkerSettings {
     redis: RedisSettings,
     #[command(flatten)]
     config: ConfigSettings,
+    #[command(flatten)]
+    secrets: SecretSettings,
     /// Jobs that it runs at once.
     #[arg(long, env = "HERMOD_CONCURRENCY", default_value_t = 256, value_name = "JOBS")]
     concurrency: usize,
+    /// Deliveries of webhooks that it has at once, besides jobs; 0 for none.
+    #[arg(long, env = "HERMOD_DELIVERY_CONCURRENCY", default_value_t = 256, value_name = "DELIVERIES")]
+    delivery_concurrency: usize,
     /// Shards that it serves until Redis has said how many there are; more than one only in a Cluster.
     #[arg(long, env = "HERMOD_SHARDS", default_value_t = 1, value_parser = value_parser!(u16).range(1..=i64::from(Shard::LIMIT)), value_name = "SHARDS")]
     shards: u16,
@@ -68,6 +75,13 @@ impl WorkerSettings {
         let store = Store::new(&redis)?;
         let shards = ShardCount::new(self.shards).unwrap_or(ShardCount::ONE);
         store.allow(shards)?;
+        let deliveries = DeliverySettings {
+            concurrency: self.delivery_concurrency,
+            recipients: Recipients::new(&config),
+            vault: Vault::new(self.secrets.key())?,
+            sender: Sender::new()?,
+            history: config.webhook_history,
+        };
         let worker = Worker {
             name: WorkerName::new(host.trim(), std::process::id()),
             providers: Providers::new(&config)?,
@@ -84,6 +98,7 @@ impl WorkerSettings {
                 wait: Duration::from_secs(self.max_wait_seconds),
                 run: Duration::from_secs(self.max_run_seconds),
             },
+            deliveries,
             grace: Duration::from_secs(self.grace_seconds),
         };
         let listener = hermod_service::bind(&self.metrics_listen, "HERMOD_METRICS_LISTEN")?;

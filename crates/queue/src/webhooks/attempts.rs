@@ -108,6 +108,7 @@ struct BeginArgs<'a> {
     kept_ms: u64,
     longest_ms: u64,
     state_kept_ms: u64,
+    again: bool,
 }
 
 #[derive(Deserialize)]
@@ -200,6 +201,39 @@ impl Webhooks {
         registration: Registration,
         lease: Duration,
     ) -> Result<Begun, QueueError> {
+        self.ask(attempt, registration, lease, false).await
+    }
+
+    /// The same for one that was told to wait, and is the first of those that wait where it is. How long it is to wait now is how
+    /// often slots become free: no time is set aside for it again.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn begin_again(
+        &self,
+        attempt: Attempt,
+        registration: Registration,
+        lease: Duration,
+    ) -> Result<Begun, QueueError> {
+        self.ask(attempt, registration, lease, true).await
+    }
+
+    /// Frees the slot of an attempt that comes to nothing: it is neither recorded nor counted. Safe to repeat.
+    ///
+    /// # Errors
+    /// If Redis does not answer; the slot is then free once its lease has ended.
+    pub async fn leave(&self, attempt: Attempt) -> Result<(), QueueError> {
+        let args = SlotArgs { endpoint: attempt.endpoint.to_string(), attempt: attempt.name() };
+        script::run(self.store.shared(), &SCRIPTS.webhook_leave, &self.queue, &args).await.map(|_: bool| ())
+    }
+
+    async fn ask(
+        &self,
+        attempt: Attempt,
+        registration: Registration,
+        lease: Duration,
+        again: bool,
+    ) -> Result<Begun, QueueError> {
         let args = BeginArgs {
             endpoint: attempt.endpoint.to_string(),
             attempt: &attempt.name(),
@@ -209,6 +243,7 @@ impl Webhooks {
             kept_ms: millis(KEPT),
             longest_ms: millis(LONGEST_WAIT),
             state_kept_ms: millis(STATE_KEPT),
+            again,
         };
         let reply: BeginReply =
             script::run(self.store.shared(), &SCRIPTS.webhook_begin, &self.queue, &args).await?;

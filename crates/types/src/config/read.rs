@@ -113,7 +113,6 @@ fn history_of(days: u64) -> Duration {
 /// The login, if it is enabled: the variables of one that is not may be unset.
 fn read_login(mut file: Section<'_>) -> Option<AdminLogin> {
     let is_enabled = file.boolean("is_enabled").unwrap_or_default();
-    let mut file = if is_enabled { file } else { file.unresolved() };
     let login = if is_enabled {
         let mut needed = |name| file.needed(name, "expected a string that is not empty", Section::secret);
         Some(AdminLogin { username: needed("admin_username"), password: needed("admin_password") })

@@ -34,6 +34,11 @@ impl EndpointId {
     pub fn of_file(name: &str) -> Self {
         Self(Uuid::new_v5(&FILE_ENDPOINTS, name.as_bytes()))
     }
+
+    /// Whether its endpoint was made over HTTP, and its definition is in Redis.
+    pub fn is_registered(self) -> bool {
+        self.0.get_version_num() == 7
+    }
 }
 
 impl Receiver {
@@ -69,7 +74,9 @@ impl fmt::Display for EndpointId {
 }
 
 /// The id of what tells `receiver` of the end of `job`: its `webhook-id`, and the id of its record, which is in the
-/// job's shard. It follows from the two, so that a job that runs twice tells its receiver the same id.
+/// job's shard.
+///
+/// It follows from the two, so that a job that runs twice tells its receiver the same id.
 pub fn delivery_id(job: JobId, receiver: &Receiver) -> JobId {
     let name = match receiver {
         Receiver::Endpoint { endpoint } => format!("endpoint {endpoint}"),

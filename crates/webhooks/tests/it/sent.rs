@@ -80,6 +80,13 @@ async fn during_a_rotation_both_secrets_verify_and_then_the_new_one() {
     assert_eq!(verified, [[true, false, false], [true, true, false], [false, false, true]]);
 }
 
+#[test]
+fn an_attempt_takes_no_longer_than_its_endpoint_says() {
+    let timeout = |members: &str| message(&endpoint("http://h/", members)).timeout;
+    let seconds = Duration::from_secs;
+    assert_eq!((timeout(""), timeout(r#","attempt_timeout_seconds":3"#)), (seconds(10), seconds(3)));
+}
+
 #[tokio::test]
 async fn a_connection_is_used_again_after_its_answer_was_read() {
     for status in ["200 OK", "500 Oops"] {

@@ -35,6 +35,7 @@ fn each_member_is_checked_and_the_text_is_bifrosts() {
         ("name", "null", "webhook endpoint name cannot be empty"),
         ("url", r#""""#, "webhook URL cannot be empty"),
         ("url", r#""no url""#, "invalid webhook URL: relative URL without a base"),
+        ("url", r#""env.HOME""#, "invalid webhook URL: relative URL without a base"),
         ("url", r#""https://""#, "invalid webhook URL: empty host"),
         ("url", r#""http://h/""#, "webhook URL must use https (http requires allow_private_network)"),
         ("url", r#""ftp://h/""#, "webhook URL must use https (http requires allow_private_network)"),
@@ -118,6 +119,7 @@ fn each_member_is_checked_and_the_text_is_bifrosts() {
             r#"{"x-a":"1\r\nhost: b"}"#,
             r#"webhook header "x-a" has a value that HTTP does not allow"#,
         ),
+        ("headers", r#"{"x-a":"1\u007f"}"#, r#"webhook header "x-a" has a value that HTTP does not allow"#),
         ("headers", r#"{"x-a":"<REDACTED>"}"#, r#"webhook header "x-a" has no stored value to keep"#),
         (
             "secret",
