@@ -119,7 +119,10 @@ struct ShardIds<'a> {
 impl ShardIds<'_> {
     /// Reads on, if there is more and nothing is left of what was read.
     async fn fill(&mut self) -> Result<(), QueueError> {
-        let Some(newest) = self.newest.take().filter(|_| self.ids.is_empty()) else { return Ok(()) };
+        if !self.ids.is_empty() {
+            return Ok(());
+        }
+        let Some(newest) = self.newest.take() else { return Ok(()) };
         let mut ids = self.lists.ids(self.query, self.shard, &newest, self.oldest, self.count).await?;
         if ids.len() == self.count {
             self.newest = ids.last().map(|last| format!("({last}"));

@@ -31,9 +31,6 @@ pub struct Submit {
     /// How long the result is kept.
     #[arg(long, value_name = "SECONDS")]
     ttl: Option<u64>,
-    /// The webhook endpoint that is told of the end.
-    #[arg(long, value_name = "NAME")]
-    webhook: Option<String>,
     /// A key of your choice: the same submit with the same key makes no second job.
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
@@ -43,6 +40,9 @@ pub struct Submit {
     /// Start the job at this time (RFC 3339).
     #[arg(long, value_name = "TIME", conflicts_with = "delay")]
     at: Option<String>,
+    /// The webhook endpoint that is told of the end.
+    #[arg(long, value_name = "NAME")]
+    webhook: Option<String>,
     /// Wait for the end, and print the text.
     #[arg(long, short)]
     wait: bool,
@@ -84,10 +84,6 @@ impl Submit {
             }
         };
         request = request.headers(headers);
-        if let Some(name) = &self.webhook {
-            // A name may have any characters.
-            request = request.header("x-bf-async-webhook", name.as_bytes());
-        }
         let asked = Instant::now();
         let answer = api.send(request).await;
         if let Some(bar) = bar {
@@ -111,6 +107,7 @@ impl Submit {
     fn headers(&self) -> anyhow::Result<HeaderMap> {
         let given = [
             ("x-bf-async-job-result-ttl", self.ttl.map(|seconds| seconds.to_string())),
+            ("x-bf-async-webhook", self.webhook.clone()),
             ("idempotency-key", self.key.clone()),
             ("x-hermod-delay", self.delay.map(|seconds| seconds.to_string())),
             ("x-hermod-run-at", self.at.clone()),
@@ -119,7 +116,8 @@ impl Submit {
         let mut headers = HeaderMap::new();
         for (name, value) in given {
             let Some(value) = value else { continue };
-            let value = HeaderValue::from_str(&value)
+            // The name of an endpoint may have any characters.
+            let value = HeaderValue::from_bytes(value.as_bytes())
                 .with_context(|| format!("{value:?} cannot be sent as {name}"))?;
             headers.insert(name, value);
         }
