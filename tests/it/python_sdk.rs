@@ -142,13 +142,14 @@ except APIStatusError as error:
 
 /// What a script prints, line by line.
 async fn run(cluster: &Cluster, script: &'static str, base: &str) -> Vec<String> {
-    run_with(cluster, script, base, &[]).await
+    run_with(script, format!("{}{base}", cluster.api.url), &[]).await
 }
 
-async fn run_with(cluster: &Cluster, script: &str, base: &str, environment: &[(&str, &str)]) -> Vec<String> {
+/// The same with any address, and more of an environment.
+pub(crate) async fn run_with(script: &str, base_url: String, environment: &[(&str, &str)]) -> Vec<String> {
     let mut python = Command::new("python3");
     python.arg("-c").arg(script).env("PYTHONPATH", python_with_sdks()).envs(environment.iter().copied());
-    python.env("BASE_URL", format!("{}{base}", cluster.api.url));
+    python.env("BASE_URL", base_url);
     let output = tokio::task::spawn_blocking(move || python.output().unwrap()).await.unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
@@ -204,7 +205,7 @@ async fn the_openai_sdk_runs_responses_in_the_background_of_any_provider() {
     cluster.add_api().await;
     cluster.add_worker().await;
     assert_eq!(
-        run_with(&cluster, RETRIEVES, "/openai/v1", &[("IDS", &ids)]).await,
+        run_with(RETRIEVES, format!("{}/openai/v1", cluster.api.url), &[("IDS", &ids)]).await,
         [
             "completed Hello",
             "completed Hello",

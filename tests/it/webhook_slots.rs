@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use hermod_queue::Store;
 use hermod_queue::webhooks::{
     Attempt, AttemptEnd, Begun, Filter, Put, Recorded, Registration, RowId, StatusClass, Webhooks,
 };
-use hermod_queue::{QueueError, Store};
 use hermod_tests::{Cluster, PATIENCE, Servers, eventually};
 use hermod_types::webhook::{DisabledReason, EndpointId, Event, Outcome};
 use hermod_types::{JobId, Shard, Timestamp};
@@ -67,6 +67,16 @@ fn end(attempt: Attempt, outcome: Outcome) -> AttemptEnd<'static> {
         request: "what a redelivery needs",
         retention: RETENTION,
     }
+}
+
+/// What is recorded from now on is later than what was.
+pub(crate) async fn a_millisecond() -> Timestamp {
+    let before = Timestamp::now();
+    eventually("a millisecond is over", PATIENCE, async || {
+        let now = Timestamp::now();
+        (now > before).then_some(now)
+    })
+    .await
 }
 
 const fn is_go(begun: &Begun) -> bool {
@@ -306,9 +316,11 @@ async fn deliveries_are_found_with_all_their_attempts() {
     let delivered = attempt(other);
     record(delivered, 1, Outcome::RetryableFailure, Event::Completed, "r2", 0).await;
     let between = Timestamp::now();
-    eventually("a millisecond is over", PATIENCE, async || (Timestamp::now() > between).then_some(())).await;
+    a_millisecond().await;
     record(Attempt { fence: 2, ..exhausted }, 2, Outcome::Exhausted, Event::Failed, "r1", 503).await;
+    a_millisecond().await;
     record(Attempt { fence: 2, ..delivered }, 2, Outcome::Delivered, Event::Completed, "r2", 200).await;
+    a_millisecond().await;
     let permanent = attempt(one);
     record(permanent, 1, Outcome::PermanentFailure, Event::Completed, "r3", 404).await;
 
@@ -340,12 +352,7 @@ async fn deliveries_are_found_with_all_their_attempts() {
 
     // What failed since, and was not delivered later.
     let failed = async |since: Timestamp| {
-        let mut failed = Vec::new();
-        let each = async |some: Vec<hermod_queue::webhooks::Unsettled>| {
-            failed.extend(some);
-            Ok::<_, QueueError>(())
-        };
-        receivers.webhooks.failed_since(one, since, RETENTION, each).await.unwrap();
+        let failed = receivers.webhooks.failed_since(one, since, RETENTION).await.unwrap();
         assert!(failed.iter().all(|unsettled| unsettled.request == "what a redelivery needs"));
         failed.into_iter().map(|unsettled| unsettled.delivery).collect::<Vec<_>>()
     };

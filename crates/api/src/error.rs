@@ -1,9 +1,10 @@
-use actix_web::http::header::{CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
 use hermod_queue::QueueError;
 use hermod_service::error_response;
 use hermod_types::config::Blocked;
+use hermod_types::webhook::UnusableEndpoint;
 use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Operation, Target};
 
 use crate::body::BodyLimit;
@@ -23,6 +24,25 @@ pub(crate) enum ApiError {
     VirtualKeyRequired,
     #[error("the virtual key does not allow {target}")]
     TargetNotAllowed { target: Target, param: &'static str },
+    #[error("header {header} names an address whose origin client.allow_webhook_urls does not list")]
+    WebhookUrlNotAllowed { header: &'static str },
+    #[error(
+        "the administration is closed: enable it with governance.auth_config in config.json (is_enabled, admin_username, \
+         admin_password), or with a setup token (setup_token there, or BIFROST_SETUP_TOKEN)"
+    )]
+    AdminClosed,
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    #[error("the setup token is another")]
+    WrongSetupToken,
+    #[error("too many logins from this address have failed; try again in {retry_seconds} s")]
+    LoginSlowed { retry_seconds: u64 },
+    #[error("{0}")]
+    NotFound(&'static str),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    UnusableEndpoint(UnusableEndpoint),
     #[error("no job with this id: it is unknown, or its result has expired")]
     JobNotFound,
     #[error("jobs are not listed here: HERMOD_LISTS is off")]
@@ -111,6 +131,12 @@ impl ApiError {
             Self::VirtualKeyRequired => ErrorCode::VirtualKeyRequired,
             Self::TargetNotAllowed { .. } => ErrorCode::TargetNotAllowed,
             Self::NoLists => ErrorCode::PathNotFound,
+            Self::WebhookUrlNotAllowed { .. } => ErrorCode::WebhookUrlNotAllowed,
+            Self::AdminClosed | Self::WrongSetupToken => ErrorCode::AdminClosed,
+            Self::Unauthorized(_) => ErrorCode::Unauthorized,
+            Self::LoginSlowed { .. } => ErrorCode::TooManyLogins,
+            Self::NotFound(_) => ErrorCode::NotFound,
+            Self::Conflict(_) => ErrorCode::Conflict,
             Self::JobNotFound => ErrorCode::JobNotFound,
             Self::NotCompleted { .. } => ErrorCode::JobNotCompleted,
             Self::JobEnded => ErrorCode::JobEnded,
@@ -124,7 +150,7 @@ impl ApiError {
             Self::AskAgain | Self::NotAccepted(_) | Self::MayBeAccepted(_) | Self::Unavailable(_) => {
                 ErrorCode::QueueUnavailable
             }
-            Self::Internal(_) => ErrorCode::Internal,
+            Self::Internal(_) | Self::UnusableEndpoint(_) => ErrorCode::Internal,
         }
     }
 
@@ -174,6 +200,13 @@ pub(crate) struct Failure {
     error: ApiError,
 }
 
+/// In answer to a request that is for no call, such as an administrator's.
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        error.of_no_operation()
+    }
+}
+
 impl ResponseError for Failure {
     fn status_code(&self) -> StatusCode {
         self.error.status()
@@ -196,6 +229,15 @@ impl ResponseError for Failure {
         }
         if let ApiError::NotCompleted { retry_seconds } = error {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*retry_seconds));
+        }
+        if let ApiError::LoginSlowed { retry_seconds } = error {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*retry_seconds));
+        }
+        if matches!(error, ApiError::Unauthorized(_)) {
+            // Not Basic, which would have a browser ask for it in a window of its own.
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"Hermod\""));
         }
         if let ApiError::RangeNotSatisfiable { size } = error
             && let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}"))

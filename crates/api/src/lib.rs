@@ -1,5 +1,6 @@
 //! Hermod's HTTP server. A handler extracts, makes one queue call, and answers; see [`routes`].
 
+mod admin;
 mod body;
 mod caller;
 mod cancel;
@@ -8,6 +9,7 @@ mod content;
 mod error;
 mod events;
 mod form;
+mod hook;
 mod integration;
 mod jobs;
 mod media_stream;
@@ -27,5 +29,6 @@ mod state;
 mod submit;
 mod unescape;
 mod wait;
+mod webhooks;
 
 pub use settings::ApiSettings;

@@ -4,19 +4,25 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, middleware::from_fn, web};
-use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue, QueueSettings, Store, Tolerance};
+use hermod_queue::webhooks::Webhooks;
+use hermod_queue::{
+    Events, Lists, OutcomeReader, Positions, Queue, QueueSettings, Sessions, Store, Tolerance,
+};
 use hermod_service::{Metrics, Readiness, Shutdown, watch_redis};
 use hermod_types::{ApiConfig, Ttl};
+use hermod_webhooks::{Sender, Vault};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::Admin;
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
 use crate::once::UnderWays;
 use crate::state::State;
-use crate::{connection, observe, routes};
+use crate::webhooks::Endpoints;
+use crate::{admin, connection, observe, routes};
 
 /// How often the number of shards is written again.
 const TICK: Duration = Duration::from_secs(1);
@@ -38,6 +44,10 @@ pub(crate) struct ApiServer {
     pub(crate) grace: Duration,
     pub(crate) metrics: Metrics,
     pub(crate) store: Store,
+    /// What secrets are encrypted with in there.
+    pub(crate) vault: Vault,
+    /// What sends tests to receivers of webhooks.
+    pub(crate) sender: Sender,
     /// What is accepted of that Redis.
     pub(crate) tolerance: Tolerance,
 }
@@ -57,6 +67,7 @@ impl ApiServer {
     pub(crate) async fn serve(self, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
         let tasks = TaskTracker::new();
         observe::describe_metrics();
+        admin::describe_metrics();
         let (limit, is_set) = (self.queue.limit_bytes.clone(), self.queue_limit_bytes);
         let watch = watch_redis(self.store.clone(), self.tolerance, shutdown.clone(), true, move |servers| {
             // A half is left for results, and for what Redis needs itself. A server without a limit has none here.
@@ -107,11 +118,15 @@ impl ApiServer {
             grace,
             metrics,
             store,
+            vault,
+            sender,
             ..
         } = self;
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
+        let admin = web::Data::new(Admin::new(Arc::clone(&config), Sessions::new(&store)));
+        let endpoints = Endpoints::new(Arc::clone(&config), Webhooks::new(&store), Arc::new(vault));
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
         let events = Events::new(&store, queue.shards, tasks, shutdown.now.clone());
         let numbers = web::Data::new(QueueNumbers::new(&store, &events));
@@ -149,11 +164,15 @@ impl ApiServer {
                 memory: memory.clone(),
                 limits,
                 under_way: under_way.clone(),
+                endpoints: endpoints.clone(),
+                sender: sender.clone(),
+                store: store.clone(),
                 max_ttl,
                 longest_sync,
             };
             let app = App::new()
                 .app_data(web::Data::new(state))
+                .app_data(admin.clone())
                 .app_data(metrics.clone())
                 .app_data(readiness.clone())
                 .app_data(numbers.clone())

@@ -1,9 +1,12 @@
+use std::convert::Infallible;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
 use hermod_queue::{ByteLimit, KnownShards, QueueSettings, Store};
-use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, Shutdown};
+use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, SecretSettings, Shutdown};
 use hermod_types::{Shard, ShardCount, Ttl};
+use hermod_webhooks::{Sender, Vault};
+use secrecy::{ExposeSecret, SecretString};
 use tokio_util::task::TaskTracker;
 
 use crate::body::BodyLimits;
@@ -23,6 +26,8 @@ pub struct ApiSettings {
     redis: RedisSettings,
     #[command(flatten)]
     config: ConfigSettings,
+    #[command(flatten)]
+    secrets: SecretSettings,
     /// Where to listen.
     #[arg(long, env = "HERMOD_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     listen: String,
@@ -60,6 +65,16 @@ pub struct ApiSettings {
     /// The longest that a client waits for a Response that it wants at once; then it is answered 202. OpenAI's SDKs wait 600 s.
     #[arg(long, env = "HERMOD_SYNC_SECONDS", default_value_t = 540, value_parser = value_parser!(u64).range(..=86_400), value_name = "SECONDS")]
     sync_seconds: u64,
+    /// Opens the administration, `/api`, to requests with this value in header `X-Bifrost-Setup-Token`, while config.json has no
+    /// login (`governance.auth_config`). Overrules its `setup_token`.
+    #[arg(
+        long,
+        env = "BIFROST_SETUP_TOKEN",
+        hide_env_values = true,
+        value_parser = |token: &str| Ok::<_, Infallible>(SecretString::from(token)),
+        value_name = "TOKEN"
+    )]
+    setup_token: Option<SecretString>,
     #[command(flatten)]
     log: LogSettings,
 }
@@ -75,8 +90,12 @@ impl ApiSettings {
         let shards = ShardCount::new(self.shards).unwrap_or(ShardCount::ONE);
         let store = Store::new(&redis)?;
         store.allow(shards)?;
+        let mut config = self.config.load_for_api()?;
+        if let Some(token) = self.setup_token.filter(|token| !token.expose_secret().is_empty()) {
+            config.setup_token = Some(token);
+        }
         let server = ApiServer {
-            config: self.config.load_for_api()?,
+            config,
             limits: BodyLimits { text: self.max_body_bytes, media: self.max_upload_bytes },
             max_memory_bytes: self.max_memory_bytes,
             queue: QueueSettings {
@@ -92,6 +111,8 @@ impl ApiSettings {
             grace: Duration::from_secs(self.grace_seconds),
             metrics: Metrics::install()?,
             store,
+            vault: Vault::new(self.secrets.key())?,
+            sender: Sender::new()?,
             tolerance: self.redis.tolerance(),
         };
         let listeners = Listeners {

@@ -1,13 +1,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue};
+use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue, Store};
 use hermod_types::{ApiConfig, Ttl};
+use hermod_webhooks::Sender;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::BodyLimits;
 use crate::memory::MemoryBudget;
 use crate::once::UnderWays;
+use crate::webhooks::Endpoints;
 
 /// What requests are served with. Each server thread has its own, as it has its own connections and forms its own batches.
 pub(crate) struct State {
@@ -25,6 +27,11 @@ pub(crate) struct State {
     pub(crate) memory: MemoryBudget,
     pub(crate) limits: BodyLimits,
     pub(crate) under_way: UnderWays,
+    /// The receivers of webhooks.
+    pub(crate) endpoints: Endpoints,
+    /// What sends tests to them.
+    pub(crate) sender: Sender,
+    pub(crate) store: Store,
     /// The longest that a result is kept, whatever its client wants.
     pub(crate) max_ttl: Ttl,
     /// How long a client that wants a Response at once waits for it.

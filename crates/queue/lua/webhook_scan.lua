@@ -1,9 +1,9 @@
 -- webhook_scan: looks through rows of one endpoint, the newest first.
 -- KEYS  1 queue of shard 0
 -- args  endpoint, before: as in webhook_history, most: entries to read at most, retention_ms
---       from, till (ms); events, outcomes, classes ('2', '4', …; 'none' for no answer), request_id, delivery, job: what a row
+--       from, till (ms); events, outcomes, classes ('2', '4', …; 'none' for no answer), request_id, delivery: what a row
 --       must be like to match (absent: whatever it is)
--- ->    rows: entry, delivery, outcome, matches; before: where to go on; absent at the end
+-- ->    rows: entry, delivery, matches; before: where to go on; absent at the end
 local function set_of(list)
   if not list then return nil end
   local set = {}
@@ -23,6 +23,6 @@ local from = args.before and '(' .. args.before or '+'
 local entries, rows = redis.call('XREVRANGE', history_key(args.endpoint), from, '-', 'COUNT', args.most), {}
 for i, entry in ipairs(entries) do
   local row = read_row(entry)
-  rows[i] = {entry = row.entry, delivery = row.delivery, outcome = row.outcome, matches = matches(row) and true or false}
+  rows[i] = {entry = row.entry, delivery = row.delivery, matches = matches(row) and true or false}
 end
 return reply({rows = rows, before = #entries == args.most and entries[#entries][1] or nil})

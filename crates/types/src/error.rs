@@ -18,6 +18,18 @@ pub enum ErrorCode {
     VirtualKeyRequired,
     /// The virtual key does not allow a target.
     TargetNotAllowed,
+    /// The operator has not allowed webhooks to this address.
+    WebhookUrlNotAllowed,
+    /// The administration is closed, for all or for this caller.
+    AdminClosed,
+    /// An administrator's login is needed, or was wrong.
+    Unauthorized,
+    /// Too many logins have failed lately.
+    TooManyLogins,
+    /// There is nothing with this id.
+    NotFound,
+    /// It cannot be so beside what there is.
+    Conflict,
     /// No job that this caller may see has this id.
     JobNotFound,
     /// The job has no result yet.
@@ -78,6 +90,12 @@ impl ErrorCode {
             Self::AccessBlocked => ("access_blocked", 403, false),
             Self::VirtualKeyRequired => ("virtual_key_required", 401, false),
             Self::TargetNotAllowed => ("target_not_allowed", 403, false),
+            Self::WebhookUrlNotAllowed => ("webhook_url_not_allowed", 403, false),
+            Self::AdminClosed => ("administration_closed", 403, false),
+            Self::Unauthorized => ("unauthorized", 401, false),
+            Self::TooManyLogins => ("too_many_logins", 429, false),
+            Self::NotFound => ("not_found", 404, false),
+            Self::Conflict => ("conflict", 409, false),
             Self::JobNotFound => ("job_not_found", 404, false),
             Self::JobNotCompleted => ("job_not_completed", 409, false),
             Self::JobEnded => ("job_ended", 409, false),

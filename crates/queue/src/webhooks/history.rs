@@ -13,6 +13,8 @@ use crate::script::{self, SCRIPTS};
 
 /// Rows that one call reads at most: Redis does nothing else meanwhile.
 const CHUNK: usize = 500;
+/// Rows among which one that was just written is looked for.
+const FEW: usize = 50;
 
 /// Where a row is, which is its id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -207,7 +209,7 @@ impl Webhooks {
         Ok(found)
     }
 
-    /// The newest row of a delivery that was written after `since`, among the newest rows of its endpoint.
+    /// The newest row of a delivery, if it is among the last few of its endpoint.
     ///
     /// # Errors
     /// If Redis does not answer.
@@ -215,11 +217,10 @@ impl Webhooks {
         &self,
         endpoint: EndpointId,
         delivery: JobId,
-        since: Timestamp,
         retention: Duration,
     ) -> Result<Option<Row>, QueueError> {
-        let newest = self.history(endpoint, 0, CHUNK, retention).await?;
-        Ok(newest.rows.into_iter().find(|row| row.webhook_id == delivery && row.created_at > since))
+        let newest = self.history(endpoint, 0, FEW, retention).await?;
+        Ok(newest.rows.into_iter().find(|row| row.webhook_id == delivery))
     }
 }
 

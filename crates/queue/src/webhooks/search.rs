@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use hermod_types::webhook::{EndpointId, Event, Outcome, Row};
@@ -93,7 +93,6 @@ struct ScanReply {
 struct ScannedRow {
     entry: String,
     delivery: String,
-    outcome: Outcome,
     matches: bool,
 }
 
@@ -164,49 +163,47 @@ impl Webhooks {
             }
         }
         let is_partial = scans.iter().any(|scan| !scan.is_over);
-        let mut matching: Vec<Group> = groups.into_values().filter(|group| group.matches).collect();
-        matching.sort_unstable_by_key(|group| std::cmp::Reverse(group.newest));
+        let mut matching: Vec<_> = groups.into_iter().filter(|(_, group)| group.matches).collect();
+        // By id, too: of one moment, the order must be the same for the next page.
+        matching.sort_unstable_by(|(id, group), (other_id, other)| {
+            other.newest.cmp(&group.newest).then_with(|| id.cmp(other_id))
+        });
         let mut found = Found { rows: Vec::new(), deliveries: matching.len(), is_partial };
-        for group in matching.into_iter().skip(offset).take(limit) {
+        for (_, group) in matching.into_iter().skip(offset).take(limit) {
             let rows = self.rows(group.endpoint, &group.entries, false, retention).await?;
             found.rows.extend(rows.into_iter().map(|stored| stored.row));
         }
         Ok(found)
     }
 
-    /// Deliveries of this endpoint whose last attempt was after `since`, and was no success and the last of its run: the oldest
-    /// first. `each` is called with some of them at a time, until it fails.
+    /// Deliveries of this endpoint whose newest attempt was after `since`, failed, and was the last of its run: the oldest first.
     ///
     /// # Errors
-    /// As `each`, or if Redis does not answer.
-    pub async fn failed_since<E: From<QueueError>>(
+    /// If Redis does not answer.
+    pub async fn failed_since(
         &self,
         endpoint: EndpointId,
         since: Timestamp,
         retention: Duration,
-        mut each: impl AsyncFnMut(Vec<Unsettled>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<Vec<Unsettled>, QueueError> {
         let filter = Filter {
             outcomes: vec![Outcome::PermanentFailure, Outcome::Exhausted],
             from: Some(since),
             ..Filter::default()
         };
         let mut scan = Scan { endpoint, before: None, is_over: false };
-        let (mut settled, mut failed) = (HashMap::new(), Vec::new());
+        let (mut seen, mut failed) = (HashSet::new(), Vec::new());
         while !scan.is_over {
             for row in self.scan(&filter, &mut scan, retention).await? {
-                if settled.insert(row.delivery, row.outcome).is_none() && row.matches {
+                if seen.insert(row.delivery) && row.matches {
                     failed.push(row.entry);
                 }
             }
         }
         failed.reverse();
-        for entries in failed.chunks(CHUNK) {
-            let rows = self.rows(endpoint, entries, true, retention).await?;
-            let unsettled = |StoredRow { row, request }| Unsettled { delivery: row.webhook_id, request };
-            each(rows.into_iter().map(unsettled).collect()).await?;
-        }
-        Ok(())
+        let rows = self.rows(endpoint, &failed, true, retention).await?;
+        let unsettled = |StoredRow { row, request }| Unsettled { delivery: row.webhook_id, request };
+        Ok(rows.into_iter().map(unsettled).collect())
     }
 
     /// The next rows of a history.

@@ -74,7 +74,9 @@ impl fmt::Display for EndpointId {
 }
 
 /// The id of what tells `receiver` of the end of `job`: its `webhook-id`, and the id of its record, which is in the
-/// job's shard. It follows from the two, so that a job that runs twice tells its receiver the same id.
+/// job's shard.
+///
+/// It follows from the two, so that a job that runs twice tells its receiver the same id.
 pub fn delivery_id(job: JobId, receiver: &Receiver) -> JobId {
     let name = match receiver {
         Receiver::Endpoint { endpoint } => format!("endpoint {endpoint}"),
