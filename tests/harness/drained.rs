@@ -14,6 +14,7 @@ use crate::{Cluster, PATIENCE, eventually_ok};
 /// | `{hermod:S}:wake` | wake-up calls that no worker has taken yet |
 /// | `{hermod:S}:dead` | ids of dead letters; each letter itself expires |
 /// | `{hermod:0}:shards` | the number of shards |
+/// | `{hermod:0}:shard_numbers` | other numbers that API processes have spread jobs over |
 /// | `{hermod:0}:paused` | that the operator has paused the queue |
 /// | `{hermod:S}:bytes` | what waiting and running jobs count as; nothing is left of it |
 /// | `{hermod:S}:dead_bytes` | the bytes of each dead letter |
@@ -23,13 +24,14 @@ use crate::{Cluster, PATIENCE, eventually_ok};
 /// | `{hermod:0}:webhook:<id>` | what is known of each of these, and why one is disabled |
 ///
 /// The queue of deliveries has the same keys, behind `hooks:`.
-const PERMANENT: [&str; 11] = [
+const PERMANENT: [&str; 12] = [
     "queue",
     "wake",
     "bytes",
     "dead",
     "dead_bytes",
     "shards",
+    "shard_numbers",
     "paused",
     "cooldowns_version",
     "owners",

@@ -8,7 +8,7 @@ use redis::{Commands, Connection};
 use reqwest::RequestBuilder;
 use serde_json::json;
 
-use crate::python_sdk::run_at;
+use crate::python_sdk::run_with;
 
 const BODY: &str = r#"{"model":"demo/echo","prompt":"x","seed":1.50}"#;
 
@@ -251,18 +251,18 @@ async fn a_try_whose_answer_redis_loses_makes_no_second_job() {
     let print = keys_of(&mut redis, "sent").pop().unwrap();
     let before: String = redis.get(&print).unwrap();
     cluster.api_links[0].delay_from_redis(Duration::from_secs(2));
-    let retry = tokio::spawn({
-        let api = api.clone();
-        async move { api.send(tried(&api, 1, BODY)).await }
-    });
-    eventually("Redis has taken it", PATIENCE, async || {
-        (redis.get::<_, String>(&print).unwrap() != before).then_some(())
-    })
-    .await;
-    // The answer is on its way. It is lost, and the call is sent once more.
-    cluster.api_links[0].cut();
-    cluster.api_links[0].delay_from_redis(Duration::ZERO);
-    assert_eq!(replayed(&retry.await.unwrap()), first);
+    let retry = async { api.send(tried(&api, 1, BODY)).await };
+    let loss = async {
+        eventually("Redis has taken it", PATIENCE, async || {
+            (redis.get::<_, String>(&print).unwrap() != before).then_some(())
+        })
+        .await;
+        // The answer is on its way. It is lost, and the call is sent once more.
+        cluster.api_links[0].delay_from_redis(Duration::ZERO);
+        cluster.api_links[0].cut();
+    };
+    let (answer, ()) = tokio::join!(retry, loss);
+    assert_eq!(replayed(&answer), first);
     assert_eq!(redis.xlen::<_, u64>("{hermod:0}:queue").unwrap(), 1);
 }
 
@@ -317,7 +317,7 @@ async fn the_unmodified_openai_sdk_makes_one_job_however_often_it_tries() {
         for script in [SDK, SDK, SDK_WITH_KEY] {
             // Its third try is its last.
             link.lose(2);
-            let printed = run_at(script, format!("{}/v1/async", link.api.url)).await;
+            let printed = run_with(script, format!("{}/v1/async", link.api.url), &[]).await;
             assert_eq!((printed.len(), link.still_to_lose()), (1, 0), "{printed:?}");
             ids.extend(printed);
         }

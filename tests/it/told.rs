@@ -63,10 +63,9 @@ pub(crate) async fn submit_to(
         style: Style::Bifrost,
     };
     let options = JobOptions { hook: Some(hook), ..JobOptions::default() };
-    match queue.submit(request, options).await.unwrap() {
-        Submission::Accepted(id) => id.to_string(),
-        other => panic!("{other:?}"),
-    }
+    let submission = queue.submit(request, options).await.unwrap();
+    let Submission::Accepted(id) = submission else { unreachable!("{submission:?}") };
+    id.to_string()
 }
 
 /// The rows of an endpoint of `config.json`, the oldest first.

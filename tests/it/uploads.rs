@@ -35,7 +35,7 @@ pub(crate) async fn leaves_nothing(cluster: &Cluster) {
 }
 
 /// A connection on which the head of an upload has been sent, and then `sent`.
-fn begin(api: &Api, length: usize, more: &str, sent: &[u8]) -> TcpStream {
+pub(crate) fn begin(api: &Api, length: usize, more: &str, sent: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(api.url.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(70))).unwrap();
     let head = format!(
@@ -48,7 +48,7 @@ fn begin(api: &Api, length: usize, more: &str, sent: &[u8]) -> TcpStream {
 }
 
 /// All that comes until the connection ends.
-async fn answer(mut stream: TcpStream) -> String {
+pub(crate) async fn answer(mut stream: TcpStream) -> String {
     let read = move || {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();

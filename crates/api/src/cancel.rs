@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use hermod_queue::{Cancelled, JobRecord};
-use hermod_types::Operation;
+use hermod_types::{JobStatus, Operation, Timestamp};
 
 use crate::body::Body;
 use crate::error::{ApiError, Failure};
@@ -20,7 +20,7 @@ pub(crate) async fn cancel(
     let operation = **operation;
     let answer = async {
         let record = find(&http, payload, &id, operation, &state).await?;
-        let record = cancel_job(&record, &state).await?;
+        let record = cancel_job(record, &state).await?;
         poll::answer(record, false, &state).await
     };
     answer.await.map_err(|error| error.of(operation))
@@ -37,7 +37,7 @@ pub(crate) async fn delete(
     let operation = **operation;
     let answer = async {
         let record = find(&http, payload, &id, operation, &state).await?;
-        match delete_job(&record, &state).await? {
+        match delete_job(record, &state).await? {
             Some(record) => poll::answer(record, false, &state).await,
             None => Ok(HttpResponse::NoContent().finish()),
         }
@@ -57,30 +57,33 @@ async fn find(
     poll::find(id, http.headers(), state, |its| its.polled_as() == operation).await
 }
 
-/// Cancels a job that the caller may see. As it is then: it has ended as cancelled, or is about to.
+/// Cancels a job that the caller may see. As it is then: it has ended as cancelled, or runs and is about to.
 ///
 /// # Errors
 /// If it has ended by itself, is gone, or Redis does not answer: then it is safe to ask again.
-pub(crate) async fn cancel_job(record: &JobRecord, state: &State) -> Result<JobRecord, ApiError> {
+pub(crate) async fn cancel_job(mut record: JobRecord, state: &State) -> Result<JobRecord, ApiError> {
     let id = record.id;
     match state.queue.cancel(id, record.operation).await.map_err(ApiError::from_find)? {
         Cancelled::Unknown => return Err(ApiError::JobNotFound),
         Cancelled::Ended => return Err(ApiError::JobEnded),
         Cancelled::Cancelled => metrics::counter!("hermod_jobs_cancelled_total").increment(1),
-        Cancelled::AlreadyCancelled | Cancelled::Requested => {}
+        Cancelled::AlreadyCancelled => {}
+        Cancelled::Requested { since_ms } => {
+            record.status = JobStatus::Processing;
+            record.cancel_requested = Some(Timestamp::from_millis(since_ms));
+            return Ok(record);
+        }
     }
-    let record = state.queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound)?;
-    // A worker of an earlier version may have ended it meanwhile, and does not know better.
-    let is_to_be = record.is_cancelled() || !record.status.is_ended();
-    if is_to_be { Ok(record) } else { Err(ApiError::JobEnded) }
+    state.queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound)
 }
 
 /// Removes a job that has ended, and that the caller may see. One that waits or runs is cancelled, and given as it is then.
 ///
 /// # Errors
 /// As [`cancel_job`].
-pub(crate) async fn delete_job(record: &JobRecord, state: &State) -> Result<Option<JobRecord>, ApiError> {
-    let forget = async || state.queue.forget(record.id).await.map_err(ApiError::from_find);
+pub(crate) async fn delete_job(record: JobRecord, state: &State) -> Result<Option<JobRecord>, ApiError> {
+    let id = record.id;
+    let forget = async || state.queue.forget(id).await.map_err(ApiError::from_find);
     if record.status.is_ended() && forget().await? {
         return Ok(None);
     }

@@ -13,7 +13,7 @@ use crate::error::{ApiError, Failure};
 use crate::form::{self, Files};
 use crate::hook;
 use crate::memory::Room;
-use crate::once::{Contents, Once};
+use crate::once::{Contents, Once, Shape};
 use crate::poll;
 use crate::start::start_of;
 use crate::state::State;
@@ -36,7 +36,9 @@ pub(crate) async fn json(
         let request = submit.read_json(payload, None).await?;
         submit.json(request).await
     };
-    answer(operation, submission.await, &http, &state).await
+    // Of what it needs, nothing is kept while its client waits for the end.
+    let submission = Box::pin(submission).await;
+    answer(operation, submission, &http, &state).await
 }
 
 /// The same with a form.
@@ -48,7 +50,8 @@ pub(crate) async fn form(
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
     let submission = async { Submit::begin(operation, http.headers(), &state)?.form(payload).await };
-    answer(operation, submission.await, &http, &state).await
+    let submission = Box::pin(submission).await;
+    answer(operation, submission, &http, &state).await
 }
 
 /// The answer to a submit: with the ended job, should the client want to wait and the job end before.
@@ -86,7 +89,7 @@ async fn ended(id: JobId, wait: Wait, state: &State) -> Option<HttpResponse> {
     let look = async || state.queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound);
     let waited = wait::for_end(id, wait.length(), Existence::Certain, state, look);
     let record = Box::pin(waited).await.ok().filter(|record| record.status.is_ended())?;
-    poll::answer(record, false, state).await.ok()
+    Box::pin(poll::answer(record, false, state)).await.ok()
 }
 
 /// What became of a submit.
@@ -164,13 +167,7 @@ impl<'a> Submit<'a> {
         if !echo.is_stored() && self.ttl().is_none() {
             job.ttl = job.ttl.min(Ttl::OF_UNSTORED);
         }
-        let mut options = self.options(&job, None, None).await?;
-        if let Some(hook) = &mut options.hook
-            && echo.is_background()
-        {
-            hook.style = Style::OpenAi;
-        }
-        options.echo = Some(echo.clone());
+        let options = self.options(&job, Some(&echo), None).await?;
         Ok((accepted(self.state.queue.submit(job, options).await)?, echo))
     }
 
@@ -200,29 +197,35 @@ impl<'a> Submit<'a> {
         let place = self.once.place_of_form(announced);
         let upload = self.state.queue.upload(announced, place).await.map_err(ApiError::from_submit)?;
         let upload = upload.ok_or(ApiError::QueueFull)?;
-        let contents = self.once.is_remembered().then(Contents::new);
+        let contents = place.map(|_| Contents::new());
         let mut files = Files { upload, contents, under_way };
         let mut room = self.state.memory.room(announced.unwrap_or(0));
         let form = form::read(body, boundary, &mut files, &mut room).await?;
         let job = self.job(Request::from_form(self.operation, form)?)?;
         let Files { upload, contents, under_way: _until_it_is_submitted } = files;
-        let options = self.options(&job, contents, place).await?;
+        let options = self.options(&job, None, contents.zip(place)).await?;
         accepted(self.state.queue.submit_upload(upload, job, options).await)
     }
 
-    /// What is asked for besides the call. `contents` and `place`: those of a form.
+    /// What is asked for besides the call. `form`: see [`Shape`].
     async fn options(
         &self,
         job: &JobRequest,
-        contents: Option<Contents>,
-        place: Option<Place>,
+        echo: Option<&ResponseEcho>,
+        form: Option<(Contents, Place)>,
     ) -> Result<JobOptions, ApiError> {
-        let hook = hook::hook_of(self.headers, self.key, job.operation, &job.targets, self.state).await?;
+        let mut hook = hook::hook_of(self.headers, self.key, job.operation, &job.targets, self.state).await?;
+        if let Some(hook) = &mut hook
+            && echo.is_some_and(ResponseEcho::is_background)
+        {
+            hook.style = Style::OpenAi;
+        }
+        let shape = Shape { ttl: self.ttl().map(u64::from), echo: echo.map(ResponseEcho::as_json), form };
         Ok(JobOptions {
             hook,
-            repeats: self.once.repeats(job, self.ttl().map(u64::from), contents, place),
+            repeats: self.once.clone().repeats(job, shape),
             start: self.start,
-            echo: None,
+            echo: echo.cloned(),
         })
     }
 

@@ -2,23 +2,24 @@
 -- Who comes first, this or the job's own end, is decided here and in finish.lua.
 -- KEYS  1 queue
 -- args  id, error: the outcome of a cancelled job, as JSON whose last member is an object that has members
--- ->    'unknown', 'ended' (before, by itself), 'cancelled' (it has ended so, by this call), 'already_cancelled' (by an
---       earlier one), or 'requested' (it runs, and is about to end so)
+-- ->    became: 'unknown', 'ended' (before, by itself), 'cancelled' (it has ended so, by this call), 'already_cancelled' (by an
+--       earlier one), or 'requested' (it runs, and is about to end so) 
+--       since_ms: when that was first asked for, of 'requested'
 local DEFAULT_TTL_SECONDS, LONGEST_TTL_SECONDS = 3600, 10 * 365 * 24 * 3600
 local id, record, now = args.id, job_key(args.id), now_ms()
 local is = read_for_end(record)
-if not (is.holder or is.code) then return reply('unknown') end
-if is.code then return reply(is_cancelled(is) and 'already_cancelled' or 'ended') end
+if not (is.holder or is.code) then return reply({became = 'unknown'}) end
+if is.code then return reply({became = is_cancelled(is) and 'already_cancelled' or 'ended'}) end
 local holder = read_holder(is.holder)
 if holder.runs then
   if not is.cancel then
     redis.call('HSET', record, 'cancel', now)
     if is_heard() then tell(id, holder.fence, true, true, 0, is.owner) end
   end
-  -- Asked for again, it is told again: the worker may not have heard it.
-  redis.call('SPUBLISH', key('cancel:' .. holder.worker), id)
+  -- Asked for again, it is told again: the worker may not have heard it. It learns it in any case with its next renewal.
+  redis.pcall('SPUBLISH', key('cancel:' .. holder.worker), id)
   publish()
-  return reply('requested')
+  return reply({became = 'requested', since_ms = whole(is.cancel) or now})
 end
 
 -- What was tried before it was delayed has its price: it stands in the error, as the last member of its last one.
@@ -45,4 +46,4 @@ if entry and string.match(entry, '^%d+%-%d+$') then remove_entries({entry}) end
 redis.call('ZREM', key('delayed'), id)
 free_bytes(whole(header.bytes) or 0)
 publish()
-return reply('cancelled')
+return reply({became = 'cancelled'})

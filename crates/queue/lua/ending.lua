@@ -41,6 +41,8 @@ local function is_cancelled(is) return is.cancel and tonumber(is.code) == CANCEL
 -- Writes a job's end: the record, the delivery of its webhook, and what is told to those who wait, together or not at all.
 -- is: see read_for_end; job: id, fence, code, ttl_ms, outcome or (token, size) of one that is kept already, media_index
 local function end_job(record, is, job, now)
+  -- A worker's time is an estimate.
+  now = math.max(now, whole(is.cancel) or 0)
   local expires = now + job.ttl_ms
   redis.call('HSET', record, 'request', '', 'entry', '', 'holder', job.fence, 'code', job.code,
     job.token and 'apart' or 'outcome', job.token and string.format('%s %d', job.token, job.size) or job.outcome,

@@ -5,7 +5,11 @@ local IS_JOBS = string.sub(PREFIX, -#':hooks:') ~= ':hooks:'
 local heard
 local lines = {}
 local function is_heard()
-  if heard == nil then heard = IS_JOBS and redis.call('PUBSUB', 'SHARDNUMSUB', EVENTS)[2] > 0 end
+  if heard == nil then
+    -- What Redis does not let us tell must not fail the transition.
+    local listeners = IS_JOBS and redis.pcall('PUBSUB', 'SHARDNUMSUB', EVENTS)
+    heard = listeners and not listeners.err and listeners[2] > 0
+  end
   return heard
 end
 
@@ -18,5 +22,5 @@ local function tell(id, fence, runs, cancel, code, owner)
 end
 
 local function publish()
-  if #lines > 0 then redis.call('SPUBLISH', EVENTS, table.concat(lines, '\n')) end
+  if #lines > 0 then redis.pcall('SPUBLISH', EVENTS, table.concat(lines, '\n')) end
 end

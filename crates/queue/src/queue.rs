@@ -189,7 +189,7 @@ impl Queue {
 
 /// What became of a job that was to be cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "became", rename_all = "snake_case")]
 pub enum Cancelled {
     /// There is no such job.
     Unknown,
@@ -200,7 +200,10 @@ pub enum Cancelled {
     /// It has ended as cancelled before.
     AlreadyCancelled,
     /// It runs. Its worker is told, and ends it.
-    Requested,
+    Requested {
+        /// When it was asked for first, by Redis's clock.
+        since_ms: u64,
+    },
 }
 
 #[derive(Serialize)]

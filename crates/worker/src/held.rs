@@ -21,11 +21,30 @@ pub(crate) struct HeldJobs {
 #[derive(Default)]
 struct Inner {
     jobs: HashMap<JobId, HeldJob>,
-    /// Jobs that are to be cancelled and are not held, and when that was heard. One that is to be cancelled ends so, whoever
-    /// runs it: none of these can be wrong later.
-    early: HashMap<JobId, Instant>,
+    early: EarlyCancels,
     /// Jobs that are to be released when the worker stops.
     released: Vec<Held>,
+}
+
+/// Jobs that are to be cancelled and are not held, and when that was heard. One that is to be cancelled ends so, whoever runs
+/// it: none of these can be wrong later.
+#[derive(Default)]
+struct EarlyCancels(HashMap<JobId, Instant>);
+
+impl EarlyCancels {
+    fn add(&mut self, id: JobId, now: Instant) {
+        if self.0.len() >= MOST_EARLY {
+            self.0.retain(|_, heard| now.duration_since(*heard) < EARLY);
+        }
+        if self.0.len() < MOST_EARLY {
+            self.0.insert(id, now);
+        }
+    }
+
+    /// Whether it was among them.
+    fn take(&mut self, id: JobId) -> bool {
+        self.0.remove(&id).is_some()
+    }
 }
 
 struct HeldJob {
@@ -75,7 +94,7 @@ impl HeldJobs {
             is_settling: false,
         };
         let mut inner = self.lock();
-        if inner.early.remove(&held.id).is_some() {
+        if inner.early.take(held.id) {
             cancelled.cancel();
         }
         if let Some(older) = inner.jobs.insert(held.id, entry) {
@@ -95,15 +114,9 @@ impl HeldJobs {
     pub(crate) fn cancel(&self, ids: impl IntoIterator<Item = JobId>) {
         let Inner { jobs, early, .. } = &mut *self.lock();
         for id in ids {
-            if let Some(job) = jobs.get(&id) {
-                job.cancelled.cancel();
-                continue;
-            }
-            if early.len() >= MOST_EARLY {
-                early.retain(|_, heard| heard.elapsed() < EARLY);
-            }
-            if early.len() < MOST_EARLY {
-                early.insert(id, Instant::now());
+            match jobs.get(&id) {
+                Some(job) => job.cancelled.cancel(),
+                None => early.add(id, Instant::now()),
             }
         }
     }
@@ -163,5 +176,25 @@ impl Drop for HeldGuard {
         if jobs.get(&self.held.id).is_some_and(|job| job.held == self.held) {
             jobs.remove(&self.held.id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_heard_early_is_remembered_once_and_within_bounds() {
+        let (mut early, start) = (EarlyCancels::default(), Instant::now());
+        let ids: Vec<_> = (0..=MOST_EARLY).map(|_| JobId::new(Shard::default())).collect();
+        for id in &ids {
+            early.add(*id, start);
+        }
+        assert!(early.take(ids[0]) && !early.take(ids[0]));
+        assert!(!early.take(ids[MOST_EARLY]), "there was no room for it");
+        early.add(ids[0], start + EARLY);
+        early.add(ids[MOST_EARLY], start + EARLY);
+        assert_eq!(early.0.len(), 2, "the old ones made room");
+        assert!(early.take(ids[0]) && early.take(ids[MOST_EARLY]));
     }
 }

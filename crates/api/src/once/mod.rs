@@ -21,7 +21,19 @@ const LONGEST_KEY: usize = 255;
 const SHAPING: [&str; 4] =
     ["x-bf-async-webhook", "x-hermod-webhook-url", "x-hermod-run-at", "x-hermod-delay"];
 
+/// What two submits must have in common, besides the call and the headers, for one to repeat the other.
+#[derive(Default)]
+pub(crate) struct Shape<'e> {
+    /// How long its client wants the result to be kept, in seconds.
+    pub(crate) ttl: Option<u64>,
+    /// What a Response repeats of its request: it is another endpoint's.
+    pub(crate) echo: Option<&'e str>,
+    /// Of a form: what is in its files, and where it goes.
+    pub(crate) form: Option<(Contents, Place)>,
+}
+
 /// What the headers of a submit say of earlier ones.
+#[derive(Clone)]
 pub(crate) struct Once<'a> {
     headers: &'a HeaderMap,
     /// Whose it is, and to where it is sent: those of others are no repetitions.
@@ -29,6 +41,7 @@ pub(crate) struct Once<'a> {
     kind: Kind,
 }
 
+#[derive(Clone)]
 enum Kind {
     /// Nothing is to be remembered.
     Nothing,
@@ -84,27 +97,28 @@ impl<'a> Once<'a> {
         }
     }
 
-    /// What it is known by. `contents`: those of a form; `place`: where that is known already.
-    pub(crate) fn repeats(
-        &self,
-        job: &JobRequest,
-        ttl: Option<u64>,
-        contents: Option<Contents>,
-        place: Option<Place>,
-    ) -> Repeats {
-        let print = || self.print(job, ttl, contents);
+    /// What it is known by.
+    pub(crate) fn repeats(mut self, job: &JobRequest, shape: Shape<'_>) -> Repeats {
+        if matches!(self.kind, Kind::Nothing) {
+            return Repeats::default();
+        }
+        let known = shape.form.as_ref().map(|(_, place)| *place);
+        if shape.echo.is_some() {
+            self.scope.text("response");
+        }
+        let print = self.print(job, shape);
         match &self.kind {
             Kind::Nothing => Repeats::default(),
             Kind::Key(key) => Repeats {
-                place: place.or_else(|| Some(self.place_of_key(key))),
-                key: Some(IdempotencyKey { name: self.named(key).name(), print: print().name() }),
+                place: known.or_else(|| Some(self.place_of_key(key))),
+                key: Some(IdempotencyKey { name: self.named(key).name(), print: print.name() }),
                 tries: None,
             },
             Kind::Tries(count) => {
                 let mut name = self.scope.clone();
-                name.hash(print());
+                name.hash(print);
                 Repeats {
-                    place: place.or_else(|| Some(self.place(name.clone()))),
+                    place: known.or_else(|| Some(self.place(name.clone()))),
                     key: None,
                     tries: Some(Tries { name: name.name(), count: *count }),
                 }
@@ -132,19 +146,20 @@ impl<'a> Once<'a> {
     }
 
     /// What two submits of the same job have in common.
-    fn print(&self, job: &JobRequest, ttl: Option<u64>, contents: Option<Contents>) -> Print {
+    fn print(&self, job: &JobRequest, shape: Shape<'_>) -> Print {
         let mut print = Print::default();
         for target in &job.targets {
             print.text(&target.to_string());
         }
-        match contents {
+        match shape.form {
             None => print.json(&job.body),
-            Some(contents) => {
+            Some((contents, _)) => {
                 print.text(&job.body);
                 print.hash(contents.0);
             }
         }
-        print.number(ttl.unwrap_or_default());
+        print.option(shape.echo);
+        print.number(shape.ttl.unwrap_or_default());
         for name in SHAPING {
             print.option(self.headers.get(name).map(|value| value.as_bytes().trim_ascii()));
         }

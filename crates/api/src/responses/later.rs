@@ -69,7 +69,7 @@ pub(super) async fn cancel(
             let message = "Cannot cancel a synchronous response.".to_owned();
             return Err(InvalidRequest { message, param: None }.into());
         }
-        let record = match cancel::cancel_job(&record, &state).await {
+        let record = match cancel::cancel_job(record, &state).await {
             Err(ApiError::JobEnded) => find(&http, &id, &state).await?,
             cancelled => cancelled?,
         };
@@ -89,10 +89,10 @@ pub(super) async fn delete(
         pass_over(&http, payload, &state).await?;
         let record = find(&http, &id, &state).await?;
         let id = record.id;
-        if let Some(record) = cancel::delete_job(&record, &state).await? {
+        if let Some(record) = cancel::delete_job(record, &state).await? {
             let record =
                 if record.status.is_ended() { record } else { ended(&http, &record, &state).await? };
-            if cancel::delete_job(&record, &state).await?.is_some() {
+            if cancel::delete_job(record, &state).await?.is_some() {
                 return Err(ApiError::NotCompleted { retry_seconds: 1 });
             }
         }

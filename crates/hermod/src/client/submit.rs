@@ -28,6 +28,9 @@ pub struct Submit {
     /// How long the result is kept.
     #[arg(long, value_name = "SECONDS")]
     ttl: Option<u64>,
+    /// The webhook endpoint that is told of the end.
+    #[arg(long, value_name = "NAME")]
+    webhook: Option<String>,
     /// Wait for the end, and print the text.
     #[arg(long, short)]
     wait: bool,
@@ -70,6 +73,10 @@ impl Submit {
         };
         if let Some(ttl) = self.ttl {
             request = request.header("x-bf-async-job-result-ttl", ttl);
+        }
+        if let Some(name) = &self.webhook {
+            // A name may have any characters.
+            request = request.header("x-bf-async-webhook", name.as_bytes());
         }
         let answer = api.send(request).await;
         if let Some(bar) = bar {
