@@ -69,7 +69,7 @@ impl Listener {
             let line = line.ok_or_else(|| format!("{:?}", logs.all()))?;
             let url =
                 line.trim_start_matches("listening on ").split('/').take(3).collect::<Vec<_>>().join("/");
-            Ok(url)
+            Ok::<_, String>(url)
         })
         .await;
         Self { process, logs, url }
