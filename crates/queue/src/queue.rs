@@ -216,3 +216,39 @@ struct CancelArgs {
 struct ForgetArgs {
     id: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::tests::{integer, map, text};
+
+    #[test]
+    fn what_became_of_a_job_is_told_in_the_words_of_the_script() {
+        let script = include_str!("../lua/cancel.lua");
+        for (word, became) in [
+            ("unknown", Cancelled::Unknown),
+            ("ended", Cancelled::Ended),
+            ("cancelled", Cancelled::Cancelled),
+            ("already_cancelled", Cancelled::AlreadyCancelled),
+            ("requested", Cancelled::Requested { since_ms: 1_700_000_000_000 }),
+        ] {
+            assert!(script.contains(&format!("'{word}'")), "{word}");
+            let since = ("since_ms", integer(1_700_000_000_000));
+            let reply = map(&[("became", text(word.as_bytes())), since]);
+            assert_eq!(crate::script::decode::<Cancelled>(&reply).unwrap(), became);
+        }
+    }
+
+    #[test]
+    fn the_script_can_put_a_journal_into_the_error_of_a_cancelled_job() {
+        for operation in Operation::all() {
+            let error = ErrorBody::cancelled().of(operation).to_json();
+            let head = error.strip_suffix("}}").unwrap();
+            let whole = format!(
+                r#"{head},"attempts":[{{"target":"a/b","started_at":"2026-02-19T08:10:17.831Z","duration_ms":7}}]}}}}"#
+            );
+            let read: ErrorBody = serde_json::from_str(&whole).unwrap();
+            assert_eq!((read.extra_fields.attempts.into_iter().count(), read.to_json()), (1, whole));
+        }
+    }
+}
