@@ -14,6 +14,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Default)]
 struct Seen {
     last_id: Option<u64>,
+    /// That Redis is away. Once it is back, how the job stands is told again.
+    is_away: bool,
     /// The ended job.
     end: Option<String>,
     wrong: Option<String>,
@@ -71,7 +73,8 @@ impl Seen {
         let Some(name) = field("event") else { return };
         if let Some(id) = field("id") {
             let id = id.parse().unwrap();
-            if self.last_id.is_some_and(|last| id <= last) {
+            let was_away = std::mem::take(&mut self.is_away);
+            if self.last_id.is_some_and(|last| id < last || id == last && !was_away) {
                 self.wrong = Some(format!("event {id} came after {:?}", self.last_id));
             }
             self.last_id = Some(id);
@@ -79,7 +82,8 @@ impl Seen {
         match name {
             "end" => self.end = Some(field("data").unwrap_or_default().to_owned()),
             "status" if self.end.is_some() => self.wrong = Some("an event came after the end".to_owned()),
-            "status" | "error" => {}
+            "status" => {}
+            "error" => self.is_away = true,
             other => self.wrong = Some(format!("an event {other}")),
         }
     }

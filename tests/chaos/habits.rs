@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use reqwest::RequestBuilder;
 
+use crate::job;
+
 /// Besides what the job asks for, so that one does not follow from the other.
 const SALT: u64 = 0x6861_6269_7473;
 
@@ -93,8 +95,10 @@ impl Habits {
             16..22 => Waits::Events,
             _ => Waits::Never,
         };
-        let cancel = (random.u32(..100) < 10).then(|| Cancel {
-            after: Duration::from_millis(random.u64(..2500)),
+        // Most of the others have ended before anybody could wish to end them.
+        let percent = if job::is_slow(number) { 25 } else { 5 };
+        let cancel = (random.u32(..100) < percent).then(|| Cancel {
+            after: Duration::from_millis(if random.bool() { random.u64(..100) } else { random.u64(..2500) }),
             removes: random.u32(..5) == 0,
             again: random.bool(),
         });
