@@ -75,7 +75,8 @@ pub struct Api {
 }
 
 impl Api {
-    pub(crate) fn new(url: String) -> Self {
+    /// The one at this address.
+    pub fn new(url: String) -> Self {
         let client = Client::builder().timeout(Duration::from_secs(70)).build().unwrap();
         Self { url, client }
     }
