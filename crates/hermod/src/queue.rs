@@ -113,6 +113,12 @@ async fn stats(admin: &Admin) -> anyhow::Result<String> {
         "waiting  {}\ndelayed  {}\nrunning  {}\ndead     {}\n",
         stats.waiting, stats.delayed, stats.running, stats.dead
     );
+    let deliveries = admin.stats(Lane::Deliveries).await?;
+    let of_webhooks = [deliveries.waiting, deliveries.delayed, deliveries.running];
+    if of_webhooks.iter().any(|count| *count > 0) {
+        let [waiting, delayed, running] = of_webhooks;
+        writeln!(text, "deliveries of webhooks: {waiting} waiting, {delayed} delayed, {running} running")?;
+    }
     if stats.paused {
         text.push_str("paused: no worker claims anything; `hermod queue resume` ends it\n");
     }

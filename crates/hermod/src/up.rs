@@ -286,13 +286,11 @@ impl Administration {
 /// Whether a configuration, or the environment, says who administers.
 fn has_administrator(config: &Map<String, Value>) -> bool {
     let is_given = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|text| !text.is_empty());
-    let logins = [
-        config.get("governance").and_then(|governance| governance.get("auth_config")),
-        config.get("auth_config"),
-    ];
+    let login = config.get("governance").and_then(|governance| governance.get("auth_config"));
+    let login = login.or_else(|| config.get("auth_config"));
     let is_enabled = |login: &Value| login.get("is_enabled") == Some(&Value::Bool(true));
     is_given(config.get("setup_token"))
-        || logins.into_iter().flatten().any(is_enabled)
+        || login.is_some_and(is_enabled)
         || std::env::var_os("BIFROST_SETUP_TOKEN").is_some_and(|token| !token.is_empty())
 }
 

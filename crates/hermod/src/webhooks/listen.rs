@@ -1,5 +1,6 @@
 //! A receiver that prints what it receives.
 
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -71,11 +72,11 @@ impl Listen {
             known: Mutex::new(LruCache::new(KNOWN)),
         });
         let listener = hermod_service::bind(&self.listen, "--listen")?;
-        if !json {
-            let unverified =
-                if receiver.webhook.is_none() { "; without --secret nothing is verified" } else { "" };
-            print(&format!("listening on http://{}/{unverified}; Ctrl-C ends it", listener.local_addr()?))?;
-        }
+        let unverified =
+            if receiver.webhook.is_none() { "; without --secret nothing is verified" } else { "" };
+        // Standard output is for what is received.
+        let address = listener.local_addr()?;
+        writeln!(std::io::stderr(), "listening on http://{address}/{unverified}; Ctrl-C ends it")?;
         actix_web::rt::System::new().block_on(async move {
             let app = move || {
                 App::new()
