@@ -164,7 +164,8 @@ async fn each_kind_of_endpoint_is_measured_against_its_target() {
         ("CPU of a speech", "×"),
     ] {
         let row = rows.iter().find(|row| row["figure"].as_str().unwrap().contains(words));
-        let row = row.unwrap_or_else(|| panic!("{words}: {report:#}"));
+        assert!(row.is_some(), "{words}: {report:#}");
+        let row = row.unwrap();
         assert_eq!(row["unit"], unit, "{row}");
         // So few jobs may cost less than the kernel counts.
         let is_met = row["measured"].as_f64().is_some_and(|measured| measured <= number(row, "/target"));
@@ -179,7 +180,8 @@ async fn each_kind_of_endpoint_is_measured_against_its_target() {
 fn row<'a>(ran: &Ran, report: &'a Value, words: &str) -> &'a Value {
     let rows = report["rows"].as_array().unwrap();
     let row = rows.iter().find(|row| row["figure"].as_str().unwrap().contains(words));
-    let row = row.unwrap_or_else(|| panic!("{words}: {report:#}"));
+    assert!(row.is_some(), "{words}: {report:#}");
+    let row = row.unwrap();
     assert!(ran.stdout.contains(words), "{}", ran.stdout);
     row
 }

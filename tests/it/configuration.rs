@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use hermod_tests::{Cluster, Logs, Process, binary, eventually};
+use hermod_tests::{Cluster, Logs, Process, SECRET, binary, eventually};
 use serde_json::{Value, json};
 
 /// Runs one of our programs to its end, with this environment.
@@ -78,7 +78,11 @@ async fn config_check_says_what_is_used_ignored_and_refused() {
             "deepgram": {"keys": [{"value": "env.HERMOD_TEST_UNSET"}]},
         },
         "governance": {"virtual_keys": [{"id": "vk-1", "name": "team", "value": "sk-bf-secret",
-            "provider_configs": [{"provider": "openai", "allowed_models": ["gpt"]}]}]},
+            "provider_configs": [{"provider": "openai", "allowed_models": ["gpt"]}]}],
+            "auth_config": {"is_enabled": true, "admin_username": "admin", "admin_password": "a secret"}},
+        "webhooks": [{"name": "orders", "url": "https://orders.example/secret", "events": ["async_job.completed", "async_job.failed"],
+            "secret": SECRET}],
+        "hermod": {"keys": {"vk-1": {"webhook_secret": SECRET}}},
     });
     let path = file(&folder, &good);
     let output = run("hermod", &["config", "check", &path], &[]).await;
@@ -88,7 +92,9 @@ async fn config_check_says_what_is_used_ignored_and_refused() {
         "  openai  openai at https://api.openai.com, key primary; 120 s a call, 0 retries",
         "  mine    openai-compatible at http://mine:8000/v1, without a key; 120 s a call, 0 retries",
         "  part    openai-compatible at http://part, without a key; 120 s a call, 0 retries; allows chat_completion, embedding",
-        "  vk-1  openai: gpt",
+        "  vk-1  openai: gpt; signs webhooks",
+        "  orders  https://orders.example: async_job.completed, async_job.failed",
+        "  /api wants the administrator's login",
         "  results are kept for 60 s; a submit needs no virtual key",
         "  client.drop_excess_requests",
         "  providers.deepgram: its API is not spoken yet",
@@ -96,7 +102,7 @@ async fn config_check_says_what_is_used_ignored_and_refused() {
     ] {
         assert!(said.lines().any(|said| said == line), "{line} is not in {said}");
     }
-    assert!(!said.contains("Refused") && !said.contains("secret"), "{said}");
+    assert!(!said.contains("Refused") && !said.contains("secret") && !said.contains(SECRET), "{said}");
 
     let path = file(&folder, &broken());
     let output = run("hermod", &["config", "check", &path], &[]).await;

@@ -72,10 +72,9 @@ impl Client {
 
     async fn submit(&self, bytes: &[u8], request: JobRequest) -> JobId {
         let upload = self.upload(bytes).await;
-        match self.queue.submit_upload(upload, request, JobOptions::default()).await.unwrap() {
-            Submission::Accepted(id) => id,
-            refused => unreachable!("{refused:?}"),
-        }
+        let submitted = self.queue.submit_upload(upload, request, JobOptions::default()).await.unwrap();
+        let Submission::Accepted(id) = submitted else { unreachable!("{submitted:?}") };
+        id
     }
 
     /// A worker in this process that holds the job that waits.

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use hermod_providers::Providers;
 use hermod_types::Config;
 use hermod_types::config::{Models, ProviderConfig, VirtualKey};
+use hermod_types::webhook::Endpoint;
 use reqwest::Url;
 
 use crate::client::print;
@@ -76,7 +77,11 @@ fn check(file: &Path, text: &str) -> (String, bool) {
             .map(|(_, key)| (key.id.as_str(), describe_virtual_key(key)));
         section(&mut out, "Used: providers", &rows(providers));
         section(&mut out, "Used: virtual keys", &rows(keys));
-        section(&mut out, "Used: client", &[describe_client(&config)]);
+        section(&mut out, "Used: client", &describe_client(&config));
+        let webhooks = config.webhooks.iter();
+        let webhooks = webhooks.map(|endpoint| (endpoint.name.as_str(), describe_webhook(endpoint)));
+        section(&mut out, "Used: webhooks", &rows(webhooks));
+        section(&mut out, "Used: administration", describe_administration(&config).as_slice());
     }
     section(&mut out, "Ignored", &ignored);
     section(&mut out, "Refused", &refused);
@@ -118,9 +123,35 @@ fn rows<'a>(entries: impl Iterator<Item = (&'a str, String)>) -> Vec<String> {
     entries.into_iter().map(|(name, text)| format!("{name:<width$}  {text}")).collect()
 }
 
-fn describe_client(config: &Config) -> String {
+fn describe_client(config: &Config) -> Vec<String> {
     let needs = if config.require_virtual_key { "a virtual key" } else { "no virtual key" };
-    format!("results are kept for {} s; a submit needs {needs}", u64::from(config.default_ttl))
+    let mut lines =
+        vec![format!("results are kept for {} s; a submit needs {needs}", u64::from(config.default_ttl))];
+    if !config.webhook_origins.is_empty() {
+        lines.push(format!(
+            "a submit may name an address for its webhook, at {} origins",
+            config.webhook_origins.len()
+        ));
+    }
+    lines
+}
+
+fn describe_webhook(endpoint: &Endpoint) -> String {
+    let events: Vec<_> = endpoint.events.iter().map(|event| event.as_str()).collect();
+    // The rest of an address may be secret.
+    let mut text = format!("{}: {}", endpoint.url.url().origin().ascii_serialization(), events.join(", "));
+    if endpoint.disabled {
+        text.push_str("; disabled");
+    }
+    text
+}
+
+fn describe_administration(config: &Config) -> Option<String> {
+    match (&config.admin, &config.setup_token) {
+        (Some(_), _) => Some("/api wants the administrator's login".to_owned()),
+        (None, Some(_)) => Some("/api wants the setup token".to_owned()),
+        (None, None) => None,
+    }
 }
 
 fn describe_provider(provider: &ProviderConfig) -> String {
@@ -159,6 +190,9 @@ fn describe_virtual_key(key: &VirtualKey) -> String {
     }));
     if key.grants.is_empty() {
         parts.push("may use nothing".to_owned());
+    }
+    if key.webhook_secret.is_some() {
+        parts.push("signs webhooks".to_owned());
     }
     parts.join("; ")
 }
