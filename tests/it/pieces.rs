@@ -74,7 +74,10 @@ impl Client {
         let upload = self.upload(bytes).await;
         match self.queue.submit_upload(upload, request, JobOptions::default()).await.unwrap() {
             Submission::Accepted(id) => id,
-            refused => unreachable!("{refused:?}"),
+            refused @ (Submission::Full
+            | Submission::TooLate
+            | Submission::Replayed(_)
+            | Submission::Conflict) => unreachable!("{refused:?}"),
         }
     }
 
