@@ -8,6 +8,8 @@ use redis::Commands;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::admin_login::{PASSWORD, USERNAME, with_login};
+
 const LIST: &str = "/v1/async/jobs";
 
 fn config() -> Value {
@@ -191,6 +193,38 @@ async fn a_list_is_for_who_shows_a_key() {
         assert_eq!(refused.json()["error"]["param"], name);
     }
     api.send(api.request(Method::POST, LIST)).await.error(405);
+}
+
+#[tokio::test]
+async fn an_administrator_sees_the_jobs_of_all() {
+    let config = with_login(config());
+    for (servers, shards) in [(Servers::One, 1), (Servers::Cluster, 4)] {
+        let builder = Cluster::builder().config(config.clone()).servers(servers).set("HERMOD_SHARDS", shards);
+        let cluster = builder.workers(0).start().await;
+        let api = &cluster.api;
+        let mut all = Vec::new();
+        for _ in 0..10 {
+            all.push(complete(api, "a", "demo/echo").await);
+            all.push(complete(api, "b", "demo/empty").await);
+            all.push(api.submit(json!({"model": "demo/echo", "prompt": "x"})).await);
+        }
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        let with = |query: &str, password: &str| {
+            api.send(
+                api.request(Method::GET, &format!("{LIST}?{query}")).basic_auth(USERNAME, Some(password)),
+            )
+        };
+        assert_eq!(ids_of(&with("limit=100", PASSWORD).await), all, "{servers:?}");
+        let page = with("limit=12", PASSWORD).await;
+        let next = format!("limit=12&after={}", page.json()["last_id"].as_str().unwrap());
+        assert_eq!([ids_of(&page), ids_of(&with(&next, PASSWORD).await)].concat(), all[..24]);
+        assert_eq!(ids_of(&with("model=empty&limit=100", PASSWORD).await).len(), 10);
+        assert!(with("", "wrong").await.error(401).contains("password"));
+        // With a key, only its own.
+        let both =
+            api.request(Method::GET, LIST).basic_auth(USERNAME, Some(PASSWORD)).header("x-bf-vk", "sk-bf-a");
+        assert_eq!(ids_of(&api.send(both).await).len(), 10);
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod errors;
 mod event_streams;
 mod health;
 mod integration_routes;
+mod jobs_command;
 mod large_jobs;
 mod large_results;
 mod later_starts;

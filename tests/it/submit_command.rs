@@ -8,7 +8,7 @@ use hermod_tests::{Cluster, binary};
 use serde_json::Value;
 
 /// Runs `hermod` with `input` on its standard input.
-async fn hermod(url: &str, args: &[&str], input: &str) -> Output {
+pub(crate) async fn hermod(url: &str, args: &[&str], input: &str) -> Output {
     let mut command = Command::new(binary("hermod"));
     command.args(args).env("HERMOD_URL", url);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -23,14 +23,14 @@ async fn hermod(url: &str, args: &[&str], input: &str) -> Output {
 }
 
 /// What it prints when all is well, less the last line's end.
-async fn says(cluster: &Cluster, args: &[&str]) -> String {
+pub(crate) async fn says(cluster: &Cluster, args: &[&str]) -> String {
     let output = hermod(&cluster.api.url, args, "").await;
     assert!(output.status.success(), "{args:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap().trim_end_matches('\n').to_owned()
 }
 
 /// What it says is wrong.
-async fn complains(url: &str, args: &[&str]) -> String {
+pub(crate) async fn complains(url: &str, args: &[&str]) -> String {
     let output = hermod(url, args, "").await;
     assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
     String::from_utf8(output.stderr).unwrap().trim().to_owned()

@@ -13,6 +13,7 @@
 //! | [`mod@table`] | tables for a terminal |
 //! | [`process`] | processes that are gone when their owner is |
 
+mod admin_login;
 mod attempts;
 pub mod client;
 pub mod config;

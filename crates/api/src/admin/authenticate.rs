@@ -64,6 +64,14 @@ impl Admin {
         }
     }
 
+    /// Whether the request shows credentials that can be none but an administrator's.
+    pub(crate) fn is_tried(&self, headers: &HeaderMap) -> bool {
+        match &self.config.admin {
+            Some(_) => matches!(presented(headers), Presented::Basic { .. }),
+            None => self.config.setup_token.is_some() && headers.contains_key(SETUP_TOKEN),
+        }
+    }
+
     /// Begins a session, and gives its token.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use hermod_types::{JobId, JobView};
 use serde::Serialize;
 
 use super::query::{self, Include};
+use crate::admin::Admin;
 use crate::caller;
 use crate::error::{ApiError, Failure};
 use crate::state::State;
@@ -39,14 +40,18 @@ impl<'a> Item<'a> {
     }
 }
 
-/// `GET /v1/async/jobs`: the jobs of a virtual key, the newest first.
-pub(crate) async fn list(http: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Failure> {
-    page(&http, &state).await.map_err(ApiError::of_no_operation)
+/// `GET /v1/async/jobs`: the jobs of a virtual key, or all of them to an administrator, the newest first.
+pub(crate) async fn list(
+    http: HttpRequest,
+    admin: web::Data<Admin>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Failure> {
+    page(&http, &admin, &state).await.map_err(ApiError::of_no_operation)
 }
 
-async fn page(http: &HttpRequest, state: &State) -> Result<HttpResponse, ApiError> {
+async fn page(http: &HttpRequest, admin: &Admin, state: &State) -> Result<HttpResponse, ApiError> {
     let lists = state.lists.as_ref().ok_or(ApiError::NoLists)?;
-    let owner = owner(http, state)?;
+    let owner = owner(http, admin, state).await?;
     let asked = query::read(owner, http.query_string())?;
     let page = lists.page(&asked.query).await.map_err(ApiError::from_find)?;
     let last = page.jobs.last().map(|job| job.view.id);
@@ -62,8 +67,17 @@ async fn page(http: &HttpRequest, state: &State) -> Result<HttpResponse, ApiErro
 /// Whose jobs are listed.
 ///
 /// # Errors
-/// If the caller shows no valid key.
-fn owner(http: &HttpRequest, state: &State) -> Result<Owner, ApiError> {
-    let key = caller::authenticate(http.headers(), &state.config)?.ok_or(ApiError::VirtualKeyRequired)?;
-    Ok(Owner::Key(key.id.clone()))
+/// If the caller shows neither a valid key nor an administrator's login.
+async fn owner(http: &HttpRequest, admin: &Admin, state: &State) -> Result<Owner, ApiError> {
+    match caller::authenticate(http.headers(), &state.config) {
+        Ok(Some(key)) => return Ok(Owner::Key(key.id.clone())),
+        Ok(None) | Err(ApiError::VirtualKeyRequired) => {}
+        Err(error) => return Err(error),
+    }
+    let address = http.peer_addr().map(|peer| peer.ip());
+    match admin.authenticate(http.headers(), address).await {
+        Ok(_) => Ok(Owner::Anybody),
+        Err(error) if admin.is_tried(http.headers()) => Err(error),
+        Err(_) => Err(ApiError::VirtualKeyRequired),
+    }
 }

@@ -9,6 +9,7 @@ use reqwest::Url;
 use serde_json::value::RawValue;
 
 use super::{Api, Server, TIMEOUT, endpoint, json, print};
+use crate::admin_login::AdminLogin;
 use crate::json::Json;
 use crate::table::table;
 
@@ -19,13 +20,17 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// `hermod jobs`
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "The jobs of a virtual key, the newest first.\n\n\
+#[command(
+    after_help = "The jobs of a virtual key, or with an administrator's login those of all, the newest first.\n\n\
     hermod jobs --status failed --limit 5\n\
     hermod jobs --endpoint chat --model demo/echo --after 2026-02-19T08:00:00Z\n\
-    hermod jobs --watch --json")]
+    hermod jobs --watch --json"
+)]
 pub struct Jobs {
     #[command(flatten)]
     server: Server,
+    #[command(flatten)]
+    admin: AdminLogin,
     /// pending, processing, completed or failed.
     #[arg(long)]
     status: Option<String>,
@@ -72,7 +77,7 @@ impl Jobs {
             ("created_before", &self.before),
         ];
         query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
-        let api = self.server.clone().api()?;
+        let api = self.server.clone().api_with(self.admin.headers()?)?;
         if self.watch {
             return self.follow(&api, &query).await;
         }
@@ -116,7 +121,7 @@ impl Jobs {
 impl Api {
     /// As many pages as it takes for so many jobs, or all that there are.
     async fn pages(&self, query: &[(&str, String)], limit: usize) -> anyhow::Result<Vec<Page>> {
-        let list = Url::parse(&format!("{}/v1/async/jobs", self.url.trim_end_matches('/')))?;
+        let list = Url::parse(&format!("{}/v1/async/jobs", self.url))?;
         let (mut pages, mut count, mut after) = (Vec::new(), 0, None::<String>);
         loop {
             let wanted = (limit - count).min(PAGE).to_string();

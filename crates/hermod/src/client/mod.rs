@@ -128,7 +128,11 @@ impl Address {
 
 impl Server {
     fn api(self) -> anyhow::Result<Api> {
-        let mut headers = HeaderMap::new();
+        self.api_with(HeaderMap::new())
+    }
+
+    /// The same with more that shows who asks.
+    fn api_with(self, mut headers: HeaderMap) -> anyhow::Result<Api> {
         if let Some(key) = &self.virtual_key {
             headers.insert("x-bf-vk", secret_header(key, "--virtual-key")?);
         }
@@ -285,6 +289,7 @@ pub fn print(text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use actix_web::{App, HttpResponse, HttpServer, web};
     use serde_json::{Value, json};
@@ -323,5 +328,29 @@ mod tests {
         ] {
             assert_eq!(api.find(operations, id).await.unwrap_err().to_string(), said);
         }
+    }
+
+    #[actix_web::test]
+    async fn an_api_that_does_not_wait_is_polled() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let polls = web::Data::new(AtomicUsize::new(0));
+        let shared = polls.clone();
+        let app = move || {
+            let poll = async |polls: web::Data<AtomicUsize>| {
+                let has_ended = polls.fetch_add(1, Ordering::SeqCst) == 2;
+                let status = if has_ended { "completed" } else { "pending" };
+                HttpResponse::Ok().insert_header(("openai-poll-after-ms", 20)).json(json!({"status": status}))
+            };
+            App::new().app_data(shared.clone()).route("/v1/async/ocr/ID", web::get().to(poll))
+        };
+        actix_web::rt::spawn(
+            HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run(),
+        );
+        let api = Address { url }.api(HeaderMap::new()).unwrap();
+        let polled = api.poll(Operation::Ocr, "ID").await.unwrap();
+        api.ended(polled).await.unwrap().completed().unwrap();
+        assert_eq!(polls.load(Ordering::SeqCst), 3);
     }
 }

@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
 use standardwebhooks::Webhook;
 
-use super::login::secret;
+use crate::admin_login::secret;
 use crate::client::print;
 
 /// The largest delivery that is read.
