@@ -35,6 +35,8 @@ pub struct Received {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Value,
+    /// The same as it came.
+    pub raw: Bytes,
     /// Its path.
     pub path: String,
     /// When it came.
@@ -214,13 +216,14 @@ impl Receiver {
 
     fn note(&self, path: String, headers: HeaderMap, body: &Bytes) -> Reaction {
         let verified = Webhook::new(&self.secret).unwrap().verify(body, &headers);
+        let raw = body.clone();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let mut state = self.state.lock().unwrap();
         if let Err(error) = verified {
             state.wrong.push(format!("{error}: {headers:?} {body}"));
         }
         let id = headers.get("webhook-id").map_or("", |id| id.to_str().unwrap()).to_owned();
-        let received = Received { id, headers, body, path, at: Instant::now() };
+        let received = Received { id, headers, body, raw, path, at: Instant::now() };
         let reaction = match state.next.pop_front() {
             Some(reaction) => reaction,
             None => (state.then)(&received),

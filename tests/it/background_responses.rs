@@ -14,7 +14,7 @@ use crate::waiting::{listened_to, wait_together};
 const OURS: &str = "/v1/responses";
 const OPENAIS: [&str; 2] = ["/openai/v1/responses", "/openai/responses"];
 /// A provider's Response, whose id comes late.
-const NATIVE: &str = r#"{ "object":"response", "created_at":1741476542.50, "status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},
+pub(crate) const NATIVE: &str = r#"{ "object":"response", "created_at":1741476542.50, "status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},
   "model":"m-1","output":[{"id":"msg_1","type":"message","status":"incomplete","role":"assistant",
   "content":[{"type":"output_text","text":"a\nb \"id\":\"x\"","annotations":[]}]}],
   "id":"resp_theirs", "seed":123456789012345678901234567890,"background":false,"temperature":1.00,"store":true}"#;

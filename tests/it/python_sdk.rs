@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hermod_tests::Cluster;
+use hermod_tests::{Cluster, Gate, Receiver, SECRET};
+use reqwest::Method;
 use serde_json::json;
+
+use crate::background_responses::NATIVE;
 
 /// The SDKs and all that they need, each file with its hash.
 const REQUIREMENTS: &str = include_str!("python_sdk.txt");
@@ -140,6 +143,21 @@ except APIStatusError as error:
     print(error.status_code, error.body["message"] == response.error.message)
 "#;
 
+/// A webhook's receiver, as OpenAI's documentation has it.
+const UNWRAPS: &str = r#"
+import json, os
+from openai import OpenAI, InvalidWebhookSignatureError
+
+client = OpenAI(api_key="unused", webhook_secret=os.environ["SECRET"])
+for payload, headers in json.loads(os.environ["DELIVERIES"]):
+    event = client.webhooks.unwrap(payload, headers)
+    print(event.object, type(event).__name__, event.type, event.data.id, event.id[:4], event.created_at > 1700000000)
+try:
+    client.webhooks.unwrap(payload + " ", headers)
+except InvalidWebhookSignatureError:
+    print("another's")
+"#;
+
 /// What a script prints, line by line.
 async fn run(cluster: &Cluster, script: &'static str, base: &str) -> Vec<String> {
     run_with(script, format!("{}{base}", cluster.api.url), &[]).await
@@ -216,5 +234,42 @@ async fn the_openai_sdk_runs_responses_in_the_background_of_any_provider() {
             "422 True",
         ]
     );
+    cluster.assert_drained().await;
+}
+
+#[tokio::test]
+async fn the_openai_sdk_verifies_and_reads_what_is_told_of_responses() {
+    let (gate, receiver) = (Gate::answering(NATIVE), Receiver::start());
+    gate.open();
+    let mut config = gate.config();
+    config["webhooks"] = json!([receiver.endpoint("mine", json!({}))]);
+    config["providers"]["openai"] = json!({"keys": [{"value": "k"}]});
+    let cluster = Cluster::builder().config(config).start().await;
+    let api = &cluster.api;
+    let mut expected = Vec::new();
+    for (model, event) in
+        [("echo", "Completed"), ("fail-422", "Failed"), ("hang", "Cancelled"), ("gate/m", "Incomplete")]
+    {
+        let body = json!({"model": model, "input": "x", "background": true});
+        let request = api.request(Method::POST, "/openai/v1/responses").header("x-bf-async-webhook", "mine");
+        let response = api.send(request.body(body.to_string())).await.json();
+        let id = response["id"].as_str().unwrap();
+        if model == "hang" {
+            cluster.called("hang", 1).await;
+            api.send(api.request(Method::POST, &format!("/v1/responses/{id}/cancel"))).await;
+        }
+        let name = event.to_lowercase();
+        expected.push(format!("event Response{event}WebhookEvent response.{name} {id} evt_ True"));
+        receiver.receives(expected.len()).await;
+    }
+    let deliveries = receiver.received().into_iter().map(|told| {
+        let headers =
+            told.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().into()));
+        json!([String::from_utf8(told.raw.to_vec()).unwrap(), headers.collect::<serde_json::Map<_, _>>()])
+    });
+    let deliveries = serde_json::Value::from_iter(deliveries).to_string();
+    expected.push("another's".to_owned());
+    let environment = [("SECRET", SECRET), ("DELIVERIES", &*deliveries)];
+    assert_eq!(run_with(UNWRAPS, api.url.clone(), &environment).await, expected);
     cluster.assert_drained().await;
 }
