@@ -62,4 +62,5 @@ mod webhook_isolation;
 mod webhook_secrets;
 mod webhook_slots;
 mod webhook_submit;
+mod webhooks_command;
 mod workers;

@@ -18,7 +18,7 @@ use crate::poll;
 use crate::start::start_of;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
-use crate::{caller, observe};
+use crate::{caller, observe, responses};
 
 /// Says that the answer is that to an earlier submit.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -168,6 +168,8 @@ impl<'a> Submit<'a> {
             job.ttl = job.ttl.min(Ttl::OF_UNSTORED);
         }
         let options = self.options(&job, Some(&echo), None).await?;
+        // It is the same submit, whatever the provider calls the Response that it follows.
+        responses::follow(&mut job.body, &echo, self.headers, self.state).await?;
         Ok((accepted(self.state.queue.submit(job, options).await)?, echo))
     }
 

@@ -26,6 +26,8 @@ enum Command {
     Get(client::Get),
     /// Cancel jobs, and say what became of each
     Cancel(client::Cancel),
+    /// List the jobs of a virtual key
+    Jobs(client::Jobs),
     /// Register, test and watch who is told of the ends of jobs
     Webhooks(webhooks::Webhooks),
     /// See and manage the queue: stats, dead letters, pause, resume, check
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Submit(submit) => client::block_on(submit.run()),
         Command::Get(get) => client::block_on(get.run()),
         Command::Cancel(cancel) => client::block_on(cancel.run()),
+        Command::Jobs(jobs) => client::block_on(jobs.run()),
         Command::Webhooks(webhooks) => webhooks.run(),
         Command::Queue(command) => client::block_on(command.run()),
         Command::Config(settings) => settings.run(),

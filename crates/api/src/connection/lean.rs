@@ -30,8 +30,9 @@ const READ: &str = "x-stainless-retry-count";
 ///
 /// actix-http makes room for 16 headers and more in each head: 6.7 KB, a third of what a client that waits would cost.
 pub(super) fn lighten(request: &mut ServiceRequest) {
-    let waits = request.headers().contains_key(prefer::PREFER) || request.path().ends_with("/events");
-    if !waits {
+    // Who wants a Response at once waits, too.
+    let is_of_those = ["/events", "/responses"].iter().any(|end| request.path().ends_with(end));
+    if !is_of_those && !request.headers().contains_key(prefer::PREFER) {
         return;
     }
     let all = std::mem::take(request.headers_mut());

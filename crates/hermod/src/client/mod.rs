@@ -6,12 +6,13 @@ mod cancel;
 mod download;
 mod endpoint;
 mod get;
+mod jobs;
 mod submit;
 mod upload;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
@@ -26,6 +27,7 @@ use crate::json::Json;
 pub(crate) use body::{Field, JsonObject};
 pub use cancel::Cancel;
 pub use get::Get;
+pub use jobs::Jobs;
 pub use submit::Submit;
 
 /// The longest that a request may take that carries no media; with media it takes as long as it needs.
@@ -34,6 +36,8 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a health check may take.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the API is asked to wait for the end of a job; less than [`TIMEOUT`].
+const PREFER: &str = "wait=25";
 /// The wait between polls where the answer does not say.
 const POLL_MS: u64 = 500;
 
@@ -82,7 +86,7 @@ pub(crate) struct Refused {
 struct Polled {
     operation: Operation,
     id: String,
-    /// Until the next poll.
+    /// Until the next poll; nothing where the API has waited.
     wait: Duration,
     /// The answer as it came.
     job: Box<RawValue>,
@@ -168,11 +172,24 @@ impl Api {
     }
 
     async fn poll(&self, operation: Operation, id: &str) -> anyhow::Result<Polled> {
-        let url = format!("{}/{id}", self.jobs(operation));
-        let response = self.send(self.client.get(url).timeout(TIMEOUT)).await?;
+        self.polled(self.client.get(self.job(operation, id)), operation, id).await
+    }
+
+    fn job(&self, operation: Operation, id: &str) -> String {
+        format!("{}/{id}", self.jobs(operation))
+    }
+
+    async fn polled(
+        &self,
+        request: RequestBuilder,
+        operation: Operation,
+        id: &str,
+    ) -> anyhow::Result<Polled> {
+        let asked = Instant::now();
+        let response = self.send(request.timeout(TIMEOUT)).await?;
         let (status, wait) = (response.status(), poll_after(&response));
         let job = json(status, response.text().await?)?;
-        Ok(Polled { operation, id: id.to_owned(), wait, job })
+        Ok(Polled { operation, id: id.to_owned(), wait: wait.saturating_sub(asked.elapsed()), job })
     }
 
     /// Looks for the job under these endpoints.
@@ -198,14 +215,15 @@ impl Api {
         Err(not_found.unwrap_or_else(|| anyhow::anyhow!("no endpoint to ask for the job")))
     }
 
-    /// Polls until the job has ended.
+    /// Waits until the job has ended: the API says so at once, or if it does not know how to wait, when it is polled.
     async fn ended(&self, mut polled: Polled) -> anyhow::Result<Polled> {
         // On standard error, and only if that is a terminal.
         let spinner = ProgressBar::new_spinner().with_message(format!("job {}", polled.id));
         spinner.enable_steady_tick(Duration::from_millis(100));
         while !matches!(polled.job().get("status").raw(), "\"completed\"" | "\"failed\"") {
             tokio::time::sleep(polled.wait).await;
-            polled = self.poll(polled.operation, &polled.id).await?;
+            let request = self.client.get(self.job(polled.operation, &polled.id)).header("prefer", PREFER);
+            polled = self.polled(request, polled.operation, &polled.id).await?;
         }
         spinner.finish_and_clear();
         Ok(polled)

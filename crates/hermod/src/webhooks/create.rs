@@ -14,7 +14,9 @@ pub(super) struct Create {
     /// What jobs call it.
     name: String,
     /// Where deliveries go: https, or http with --allow-private-network.
-    url: String,
+    // `url` is where the API is.
+    #[arg(value_name = "URL")]
+    receiver: String,
     /// What it is told of: completed, failed, cancelled; may be given again. Who does not take `cancelled` is told `failed`.
     #[arg(long = "event", value_name = "EVENT", default_values = ["completed", "failed"])]
     events: Vec<String>,
@@ -54,7 +56,7 @@ impl Create {
         }
         let mut body = JsonObject::new();
         body.set("name", &self.name)?;
-        body.set("url", &self.url)?;
+        body.set("url", &self.receiver)?;
         body.set("events", &self.events.iter().map(|event| event_of(event)).collect::<Vec<_>>())?;
         body.set_raw("headers", &headers.end())?;
         body.set("include_response", &self.include_response)?;

@@ -58,7 +58,10 @@ impl Login {
     /// If the address is none, or half of the login is missing.
     pub(super) fn administration(self) -> anyhow::Result<Administration> {
         let mut headers = HeaderMap::new();
-        match (&self.admin_user, &self.admin_password) {
+        // A variable that is empty is none.
+        let user = self.admin_user.filter(|user| !user.is_empty());
+        let given = |secret: Option<SecretString>| secret.filter(|secret| !secret.expose_secret().is_empty());
+        match (user, given(self.admin_password)) {
             (Some(user), Some(password)) => {
                 let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose_secret()));
                 headers.insert(AUTHORIZATION, secret_header(&format!("Basic {pair}"), "--admin-user")?);
@@ -67,7 +70,7 @@ impl Login {
             (Some(_), None) => bail!("--admin-user without --admin-password, or HERMOD_ADMIN_PASSWORD"),
             (None, Some(_)) => bail!("--admin-password without --admin-user, or HERMOD_ADMIN_USER"),
         }
-        if let Some(token) = &self.setup_token {
+        if let Some(token) = given(self.setup_token) {
             headers.insert("x-bifrost-setup-token", secret_header(token.expose_secret(), "--setup-token")?);
         }
         Ok(Administration(self.address.api(headers)?))
