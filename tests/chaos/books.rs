@@ -313,6 +313,8 @@ impl fmt::Display for Books {
             (self.cancelled, "cancelled"),
             (self.cancelled_too_late, "that had ended by themselves when they were to be cancelled"),
             (self.removed, "removed"),
+            (self.disagree.len(), "that ended otherwise than the answer to their cancel said"),
+            (self.calls.after_cancel.len(), "calls for jobs that had been cancelled"),
             (self.calls.delayed, "delayed until a retry"),
             (self.calls.strangers.len(), "whose client got no id: the answer to the submit was lost"),
             (self.stale_refused, "stale results refused by the fence"),
@@ -328,6 +330,8 @@ impl fmt::Display for Books {
             writeln!(out, "{count:>8}  {what}")?;
         }
         let told = &self.deliveries;
+        writeln!(out, "{:>8}  answers that are not promised", self.wrong_answers.len())?;
+        writeln!(out, "{:>8}  records of jobs that nobody knows of", self.uncounted)?;
         writeln!(out, "webhooks")?;
         writeln!(out, "{:>8}  jobs to be told of: {:?}", told.jobs, told.by_webhook)?;
         for (count, what) in [
@@ -337,6 +341,10 @@ impl fmt::Display for Books {
             (told.strangers, "jobs that were told of, and whose client got no id"),
             (told.with_content, "attempts with the result or error"),
             (told.omitted, "without, as it was too large"),
+            (told.missing.len(), "jobs that nobody was told of"),
+            (told.wrong.len(), "attempts that do not agree with the end"),
+            (told.ids.len(), "jobs or deliveries with more than one id"),
+            (told.too_often.len(), "deliveries that were tried too often"),
         ] {
             writeln!(out, "{count:>8}  {what}")?;
         }

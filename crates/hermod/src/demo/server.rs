@@ -91,7 +91,12 @@ impl Demo {
             app.route("/health", web::get().to(async || HttpResponse::Ok().json(json!({"status": "ok"}))))
                 .default_service(web::to(async || failure(404, "not_found", "no such path")))
         };
-        let server = HttpServer::new(app).workers(1).keep_alive(KEEP_ALIVE).listen(listener)?;
+        // Clients open connections ahead. With actix's 5 s for the first request, the next call meets its 408.
+        let server = HttpServer::new(app)
+            .workers(1)
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(KEEP_ALIVE)
+            .listen(listener)?;
         Ok(server.disable_signals().shutdown_timeout(0).run())
     }
 
