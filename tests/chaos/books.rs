@@ -11,9 +11,12 @@ use redis::{Commands, Connection};
 use reqwest::Method;
 
 use crate::calls::Calls;
+use crate::deliveries::{Deliveries, End};
 use crate::faults::Faults;
+use crate::habits::{Habits, Repeats, Webhook};
 use crate::job::{self, Kind};
-use crate::load::Load;
+use crate::load::{Cancelled, Counts, Load};
+use crate::receivers::Receivers;
 use crate::{DEFAULT_LEASE, Fault, Fsync, Settings};
 
 /// How long after the last fault every accepted job must have ended.
@@ -34,9 +37,25 @@ pub(crate) struct Books {
     /// Jobs that failed, though each has a fallback that never does.
     failed: Vec<String>,
     lost: Vec<String>,
+    /// Jobs that were cancelled, and those that had ended by themselves when their client wished it.
+    cancelled: usize,
+    cancelled_too_late: usize,
+    /// Jobs that their client has removed.
+    removed: usize,
+    /// Jobs that ended otherwise than the answer to their cancel said.
+    disagree: Vec<String>,
+    /// How the jobs ended that are to be told of, by their id.
+    hooked: HashMap<String, (Webhook, End)>,
+    deliveries: Deliveries,
+    /// Counts of what clients saw, with their names.
+    seen: Vec<(u64, &'static str)>,
+    /// What clients saw that is not as promised.
+    wrong_answers: Vec<String>,
+    /// Records of jobs that should not be there, beyond those that clients know of.
+    uncounted: i64,
     /// Jobs whose result is not what they ask for.
     wrong: Vec<String>,
-    written_twice: usize,
+    written_twice: Vec<String>,
     /// Bytes of speech that were compared.
     content_bytes: usize,
     calls: Calls,
@@ -49,7 +68,7 @@ pub(crate) struct Books {
 }
 
 /// Waits for the last ends, and counts.
-pub(crate) async fn close(cluster: &Cluster, load: &Load, faults: &Faults) -> Books {
+pub(crate) async fn close(cluster: &Cluster, load: &Load, faults: &Faults, receivers: &Receivers) -> Books {
     let mut books = Books {
         faults: faults.made.iter().map(|(kind, count)| (*kind, *count)).collect(),
         refused: load.refused.load(Ordering::Relaxed),
@@ -59,17 +78,21 @@ pub(crate) async fn close(cluster: &Cluster, load: &Load, faults: &Faults) -> Bo
     let accepted = std::mem::take(&mut *load.accepted.lock().unwrap());
     books.accepted = accepted.len();
     let first_ends = std::mem::take(&mut *load.first_ends.lock().unwrap());
+    let cancels = std::mem::take(&mut *load.cancels.lock().unwrap());
     let deadline = Instant::now() + PATIENCE;
     let reference = reference();
     for (path, number) in &accepted {
         *books.by_kind.entry(Kind::of(*number)).or_default() += 1;
-        books.end_of(load, &first_ends, &reference, path, *number, deadline).await;
+        books.end_of(load, &first_ends, cancels.get(path), &reference, path, *number, deadline).await;
     }
     books.leaks = drained(cluster, deadline).await;
+    books.deliveries = Deliveries::count(&receivers.told(), &books.hooked, &load.api(0)).await;
+    books.seen(load);
     let count = |mut redis: Connection| redis.keys::<_, Vec<String>>("*:staged:*").unwrap().len();
     books.staged = cluster.connections().into_iter().map(count).sum();
     let known: HashSet<u64> = accepted.iter().map(|(_, number)| *number).collect();
-    books.calls = Calls::count(cluster, &known, &faults.harm).await;
+    books.calls = Calls::count(cluster, &known, &faults.harm, &cancels).await;
+    books.count_records(cluster, &accepted, load);
     books.stale_refused =
         cluster.logs.with_message("result discarded: the job is no longer this worker's").len();
     for (index, worker) in cluster.worker_ports.iter().enumerate() {
@@ -131,22 +154,50 @@ async fn answer(load: &Load, path: &str, number: u64, deadline: Instant) -> reqw
 }
 
 impl Books {
+    #[expect(clippy::too_many_arguments, reason = "all that is known of one job")]
     async fn end_of(
         &mut self,
         load: &Load,
         first_ends: &HashMap<String, String>,
+        cancel: Option<&Cancelled>,
         reference: &str,
         path: &str,
         number: u64,
         deadline: Instant,
     ) {
+        let is_removed = cancel.is_some_and(|cancel| cancel.status == 204);
         let job = match answer(load, path, number, deadline).await {
-            Ok(answer) if answer.status == 200 => answer,
+            Ok(answer) if answer.status == 404 && is_removed => {
+                self.removed += 1;
+                return self.is_to_be_told(path, number, None);
+            }
+            Ok(answer) if answer.status == 200 && !is_removed => answer,
             Ok(answer) if answer.status == 404 => return self.lost.push(format!("{path}: unknown")),
             answer => return self.lost.push(format!("{path}: {answer:?}")),
         };
-        self.written_twice += usize::from(first_ends.get(path).is_some_and(|first| *first != job.text));
+        if let Some(first) = first_ends.get(path).filter(|first| **first != job.text) {
+            self.written_twice.push(format!("{path}: {first}\n  then {}", job.text));
+        }
         let job = job.json();
+        self.is_to_be_told(path, number, Some(job.clone()));
+        let is_cancelled = job["error"]["error"]["code"] == "job_cancelled" || job["status_code"] == 499;
+        let is_to_be = cancel.is_some_and(|cancel| matches!(cancel.status, 200 | 202));
+        // Without an answer, either may be.
+        let may_be = is_to_be || cancel.is_none() && Habits::of(number).cancel.is_some();
+        if is_cancelled && !may_be || !is_cancelled && is_to_be {
+            let status = cancel.map(|cancel| cancel.status);
+            self.disagree.push(format!("{path}: the cancel was answered {status:?}: {job}"));
+        }
+        if is_cancelled {
+            self.cancelled += 1;
+            let is_whole =
+                job["status"] == "failed" && job["status_code"] == 499 && job["cancelled_at"].is_string();
+            if !is_whole {
+                self.disagree.push(format!("{path}: {job}"));
+            }
+            return;
+        }
+        self.cancelled_too_late += usize::from(cancel.is_some());
         if job["status"] != "completed" {
             self.failed.push(format!("{path}: {}", job["error"]));
             return;
@@ -161,6 +212,44 @@ impl Books {
         if !job::is_right(number, &job["result"], content.as_deref(), reference).await {
             self.wrong.push(format!("{path}: job {number}, {:?}", Kind::of(number)));
         }
+    }
+
+    fn is_to_be_told(&mut self, path: &str, number: u64, end: End) {
+        if let Some(webhook) = Habits::of(number).webhook {
+            let id = path.rsplit('/').next().unwrap_or_default();
+            self.hooked.insert(id.to_owned(), (webhook, end));
+        }
+    }
+
+    /// Takes what clients saw.
+    fn seen(&mut self, load: &Load) {
+        self.wrong_answers = std::mem::take(&mut *load.wrong.lock().unwrap());
+        let Counts { replayed, waited, waited_in_vain, waits_broken, streams, streams_broken } = &load.counts;
+        self.seen = [
+            (replayed, "answers to submits that were those to earlier ones"),
+            (waited, "requests that waited, and were answered with the end"),
+            (waited_in_vain, "that waited, and were answered without it"),
+            (waits_broken, "that waited, and were refused or broken off"),
+            (streams, "streams of events that told the end"),
+            (streams_broken, "that broke, or were refused, and were opened again"),
+        ]
+        .map(|(count, what)| (count.load(Ordering::Relaxed), what))
+        .into();
+    }
+
+    /// Compares the records of jobs with what is known of: a submit that was repeated has made one.
+    fn count_records(&mut self, cluster: &Cluster, accepted: &[(String, u64)], load: &Load) {
+        let count = |mut redis: Connection| redis.keys::<_, Vec<String>>("{hermod:*}:job:*").unwrap().len();
+        let records: usize = cluster.connections().into_iter().map(count).sum();
+        let paths: HashSet<&str> = accepted.iter().map(|(path, _)| path.as_str()).collect();
+        let unanswered = load.unanswered.lock().unwrap();
+        for number in &self.calls.strangers {
+            if Habits::of(*number).repeats != Repeats::Never && !unanswered.contains(number) {
+                self.wrong_answers.push(format!("job {number} ran, and all of its submits were refused"));
+            }
+        }
+        let known = paths.len() - self.removed + self.calls.strangers.len();
+        self.uncounted = i64::try_from(records).unwrap() - i64::try_from(known).unwrap();
     }
 
     /// What is not as promised. With `everysec` the last second before a kill of Redis may be lost.
@@ -180,8 +269,16 @@ impl Books {
         if settings.fsync == Fsync::Always {
             none("accepted jobs are lost", &self.lost);
             none("calls were repeated, though nothing was done to their worker", &self.calls.unexplained);
-            if self.written_twice > 0 {
-                faults.push(format!("{} results changed after a client saw them", self.written_twice));
+            none("results changed after a client saw them", &self.written_twice);
+            none("jobs ended otherwise than the answer to their cancel said", &self.disagree);
+            none("calls were made for jobs that had been cancelled", &self.calls.after_cancel);
+            none("clients saw what is not promised", &self.wrong_answers);
+            none("ends were not told", &self.deliveries.missing);
+            none("deliveries were tried too often", &self.deliveries.too_often);
+            none("deliveries do not agree with the end", &self.deliveries.wrong);
+            none("deliveries have another's id", &self.deliveries.ids);
+            if self.uncounted != 0 {
+                faults.push(format!("{} more records of jobs than there should be", self.uncounted));
             }
         }
         if !self.disagreements.is_empty() {
@@ -212,9 +309,12 @@ impl fmt::Display for Books {
             (self.failed.len(), "failed"),
             (self.lost.len(), "lost"),
             (self.wrong.len(), "with a wrong result"),
-            (self.written_twice, "results that changed after a client saw them"),
+            (self.written_twice.len(), "results that changed after a client saw them"),
+            (self.cancelled, "cancelled"),
+            (self.cancelled_too_late, "that had ended by themselves when they were to be cancelled"),
+            (self.removed, "removed"),
             (self.calls.delayed, "delayed until a retry"),
-            (self.calls.strangers, "whose client got no id: the answer to the submit was lost"),
+            (self.calls.strangers.len(), "whose client got no id: the answer to the submit was lost"),
             (self.stale_refused, "stale results refused by the fence"),
         ] {
             writeln!(out, "{count:>8}  {what}")?;
@@ -222,6 +322,23 @@ impl fmt::Display for Books {
         writeln!(out, "accepted jobs by kind")?;
         for (kind, count) in &self.by_kind {
             writeln!(out, "{count:>8}  {kind:?}")?;
+        }
+        writeln!(out, "clients")?;
+        for (count, what) in &self.seen {
+            writeln!(out, "{count:>8}  {what}")?;
+        }
+        let told = &self.deliveries;
+        writeln!(out, "webhooks")?;
+        writeln!(out, "{:>8}  jobs to be told of: {:?}", told.jobs, told.by_webhook)?;
+        for (count, what) in [
+            (told.attempts, "attempts that came, each with a right signature"),
+            (told.accepted, "accepted"),
+            (told.again, "accepted once more"),
+            (told.strangers, "jobs that were told of, and whose client got no id"),
+            (told.with_content, "attempts with the result or error"),
+            (told.omitted, "without, as it was too large"),
+        ] {
+            writeln!(out, "{count:>8}  {what}")?;
         }
         let (uploads, bytes) = self.calls.uploads;
         writeln!(out, "media")?;

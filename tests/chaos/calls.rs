@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::faults::Harm;
 use crate::job;
+use crate::load::Cancelled;
 
 /// `max_retries` of the provider `patient`; the other has none.
 pub(crate) const RETRIES_OF_PATIENT: usize = 1;
@@ -28,7 +29,9 @@ pub(crate) struct Calls {
     /// Those that nothing was done to whoever had made the call before, a line each.
     pub(crate) unexplained: Vec<String>,
     /// Calls for jobs that no client knows of: the answer to the submit was lost.
-    pub(crate) strangers: usize,
+    pub(crate) strangers: HashSet<u64>,
+    /// Calls for jobs that had been cancelled, where nothing was done to the worker, a line each.
+    pub(crate) after_cancel: Vec<String>,
     /// Calls whose files are not what was uploaded, a line each.
     pub(crate) damaged: Vec<String>,
     /// Calls with a file, and the bytes of all of these.
@@ -38,10 +41,17 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    pub(crate) async fn count(cluster: &Cluster, known: &HashSet<u64>, harm: &[Harm]) -> Self {
+    pub(crate) async fn count(
+        cluster: &Cluster,
+        known: &HashSet<u64>,
+        harm: &[Harm],
+        cancels: &HashMap<String, Cancelled>,
+    ) -> Self {
         let mut calls = Self::default();
         let mut by_target: BTreeMap<(u64, String), Vec<Call>> = BTreeMap::new();
-        let mut strangers = HashSet::new();
+        let cancels: HashMap<u64, &Cancelled> =
+            cancels.values().map(|cancel| (cancel.number, cancel)).collect();
+        let harm = Harms::new(harm);
         for call in cluster.calls() {
             calls.made += 1;
             let file = file_of(&call).await;
@@ -55,12 +65,17 @@ impl Calls {
             }
             let call = Call { job, worker: Cluster::worker_of(&call), model: call.model, at: call.at };
             if !known.contains(&call.job) {
-                strangers.insert(call.job);
+                calls.strangers.insert(call.job);
+            }
+            let late = cancels
+                .get(&call.job)
+                .and_then(|cancel| call.at.checked_duration_since(cancel.is_over_at()?));
+            if let Some(late) = late.filter(|_| !harm.is_stale(&call)) {
+                let Call { job, worker, model, .. } = &call;
+                calls.after_cancel.push(format!("job {job}: {model} by worker {worker}, {late:?} too late"));
             }
             by_target.entry((call.job, call.model.clone())).or_default().push(call);
         }
-        calls.strangers = strangers.len();
-        let harm = Harms::new(harm);
         for ((job, model), made) in &by_target {
             calls.pairs(*job, model, made, &harm);
         }

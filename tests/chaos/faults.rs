@@ -69,8 +69,12 @@ impl Faults {
         let mut next_report = Instant::now();
         while Instant::now() < end {
             let pause = 60.0 / a_minute * 2.0 * self.random.f64();
-            tokio::time::sleep(Duration::from_secs_f64(pause)).await;
+            let left = end.saturating_duration_since(Instant::now());
+            tokio::time::sleep(left.min(Duration::try_from_secs_f64(pause).unwrap_or(left))).await;
             self.heal(cluster, false);
+            if Instant::now() >= end {
+                break;
+            }
             let kind = self.kinds[self.random.usize(..self.kinds.len())];
             self.one(kind, cluster).await;
             *self.made.entry(kind).or_default() += 1;

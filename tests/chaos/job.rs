@@ -159,6 +159,11 @@ fn model(number: u64) -> String {
     }
 }
 
+/// Whether its first call takes a while, or it is delayed.
+pub(crate) fn is_slow(number: u64) -> bool {
+    matches!(number % 20, 9..17)
+}
+
 /// Whether `result` is what the job asked for. `content` is what is served below its path where that is media.
 pub(crate) async fn is_right(number: u64, result: &Value, content: Option<&[u8]>, reference: &str) -> bool {
     let expected = number.to_string();

@@ -1,5 +1,5 @@
 //! Load through real API processes and workers, while they, Redis, and the network between them are broken;
-//! then the books: was every accepted job ended, once?
+//! then the books: was every accepted job ended, once, and was its client told?
 //!
 //! ```sh
 //! cargo run --release -p hermod-tests --bin chaos -- --seed 1 --minutes 2
@@ -15,9 +15,13 @@
 
 mod books;
 mod calls;
+mod deliveries;
+mod events;
 mod faults;
+mod habits;
 mod job;
 mod load;
+mod receivers;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +33,7 @@ use serde_json::json;
 
 use crate::faults::Faults;
 use crate::load::Load;
+use crate::receivers::Receivers;
 
 /// Breaks Hermod under load, and keeps the books.
 #[derive(Parser)]
@@ -108,7 +113,8 @@ fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings) -> ExitCode {
-    let mut cluster = builder(&settings).start().await;
+    let receivers = Receivers::start(settings.seed);
+    let mut cluster = builder(&settings, &receivers).start().await;
     let load = Arc::new(Load::new(Arc::clone(&cluster.apis)));
     let clients = load.start(settings.clients);
     let mut faults = Faults::new(&settings);
@@ -116,20 +122,21 @@ async fn run(settings: Settings) -> ExitCode {
     faults.make(&mut cluster, &load, settings.minutes, a_minute).await;
     load.stop();
     clients.join_all().await;
-    println!("load stopped; waiting for all accepted jobs to end");
-    let books = books::close(&cluster, &load, &faults).await;
+    receivers.calm();
+    println!("load stopped; waiting for all accepted jobs to end, and to be told of");
+    let books = books::close(&cluster, &load, &faults, &receivers).await;
     println!("{books}");
     let faults = books.faults_of(&settings);
     faults.iter().for_each(|fault| println!("FAULT: {fault}"));
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn builder(settings: &Settings) -> hermod_tests::Builder {
+fn builder(settings: &Settings, receivers: &Receivers) -> hermod_tests::Builder {
     let mut builder = Cluster::builder()
         .workers(WORKERS)
         .apis(API_PROCESSES)
         .numbered_workers()
-        .config(json!({"providers": {
+        .config(json!({"webhooks": receivers.endpoints(), "providers": {
             // The one whose jobs are delayed until a retry.
             "patient": {
                 "network_config": {"max_retries": calls::RETRIES_OF_PATIENT},

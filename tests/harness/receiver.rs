@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -57,15 +58,29 @@ pub enum Reaction {
     Close,
 }
 
-#[derive(Debug)]
 struct State {
     received: Vec<Received>,
     /// What was wrong with some of them.
     wrong: Vec<String>,
     next: VecDeque<Reaction>,
-    then: Reaction,
+    then: Decision,
     open: usize,
     most_open: usize,
+}
+
+type Decision = Box<dyn FnMut(&Received) -> Reaction + Send>;
+
+impl fmt::Debug for State {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { received, wrong, next, then: _, open, most_open } = self;
+        out.debug_struct("State")
+            .field("received", received)
+            .field("wrong", wrong)
+            .field("next", next)
+            .field("open", open)
+            .field("most_open", most_open)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Received {
@@ -94,7 +109,7 @@ impl Receiver {
             received: Vec::new(),
             wrong: Vec::new(),
             next: VecDeque::new(),
-            then: Reaction::Answer(204),
+            then: Box::new(|_| Reaction::Answer(204)),
             open: 0,
             most_open: 0,
         };
@@ -128,9 +143,14 @@ impl Receiver {
 
     /// What it does from now on.
     pub fn reacts(&self, then: Reaction) {
+        self.decides(move |_| then.clone());
+    }
+
+    /// What decides from now on what it does with each delivery.
+    pub fn decides(&self, then: impl FnMut(&Received) -> Reaction + Send + 'static) {
         let mut state = self.state.lock().unwrap();
         state.next.clear();
-        state.then = then;
+        state.then = Box::new(then);
     }
 
     /// What it does with the next deliveries before that.
@@ -200,10 +220,15 @@ impl Receiver {
             state.wrong.push(format!("{error}: {headers:?} {body}"));
         }
         let id = headers.get("webhook-id").map_or("", |id| id.to_str().unwrap()).to_owned();
-        state.received.push(Received { id, headers, body, path, at: Instant::now() });
+        let received = Received { id, headers, body, path, at: Instant::now() };
+        let reaction = match state.next.pop_front() {
+            Some(reaction) => reaction,
+            None => (state.then)(&received),
+        };
+        state.received.push(received);
         state.open += 1;
         state.most_open = state.most_open.max(state.open);
-        state.next.pop_front().unwrap_or_else(|| state.then.clone())
+        reaction
     }
 }
 

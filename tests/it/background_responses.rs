@@ -17,7 +17,7 @@ const OPENAIS: [&str; 2] = ["/openai/v1/responses", "/openai/responses"];
 const NATIVE: &str = r#"{ "object":"response", "created_at":1741476542.50, "status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},
   "model":"m-1","output":[{"id":"msg_1","type":"message","status":"incomplete","role":"assistant",
   "content":[{"type":"output_text","text":"a\nb \"id\":\"x\"","annotations":[]}]}],
-  "id" : "resp_theirs" , "seed":123456789012345678901234567890,"background":false,"temperature":1.00,"store":true}"#;
+  "id":"resp_theirs", "seed":123456789012345678901234567890,"background":false,"temperature":1.00,"store":true}"#;
 
 /// The demo provider as OpenAI, and as Anthropic, whose answers are converted.
 fn config() -> Value {
@@ -285,7 +285,7 @@ async fn a_client_that_goes_away_or_waits_too_long_does_not_end_it() {
     wait_together(api, 1).await;
     eventually("it runs", PATIENCE, async || (gate.arrived() == 1).then_some(())).await;
     gone.abort();
-    let _: Result<_, _> = gone.await;
+    assert!(gone.await.unwrap_err().is_cancelled());
 
     let begun = Instant::now();
     let late = api.send(create(api, OURS, &body)).await;
@@ -522,4 +522,47 @@ async fn what_is_no_response_here_is_refused() {
     }
     let waiting: u64 = cluster.connect().xlen("{hermod:0}:queue").unwrap();
     assert_eq!(waiting, 2, "nothing else was submitted");
+}
+
+#[tokio::test]
+async fn one_follows_another_by_the_id_that_its_provider_knows() {
+    for padding in [0, 600_000] {
+        let native = NATIVE.replace("a\\nb", &"a".repeat(padding));
+        let gate = Gate::answering(native.as_str());
+        gate.open();
+        let mut config = config();
+        config["providers"]["gate"] = gate.config()["providers"]["gate"].clone();
+        let cluster = Cluster::builder().config(config).start().await;
+        let api = &cluster.api;
+        let first = begun(api, OURS, &json!({"model": "gate/m", "input": "x", "background": true})).await;
+        ended(api, &first).await;
+        let next =
+            json!({"model": "openai/echo", "input": "y", "background": true, "previous_response_id": first});
+        let submit = |next: &Value| create(api, OURS, next).header("idempotency-key", "k");
+        let queued = api.send(submit(&next)).await.json();
+        assert_eq!(queued["previous_response_id"], json!(first));
+        let second = queued["id"].as_str().unwrap();
+        assert_eq!(ended(api, second).await.json()["status"], "completed");
+        assert_eq!(
+            cluster.calls()[0].body,
+            r#"{"model":"echo","input":"y","previous_response_id":"resp_theirs"}"#
+        );
+        // What is no id of ours is the provider's.
+        let theirs = json!({"model": "openai/echo", "input": "y", "previous_response_id": "resp_x"});
+        assert_eq!(api.send(create(api, OURS, &theirs)).await.status, 200);
+        assert_eq!(
+            cluster.calls()[1].body,
+            r#"{"model":"echo","input":"y","previous_response_id":"resp_x"}"#
+        );
+        // A provider of chat keeps none; one that is gone, or another's, is followed by none.
+        let converted = json!({"model": "anthropic/echo", "input": "y", "previous_response_id": first});
+        let refused = api.send(create(api, OURS, &converted)).await;
+        assert!(refused.error(400).contains("previous_response_id"), "{refused:?}");
+        delete(api, &first).await;
+        let gone = json!({"model": "openai/echo", "input": "z", "previous_response_id": first});
+        let gone = api.send(create(api, OURS, &gone)).await;
+        assert_eq!(gone.error(400), format!("Previous response with id '{first}' not found."));
+        assert_eq!(gone.json()["error"]["param"], "previous_response_id");
+        cluster.assert_drained().await;
+    }
 }

@@ -9,24 +9,24 @@ use hermod_tests::{Cluster, Logs, Process, Signal, binary, eventually, redis_bin
 use serde_json::Value;
 
 /// Runs one of our programs to its end.
-async fn run(program: &str, args: &[&str], environment: &[(&str, &str)]) -> Output {
+pub(crate) async fn run(program: &str, args: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(binary(program));
     command.args(args).envs(environment.iter().copied());
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-struct Up {
-    process: Process,
-    logs: Logs,
-    url: String,
+pub(crate) struct Up {
+    pub(crate) process: Process,
+    pub(crate) logs: Logs,
+    pub(crate) url: String,
 }
 
 /// Starts `hermod up` in `folder` on a port that was free a moment ago.
-async fn up(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Up {
+pub(crate) async fn up(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Up {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let data = folder.join("data").display().to_string();
     let logs = Logs::default();

@@ -91,15 +91,64 @@ except BadRequestError as error:
     print(error.body["message"])
 "#;
 
+/// What OpenAI's own clients do with its background mode. `{id}`s are those that an earlier script has printed.
+const CREATES: &str = r#"
+import os
+from openai import OpenAI
+
+client = OpenAI(base_url=os.environ["BASE_URL"], api_key="unused", max_retries=0)
+for model in ("slow-2s", "anthropic/slow-2s"):
+    response = client.responses.create(model=model, input="Hello", background=True, metadata={"order": "7"},
+                                       instructions="Be brief.", max_output_tokens=100)
+    assert response.status in ("queued", "in_progress") and response.background and response.output == [], response
+    assert response.output_text == "" and response.metadata == {"order": "7"} and response.model == model, response
+    print(response.id)
+"#;
+
+const RETRIEVES: &str = r#"
+import os, time
+from openai import OpenAI, APIStatusError, NotFoundError
+
+client = OpenAI(base_url=os.environ["BASE_URL"], api_key="unused", max_retries=0)
+for id in os.environ["IDS"].split():
+    response = client.responses.retrieve(id)
+    while response.status in {"queued", "in_progress"}:
+        time.sleep(0.1)
+        response = client.responses.retrieve(response.id)
+    assert response.id == id and response.background and response.usage.output_tokens > 0, response
+    print(response.status, response.output_text)
+
+response = client.responses.create(model="anthropic/slow-300ms", input="Hello", max_output_tokens=100)
+print(response.status, response.output_text, response.background, response.id[:5])
+
+response = client.responses.create(model="hang", input="Hello", background=True, metadata={"order": "8"})
+print(client.responses.cancel(response.id).status, client.responses.cancel(response.id).metadata["order"])
+client.responses.delete(response.id)
+try:
+    client.responses.retrieve(response.id)
+except NotFoundError as error:
+    print(error.status_code, error.body["code"])
+
+response = client.responses.create(model="fail-422", input="Hello", background=True)
+while response.status in {"queued", "in_progress"}:
+    time.sleep(0.1)
+    response = client.responses.retrieve(response.id)
+print(response.status, type(response.error).__name__, len(response.error.message) > 0)
+try:
+    OpenAI(base_url=os.environ["BASE_URL"], api_key="unused").responses.create(model="fail-422", input="Hello")
+except APIStatusError as error:
+    print(error.status_code, error.body["message"] == response.error.message)
+"#;
+
 /// What a script prints, line by line.
 async fn run(cluster: &Cluster, script: &'static str, base: &str) -> Vec<String> {
-    run_at(script, format!("{}{base}", cluster.api.url)).await
+    run_with(script, format!("{}{base}", cluster.api.url), &[]).await
 }
 
-/// The same with any address.
-pub(crate) async fn run_at(script: &'static str, base_url: String) -> Vec<String> {
+/// The same with any address, and more of an environment.
+pub(crate) async fn run_with(script: &str, base_url: String, environment: &[(&str, &str)]) -> Vec<String> {
     let mut python = Command::new("python3");
-    python.arg("-c").arg(script).env("PYTHONPATH", python_with_sdks());
+    python.arg("-c").arg(script).env("PYTHONPATH", python_with_sdks()).envs(environment.iter().copied());
     python.env("BASE_URL", base_url);
     let output = tokio::task::spawn_blocking(move || python.output().unwrap()).await.unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -141,4 +190,31 @@ async fn each_sdk_has_its_own_call_wait() {
             "model should be in provider/model format",
         ]
     );
+}
+
+#[tokio::test]
+async fn the_openai_sdk_runs_responses_in_the_background_of_any_provider() {
+    let config =
+        json!({"providers": {"openai": {"keys": [{"value": "k"}]}, "anthropic": {"keys": [{"value": "k"}]}}});
+    let mut cluster = Cluster::builder().config(config).start().await;
+    let ids = run(&cluster, CREATES, "/openai/v1").await.join(" ");
+    cluster.called("slow-2s", 1).await;
+    // All that was there is gone, but Redis.
+    cluster.kill_api(0);
+    drop(cluster.take_worker(0));
+    cluster.add_api().await;
+    cluster.add_worker().await;
+    assert_eq!(
+        run_with(RETRIEVES, format!("{}/openai/v1", cluster.api.url), &[("IDS", &ids)]).await,
+        [
+            "completed Hello",
+            "completed Hello",
+            "completed Hello False resp_",
+            "cancelled 8",
+            "404 job_not_found",
+            "failed ResponseError True",
+            "422 True",
+        ]
+    );
+    cluster.assert_drained().await;
 }

@@ -8,9 +8,9 @@ use redis::{Commands, Connection};
 use reqwest::RequestBuilder;
 use serde_json::json;
 
-use crate::python_sdk::run_at;
+use crate::python_sdk::run_with;
 
-const BODY: &str = r#"{"model":"demo/echo","prompt":"x","seed":1.50}"#;
+const BODY: &str = r#"{"model":"demo/echo","prompt":"x","temperature":0.50}"#;
 
 /// A submit with this key.
 pub(crate) fn keyed(api: &Api, key: &str, body: &str) -> RequestBuilder {
@@ -90,13 +90,13 @@ async fn a_key_is_for_one_request_of_one_client_at_one_endpoint() {
     let api = &cluster.api;
     let first = new(&api.send(keyed(api, "k", BODY)).await);
     // Order and white space say nothing; numbers count as they are written.
-    let same = "{ \"seed\" : 1.50 ,\n \"prompt\":\"x\", \"model\" : \"demo/echo\"}";
+    let same = "{ \"temperature\" : 0.50 ,\n \"prompt\":\"x\", \"model\" : \"demo/echo\"}";
     assert_eq!(replayed(&api.send(keyed(api, "k", same)).await), first);
     let others = [
-        r#"{"model":"demo/echo","prompt":"y","seed":1.50}"#,
-        r#"{"model":"demo/echo","prompt":"x","seed":1.5}"#,
-        r#"{"model":"demo/empty","prompt":"x","seed":1.50}"#,
-        r#"{"model":"demo/echo","prompt":"x","seed":1.50,"fallbacks":["demo/empty"]}"#,
+        r#"{"model":"demo/echo","prompt":"y","temperature":0.50}"#,
+        r#"{"model":"demo/echo","prompt":"x","temperature":0.5}"#,
+        r#"{"model":"demo/empty","prompt":"x","temperature":0.50}"#,
+        r#"{"model":"demo/echo","prompt":"x","temperature":0.50,"fallbacks":["demo/empty"]}"#,
     ];
     for other in others {
         let refused = api.send(keyed(api, "k", other)).await;
@@ -164,7 +164,7 @@ async fn a_refused_submit_leaves_neither_key_nor_print() {
     assert!(keys_of(&mut redis, "once").is_empty() && keys_of(&mut redis, "sent").is_empty());
     cluster.add_worker().await;
     cluster.ended(&old).await;
-    let other = BODY.replace("1.50", "2");
+    let other = BODY.replace("0.50", "0.7");
     let with_key = new(&api.send(keyed(&api, "k", &other)).await);
     cluster.ended(&with_key).await;
     let retried = new(&api.send(tried(&api, 1, BODY)).await);
@@ -317,7 +317,7 @@ async fn the_unmodified_openai_sdk_makes_one_job_however_often_it_tries() {
         for script in [SDK, SDK, SDK_WITH_KEY] {
             // Its third try is its last.
             link.lose(2);
-            let printed = run_at(script, format!("{}/v1/async", link.api.url)).await;
+            let printed = run_with(script, format!("{}/v1/async", link.api.url), &[]).await;
             assert_eq!((printed.len(), link.still_to_lose()), (1, 0), "{printed:?}");
             ids.extend(printed);
         }

@@ -1,12 +1,11 @@
 //! What the tests of deliveries share.
 
+use hermod_queue::Store;
 use hermod_queue::webhooks::Webhooks;
-use hermod_queue::{JobOptions, JobRequest, Queue, QueueSettings, Store, Submission};
 use hermod_tests::{Builder, Cluster, PATIENCE, Receiver, eventually_ok};
-use hermod_types::webhook::{EndpointId, Hook, Outcome, Row, Style};
-use hermod_types::{Operation, Ttl};
+use hermod_types::webhook::{EndpointId, Outcome, Row};
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tokio_util::task::TaskTracker;
 
 /// How long rows are kept in these tests.
 const RETENTION: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
@@ -21,52 +20,17 @@ pub(crate) fn store(cluster: &Cluster) -> Store {
     Store::new(&cluster.redis_url().parse().unwrap()).unwrap()
 }
 
-/// Submits a job of whose end this endpoint of `config.json` is told. Returns its id.
+/// Submits a job of whose end this endpoint is told. Returns its id.
 pub(crate) async fn submit(cluster: &Cluster, endpoint: &str, model: &str) -> String {
-    submit_with(cluster, endpoint, model, "x", 3600).await
+    let answer = cluster.api.send(submission(cluster, endpoint, model)).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    answer.json()["id"].as_str().unwrap().to_owned()
 }
 
-/// The same with this prompt, and a time to live in seconds.
-pub(crate) async fn submit_with(
-    cluster: &Cluster,
-    endpoint: &str,
-    model: &str,
-    prompt: &str,
-    ttl: u64,
-) -> String {
-    let receiver = hermod_types::webhook::Receiver::Endpoint { endpoint: EndpointId::of_file(endpoint) };
-    submit_to(cluster, receiver, model, prompt, ttl).await
-}
-
-pub(crate) async fn submit_to(
-    cluster: &Cluster,
-    receiver: hermod_types::webhook::Receiver,
-    model: &str,
-    prompt: &str,
-    ttl: u64,
-) -> String {
-    let tasks = TaskTracker::new();
-    let queue = Queue::spawn(&store(cluster), &QueueSettings::default(), &tasks);
-    let request = JobRequest {
-        operation: Operation::TextCompletion,
-        targets: vec![model.parse().unwrap()],
-        body: json!({"prompt": prompt}).to_string(),
-        media_bytes: 0,
-        ttl: Ttl::from_seconds(ttl).unwrap(),
-        owner: None,
-    };
-    let hook = Hook {
-        receiver,
-        request_id: "request".to_owned(),
-        operation: Operation::TextCompletion,
-        model: model.to_owned(),
-        style: Style::Bifrost,
-    };
-    let options = JobOptions { hook: Some(hook), ..JobOptions::default() };
-    match queue.submit(request, options).await.unwrap() {
-        Submission::Accepted(id) => id.to_string(),
-        other => panic!("{other:?}"),
-    }
+/// The same, still to be sent.
+pub(crate) fn submission(cluster: &Cluster, endpoint: &str, model: &str) -> RequestBuilder {
+    let body = json!({"model": model, "prompt": "x"}).to_string();
+    cluster.api.submission(body).header("x-bf-async-webhook", endpoint)
 }
 
 /// The rows of an endpoint of `config.json`, the oldest first.

@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use hermod_queue::webhooks::Webhooks;
 use hermod_tests::{Cluster, PATIENCE, Reaction, Receiver, eventually, lasts};
-use hermod_types::JobId;
-use hermod_types::webhook::{self, DisabledReason, EndpointId, Event, Outcome, delivery_id};
+use hermod_types::webhook::{DisabledReason, EndpointId, Event, Outcome, Receiver as Told, delivery_id};
 use serde_json::json;
 
-use crate::told::{outcomes, rows, store, submit, submit_to, submit_with, telling};
+use crate::told::{outcomes, rows, store, submission, submit, telling};
 
 #[tokio::test]
 async fn the_end_of_a_job_is_told() {
     let receiver = Receiver::start();
     let endpoint = receiver.endpoint("ci", json!({"headers": {"x-team": "blue"}}));
     let cluster = telling(&[endpoint]).start().await;
-    let job = submit(&cluster, "ci", "demo/echo").await;
-    let ended = cluster.ended(&job).await;
+    let accepted = cluster.api.send(submission(&cluster, "ci", "demo/echo")).await.json();
+    let (job, request) = (accepted["id"].as_str().unwrap(), accepted["request_id"].as_str().unwrap());
+    let ended = cluster.ended(job).await;
     let told = receiver.receives(1).await.remove(0);
     assert_eq!(outcomes(&cluster, "ci", 1).await, [Outcome::Delivered]);
 
-    let to = webhook::Receiver::Endpoint { endpoint: EndpointId::of_file("ci") };
+    let to = Told::Endpoint { endpoint: EndpointId::of_file("ci") };
     assert_eq!(told.id, delivery_id(job.parse().unwrap(), &to).to_string());
     assert_eq!(told.header("content-type"), "application/json");
     assert_eq!(told.header("x-bifrost-event"), "async_job.completed");
@@ -39,13 +39,13 @@ async fn the_end_of_a_job_is_told() {
         assert_eq!(data[member], ended[of_job], "{member}");
     }
     assert_eq!(data["result_url"], format!("/v1/async/completions/{job}"));
-    assert_eq!((&data["model"], &data["request_id"]), (&json!("demo/echo"), &json!("request")));
+    assert_eq!((&data["model"], &data["request_id"]), (&json!("demo/echo"), &json!(request)));
     assert!(data["response"].is_null() && data["response_omitted"].is_null(), "it was not asked for");
 
     let row = rows(&cluster, "ci").await.remove(0);
-    assert_eq!((row.webhook_id.to_string(), row.async_job_id.to_string()), (told.id, job));
+    assert_eq!((row.webhook_id.to_string(), row.async_job_id.to_string()), (told.id, job.to_owned()));
     assert_eq!((row.attempt_no, row.status_code, row.event), (1, 204, Event::Completed));
-    assert_eq!((row.request_id.as_str(), row.error.as_str()), ("request", ""));
+    assert_eq!((row.request_id.as_str(), row.error.as_str()), (request, ""));
     let metric = cluster.worker_metric(0, "hermod_deliveries_total").await;
     assert!(metric >= 1.0, "{metric}");
     cluster.assert_drained().await;
@@ -140,12 +140,13 @@ async fn a_receiver_that_is_gone_is_disabled() {
     let receiver = Receiver::start();
     let cluster = telling(&[receiver.endpoint("ci", json!({}))]).start().await;
     receiver.reacts(Reaction::Answer(410));
+    let later = submit(&cluster, "ci", "demo/slow-2s").await;
     submit(&cluster, "ci", "demo/echo").await;
     assert_eq!(outcomes(&cluster, "ci", 1).await, [Outcome::PermanentFailure]);
     let state = Webhooks::new(&store(&cluster)).find(EndpointId::of_file("ci")).await.unwrap().state;
     assert_eq!(state.disabled_reason, Some(DisabledReason::Gone));
     assert_eq!(cluster.worker_metric(0, "hermod_webhook_endpoints_disabled_total").await, 1.0);
-    submit(&cluster, "ci", "demo/echo").await;
+    cluster.ended(&later).await;
     assert_eq!(outcomes(&cluster, "ci", 2).await, [Outcome::PermanentFailure; 2]);
     let last = rows(&cluster, "ci").await.remove(1);
     assert_eq!((last.error.as_str(), last.status_code), ("the endpoint is disabled", 0));
@@ -212,7 +213,8 @@ async fn a_job_whose_record_is_gone_is_told_all_the_same() {
     let more = json!({"include_response": true, "retry_backoff_initial_seconds": 4});
     receiver.reacts_first([Reaction::Answer(503)]);
     let cluster = telling(&[receiver.endpoint("ci", more)]).start().await;
-    let job = submit_with(&cluster, "ci", "demo/echo", "x", 1).await;
+    let short = submission(&cluster, "ci", "demo/echo").header("x-bf-async-job-result-ttl", 1);
+    let job = cluster.api.send(short).await.json()["id"].clone();
     let told = receiver.receives(2).await;
     assert!(told[0].body["data"]["response"].is_object(), "{}", told[0].body);
     let rest = json!({"job_id": job, "status": "completed", "result_expired": true});
@@ -254,36 +256,45 @@ async fn an_address_that_a_submit_names_is_told() {
     let origin = receiver.url.trim_end_matches("/hook").to_owned();
     let cluster = Cluster::builder().config(json!({
         "client": {"allow_webhook_urls": [origin]},
-        "governance": {"virtual_keys": [{"id": "vk-1", "name": "one", "value": "sk-bf-one", "is_active": true}]},
+        "governance": {"virtual_keys": [{
+            "id": "vk-1",
+            "name": "one",
+            "value": "sk-bf-one",
+            "provider_configs": [{"provider": "demo", "allowed_models": ["*"], "key_ids": ["*"]}],
+        }]},
         "hermod": {"keys": {"vk-1": {"webhook_secret": secret}}},
     }));
     let cluster = cluster.start().await;
-    let url = format!("{origin}/jobs/7");
-    let to = webhook::Receiver::Url { url, owner: "vk-1".to_owned() };
-    let job = submit_to(&cluster, to, "demo/echo", "x", 3600).await;
+    let body = json!({"model": "demo/echo", "prompt": "x"}).to_string();
+    let submission = cluster.api.submission(body).header("x-bf-vk", "sk-bf-one");
+    let submission = submission.header("x-hermod-webhook-url", format!("{origin}/jobs/7"));
+    let job = cluster.api.send(submission).await.json()["id"].clone();
     let told = receiver.receives(1).await.remove(0);
-    assert_eq!((told.path.as_str(), &told.body["data"]["job_id"]), ("/jobs/7", &json!(job)));
-    assert_eq!(job.parse::<JobId>().unwrap().shard().number(), 0);
+    assert_eq!((told.path.as_str(), &told.body["data"]["job_id"]), ("/jobs/7", &job));
+    assert!(told.body["data"]["response"].is_null(), "its result is the key's own");
     cluster.assert_drained().await;
 }
 
 #[tokio::test]
 async fn a_worker_that_does_not_know_an_endpoint_leaves_it_to_others() {
     let receiver = Receiver::start();
-    let mut cluster = Cluster::start().await;
+    let mut cluster = telling(&[receiver.endpoint("ci", json!({}))]).workers(0).start().await;
+    let known = std::fs::read_to_string(cluster.config_path()).unwrap();
+    let mut unknown: serde_json::Value = serde_json::from_str(&known).unwrap();
+    unknown["webhooks"] = json!([]);
+    std::fs::write(cluster.config_path(), unknown.to_string()).unwrap();
+    cluster.add_worker().await;
     let job = submit(&cluster, "ci", "demo/echo").await;
     cluster.ended(&job).await;
     cluster.log_of_worker(0).line("not to be delivered from here; it waits").await;
-    // The operator adds it, and replaces the worker.
-    let text = std::fs::read_to_string(cluster.config_path()).unwrap();
-    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
-    config["webhooks"] = json!([receiver.endpoint("ci", json!({}))]);
-    std::fs::write(cluster.config_path(), config.to_string()).unwrap();
+    // The operator replaces the worker.
+    std::fs::write(cluster.config_path(), known).unwrap();
     cluster.add_worker().await;
     drop(cluster.take_worker(0));
     receiver.receives(1).await;
     assert_eq!(outcomes(&cluster, "ci", 1).await, [Outcome::Delivered]);
     assert_eq!(rows(&cluster, "ci").await[0].attempt_no, 1, "what was looked for is no attempt");
+    cluster.assert_drained().await;
 }
 
 #[tokio::test]

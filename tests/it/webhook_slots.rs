@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use hermod_queue::Store;
 use hermod_queue::webhooks::{
-    Attempt, AttemptEnd, Begun, Filter, Put, Recorded, Registration, RowId, StatusClass, Webhooks,
+    Attempt, AttemptEnd, Begun, Filter, MOST_ENDPOINTS, Put, Recorded, Registration, RowId, StatusClass,
+    Webhooks,
 };
 use hermod_tests::{Cluster, PATIENCE, Servers, eventually};
 use hermod_types::webhook::{DisabledReason, EndpointId, Event, Outcome};
@@ -256,8 +257,16 @@ async fn a_name_is_that_of_one_receiver() {
     assert_eq!(receivers.webhooks.find_named("c").await.unwrap().unwrap().id, one);
     let unknown = receivers.others.replace(EndpointId::random(), "{}", "x", "{}").await;
     assert_eq!(unknown.unwrap(), Put::Unknown);
+    // There are no more than a list can show.
+    let others: Vec<_> = (2..MOST_ENDPOINTS).map(|number| (number.to_string(), "{}")).collect();
+    let mut redis = receivers.cluster.connect();
+    let _: () = redis.hset_multiple("{hermod:0}:webhooks", &others).unwrap();
+    assert_eq!(create(EndpointId::random(), "d").await, Put::Full);
+    let _: () = redis.hdel("{hermod:0}:webhooks", "2").unwrap();
+    assert_eq!(create(EndpointId::random(), "d").await, Put::Done);
     let ids: Vec<_> = receivers.webhooks.registered().await.unwrap().iter().map(|is| is.id).collect();
-    assert_eq!(ids, [one, other], "the oldest first");
+    assert_eq!(ids[..2], [one, other], "the oldest first, without what is none of ours");
+    assert_eq!(ids.len(), 3);
 }
 
 #[tokio::test]
@@ -283,6 +292,8 @@ async fn the_history_is_bounded_in_number_and_age_and_read_in_pages() {
     }
     let page = receivers.webhooks.history(endpoint, 0, 1, RETENTION).await.unwrap();
     assert_eq!(page.rows[0].error.len(), 1024);
+    let found = receivers.webhooks.search(&Filter::default(), 1199, 9, RETENTION).await.unwrap();
+    assert_eq!((found.deliveries, found.rows.len(), found.is_partial), (1200, 1, false));
     let lives = page.rows[0].expires_at.as_millis() - page.rows[0].created_at.as_millis();
     assert_eq!(u128::from(lives), RETENTION.as_millis());
 
@@ -294,8 +305,15 @@ async fn the_history_is_bounded_in_number_and_age_and_read_in_pages() {
         filler.xadd(&history, "*", &[("attempt", "x")]).ignore();
     }
     let _: () = filler.query(&mut redis).unwrap();
-    receivers.webhooks.end(&end(attempt(endpoint), Outcome::Delivered)).await.unwrap();
+    let newest = attempt(endpoint);
+    receivers.webhooks.end(&end(newest, Outcome::Delivered)).await.unwrap();
     assert_eq!(redis.xlen::<_, usize>(&history).unwrap(), 10_000);
+    // What is somebody else's writing is passed over.
+    let page = receivers.webhooks.history(endpoint, 0, 100, RETENTION).await.unwrap();
+    assert_eq!((page.rows.len(), page.rows[0].webhook_id), (100, newest.delivery));
+    assert_eq!(page.rows[1].webhook_id, deliveries[0]);
+    let found = receivers.webhooks.search(&Filter::default(), 0, 1, RETENTION).await.unwrap();
+    assert_eq!((found.deliveries, found.rows[0].webhook_id), (1000, newest.delivery));
     assert!(redis.pttl::<_, i64>(&history).unwrap() > 0);
 
     // And none for longer than is asked for.

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, ResponseError};
 use hermod_queue::QueueError;
 use hermod_service::error_response;
 use hermod_types::config::Blocked;
-use hermod_types::webhook::UnusableEndpoint;
+use hermod_types::webhook::{EndpointId, UnusableEndpoint};
 use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Operation, Target};
 
 use crate::body::BodyLimit;
@@ -33,7 +33,7 @@ pub(crate) enum ApiError {
     AdminClosed,
     #[error("{0}")]
     Unauthorized(&'static str),
-    #[error("the setup token is another")]
+    #[error("wrong setup token")]
     WrongSetupToken,
     #[error("too many logins from this address have failed; try again in {retry_seconds} s")]
     LoginSlowed { retry_seconds: u64 },
@@ -41,8 +41,8 @@ pub(crate) enum ApiError {
     NotFound(&'static str),
     #[error("{0}")]
     Conflict(String),
-    #[error("{0}")]
-    UnusableEndpoint(UnusableEndpoint),
+    #[error("webhook endpoint {id}: {error}")]
+    UnusableEndpoint { id: EndpointId, error: UnusableEndpoint },
     #[error("no job with this id: it is unknown, or its result has expired")]
     JobNotFound,
     #[error("jobs are not listed here: HERMOD_LISTS is off")]
@@ -150,7 +150,7 @@ impl ApiError {
             Self::AskAgain | Self::NotAccepted(_) | Self::MayBeAccepted(_) | Self::Unavailable(_) => {
                 ErrorCode::QueueUnavailable
             }
-            Self::Internal(_) | Self::UnusableEndpoint(_) => ErrorCode::Internal,
+            Self::Internal(_) | Self::UnusableEndpoint { .. } => ErrorCode::Internal,
         }
     }
 

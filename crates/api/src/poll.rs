@@ -23,21 +23,31 @@ pub(crate) async fn poll(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
-    let answer = async {
-        let (headers, is_head) = (http.headers(), http.method() == Method::HEAD);
-        let is_here = |its: Operation| its.polled_as() == operation;
-        let Some(wait) = Wait::preferred(headers) else {
-            let record = find(&id, headers, &state, is_here).await?;
-            return answer(record, is_head, &state).await;
-        };
-        let id = id.parse().map_err(|_| ApiError::JobNotFound)?;
-        let look = async || look(id, headers, &state, is_here).await;
-        let record = wait::for_end(id, wait.length(), Existence::ToBeSeen, &state, look).await?;
-        let mut response = answer(record, is_head, &state).await?;
+    let (headers, wait) = (http.headers(), Wait::preferred(http.headers()));
+    // Boxed: of what a request needs, this alone is kept while it waits.
+    let record = Box::pin(find_or_wait(&id, headers, &state, operation, wait)).await;
+    let record = record.map_err(|error| error.of(operation))?;
+    let answer = Box::pin(answer(record, http.method() == Method::HEAD, &state)).await;
+    let mut response = answer.map_err(|error| error.of(operation))?;
+    if let Some(wait) = wait {
         wait.applied(&mut response);
-        Ok(response)
-    };
-    answer.await.map_err(|error| error.of(operation))
+    }
+    Ok(response)
+}
+
+/// The job as it is, or as it is once it has ended or the wait is over.
+async fn find_or_wait(
+    id: &str,
+    headers: &HeaderMap,
+    state: &State,
+    operation: Operation,
+    wait: Option<Wait>,
+) -> Result<JobRecord, ApiError> {
+    let is_here = |its: Operation| its.polled_as() == operation;
+    let Some(wait) = wait else { return find(id, headers, state, is_here).await };
+    let id = id.parse().map_err(|_| ApiError::JobNotFound)?;
+    let look = async || look(id, headers, state, is_here).await;
+    wait::for_end(id, wait.length(), Existence::ToBeSeen, state, look).await
 }
 
 /// The job with this id, if this caller may see it, and if jobs of its kind are here.

@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 
-const PREFER: HeaderName = HeaderName::from_static("prefer");
+pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// The longest wait, in seconds: where the idle limits of usual proxies begin. Also what `wait` without a number means, as
 /// Replicate has it: <https://replicate.com/docs/topics/predictions/create-a-prediction>.

@@ -18,7 +18,7 @@ use crate::poll;
 use crate::start::start_of;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
-use crate::{caller, observe};
+use crate::{caller, observe, responses};
 
 /// Says that the answer is that to an earlier submit.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -36,7 +36,9 @@ pub(crate) async fn json(
         let request = submit.read_json(payload, None).await?;
         submit.json(request).await
     };
-    answer(operation, submission.await, &http, &state).await
+    // Of what it needs, nothing is kept while its client waits for the end.
+    let submission = Box::pin(submission).await;
+    answer(operation, submission, &http, &state).await
 }
 
 /// The same with a form.
@@ -48,7 +50,8 @@ pub(crate) async fn form(
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
     let submission = async { Submit::begin(operation, http.headers(), &state)?.form(payload).await };
-    answer(operation, submission.await, &http, &state).await
+    let submission = Box::pin(submission).await;
+    answer(operation, submission, &http, &state).await
 }
 
 /// The answer to a submit: with the ended job, should the client want to wait and the job end before.
@@ -86,7 +89,7 @@ async fn ended(id: JobId, wait: Wait, state: &State) -> Option<HttpResponse> {
     let look = async || state.queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound);
     let waited = wait::for_end(id, wait.length(), Existence::Certain, state, look);
     let record = Box::pin(waited).await.ok().filter(|record| record.status.is_ended())?;
-    poll::answer(record, false, state).await.ok()
+    Box::pin(poll::answer(record, false, state)).await.ok()
 }
 
 /// What became of a submit.
@@ -165,6 +168,8 @@ impl<'a> Submit<'a> {
             job.ttl = job.ttl.min(Ttl::OF_UNSTORED);
         }
         let options = self.options(&job, Some(&echo), None).await?;
+        // It is the same submit, whatever the provider calls the Response that it follows.
+        responses::follow(&mut job.body, &echo, self.headers, self.state).await?;
         Ok((accepted(self.state.queue.submit(job, options).await)?, echo))
     }
 

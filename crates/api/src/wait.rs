@@ -2,11 +2,12 @@
 //!
 //! A client that waits has a place in a map and a timer. Its job knows nothing of it: it goes on whether somebody waits or not.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, VARY};
-use hermod_queue::{JobRecord, JobState, JobWatch, News, QueueError};
+use hermod_queue::{JobRecord, JobState, News, QueueError};
 use hermod_types::JobId;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -71,14 +72,25 @@ pub(crate) async fn for_end(
 ) -> Result<JobRecord, ApiError> {
     let end = Instant::now() + length;
     let mut watch = state.events.watch(id);
-    // From now on nothing is missed.
-    let mut goes_on = before(end, state, watch.ready()).await.is_some();
-    let mut seen: Option<JobRecord> = None;
+    let mut over = pin!(async {
+        tokio::select! {
+            () = sleep_until(end) => {}
+            () = state.draining.cancelled() => {}
+        }
+    });
+    let mut goes_on = tokio::select! {
+        biased;
+        // From now on nothing is missed.
+        () = watch.ready() => true,
+        () = &mut over => false,
+    };
+    // Boxed, as all that takes place only now and then: ten thousand may wait.
+    let mut seen: Option<Box<JobRecord>> = None;
     loop {
-        let looked = timeout_at(end + LAST_LOOK, look()).await;
+        let looked = Box::pin(timeout_at(end + LAST_LOOK, look())).await;
         match looked.unwrap_or_else(|_| Err(ApiError::Unavailable(unanswered()))) {
             Ok(record) if record.status.is_ended() => return Ok(record),
-            Ok(record) => seen = Some(record),
+            Ok(record) => seen = Some(Box::new(record)),
             Err(error) if !error.is_unavailable() => return Err(error),
             Err(error) => match seen {
                 None if !goes_on || existence == Existence::ToBeSeen => return Err(error),
@@ -86,9 +98,15 @@ pub(crate) async fn for_end(
             },
         }
         if !goes_on && let Some(seen) = seen {
-            return Ok(seen);
+            return Ok(*seen);
         }
-        goes_on = before(end, state, reason_to_look(&mut watch)).await.is_some();
+        while goes_on {
+            tokio::select! {
+                biased;
+                news = watch.next() => if is_reason_to_look(news) { break },
+                () = &mut over => goes_on = false,
+            }
+        }
     }
 }
 
@@ -96,23 +114,11 @@ fn unanswered() -> QueueError {
     QueueError::Unanswered("no answer before the end of the wait".to_owned())
 }
 
-/// What comes of `waiting` before `end`; none where that comes first, or a shutdown.
-async fn before<T>(end: Instant, state: &State, waiting: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        done = waiting => Some(done),
-        () = sleep_until(end) => None,
-        () = state.draining.cancelled() => None,
-    }
-}
-
-async fn reason_to_look(watch: &mut JobWatch) {
-    loop {
-        match watch.next().await {
-            News::Event(event) if event.state == JobState::Ended => return,
-            News::LookAgain => return,
-            // Neither changes the answer.
-            News::Event(_) | News::Away => {}
-        }
+/// Others change nothing in the answer.
+const fn is_reason_to_look(news: News) -> bool {
+    match news {
+        News::Event(event) => matches!(event.state, JobState::Ended),
+        News::LookAgain => true,
+        News::Away => false,
     }
 }

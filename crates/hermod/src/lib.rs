@@ -5,6 +5,7 @@
 //! | [`up`] | all of Hermod on one machine, with nothing configured |
 //! | [`demo`] | a provider whose model names choose its behaviour |
 //! | [`client`] | submit, get and cancel, on the command line |
+//! | [`webhooks`] | receivers of webhooks, and one that prints what it receives |
 //! | [`config`] | what a config.json does here |
 //! | [`queue`] | what an operator sees and does |
 //! | [`redis_server`] | finds a Redis or Valkey server, or fetches one |
@@ -23,3 +24,4 @@ pub mod queue;
 pub mod redis_server;
 pub mod table;
 pub mod up;
+pub mod webhooks;

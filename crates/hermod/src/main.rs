@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use hermod::{client, config, demo, queue, up};
+use hermod::{client, config, demo, queue, up, webhooks};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,6 +26,10 @@ enum Command {
     Get(client::Get),
     /// Cancel jobs, and say what became of each
     Cancel(client::Cancel),
+    /// List the jobs of a virtual key
+    Jobs(client::Jobs),
+    /// Register, test and watch who is told of the ends of jobs
+    Webhooks(webhooks::Webhooks),
     /// See and manage the queue: stats, dead letters, pause, resume, check
     Queue(queue::QueueCommand),
     /// Say what a config.json does here, without its secrets
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         Command::Submit(submit) => client::block_on(submit.run()),
         Command::Get(get) => client::block_on(get.run()),
         Command::Cancel(cancel) => client::block_on(cancel.run()),
+        Command::Jobs(jobs) => client::block_on(jobs.run()),
+        Command::Webhooks(webhooks) => webhooks.run(),
         Command::Queue(command) => client::block_on(command.run()),
         Command::Config(settings) => settings.run(),
         Command::DemoProvider(provider) => provider.run().map(|()| ExitCode::SUCCESS),

@@ -9,9 +9,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use clap::{Args, value_parser};
 use hermod_service::Shutdown;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio_util::task::TaskTracker;
 
 use crate::client::Healthcheck;
@@ -25,6 +27,14 @@ const READY_TIMEOUT: Duration = Duration::from_secs(15);
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 /// What Redis is started with; the same as with docker-compose.
 const REDIS_CONF: &str = include_str!("../../../deploy/redis.conf");
+
+/// Who may administer.
+enum Administration {
+    /// Whoever can read this file.
+    SetupToken(PathBuf),
+    /// Whom the user has configured.
+    Configured,
+}
 
 /// `hermod up`
 #[derive(Args, Clone, Debug)]
@@ -74,7 +84,7 @@ impl Up {
         let demo_listener = TcpListener::bind("127.0.0.1:0")?;
         demo_listener.set_nonblocking(true)?;
         let demo_address = demo_listener.local_addr()?;
-        let config = self.write_config(demo_address)?;
+        let (config, opened) = self.write_config(demo_address)?;
 
         let server = redis_server::find(say)?;
         let redis_conf = self.data_dir.join("redis.conf");
@@ -98,7 +108,7 @@ impl Up {
                     &config,
                 )?);
             }
-            let ended = self.watch(&mut api, &mut workers, demo_address, &mut redis, shutdown).await;
+            let ended = self.watch(&mut api, &mut workers, demo_address, &mut redis, &opened, shutdown).await;
             say("stopping: jobs that run are ended first; Ctrl-C again to release them at once");
             self.stop(&mut api, &mut workers, shutdown).await;
             ended
@@ -111,8 +121,8 @@ impl Up {
         outcome
     }
 
-    /// The user's configuration with the demo provider in it, readable by the user only: it may hold secrets.
-    fn write_config(&self, demo: SocketAddr) -> anyhow::Result<PathBuf> {
+    /// The user's configuration with the demo provider in it, and with a setup token where it says nothing of administrators.
+    fn write_config(&self, demo: SocketAddr) -> anyhow::Result<(PathBuf, Administration)> {
         let mut config = match &self.config {
             Some(path) => {
                 let text =
@@ -141,11 +151,16 @@ impl Up {
         });
         fs::create_dir_all(&self.data_dir)
             .with_context(|| format!("cannot make {}", self.data_dir.display()))?;
+        let administration = if has_administrator(root) {
+            Administration::Configured
+        } else {
+            let file = self.data_dir.join("setup-token");
+            root.insert("setup_token".to_owned(), setup_token(&file)?.into());
+            Administration::SetupToken(file)
+        };
         let path = self.data_dir.join("config.json");
-        fs::write(&path, "").with_context(|| format!("cannot write {}", path.display()))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        fs::write(&path, serde_json::to_string_pretty(&config)?)?;
-        Ok(path)
+        write_private(&path, &serde_json::to_string_pretty(&config)?)?;
+        Ok((path, administration))
     }
 
     /// Starts this program again in the role that `name` begins with.
@@ -175,6 +190,7 @@ impl Up {
         workers: &mut [Process],
         demo: SocketAddr,
         redis: &mut RedisServer,
+        administration: &Administration,
         shutdown: &Shutdown,
     ) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_TIMEOUT;
@@ -190,7 +206,7 @@ impl Up {
                 let ready = Healthcheck { url: format!("http://{}/readyz", self.listen) }.run().await;
                 announced = ready.is_ok_and(|code| code == ExitCode::SUCCESS);
                 if announced {
-                    self.announce(demo, redis);
+                    self.announce(demo, redis, administration);
                 }
                 ensure!(
                     announced || Instant::now() < deadline,
@@ -202,7 +218,7 @@ impl Up {
         Ok(())
     }
 
-    fn announce(&self, demo: SocketAddr, redis: &RedisServer) {
+    fn announce(&self, demo: SocketAddr, redis: &RedisServer, administration: &Administration) {
         let url = format!("http://{}", self.listen);
         say(&format!(
             "
@@ -222,9 +238,14 @@ impl Up {
 
     curl -s {url}/v1/async/chat/completions -d '{{\"model\":\"demo/echo\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'
     curl -s {url}/v1/async/chat/completions/<id>
+
+  Be told of the end of a job, by a webhook:
+
+{}
 ",
             self.workers,
             redis.url(),
+            administration.commands(),
         ));
     }
 
@@ -249,6 +270,48 @@ impl Up {
         }
         say("some processes did not stop in time and are killed; their jobs run again at the next start");
     }
+}
+
+impl Administration {
+    /// What its user types next.
+    fn commands(&self) -> String {
+        let opens = match self {
+            Self::SetupToken(file) => format!("    export HERMOD_SETUP_TOKEN=$(cat '{}')\n", file.display()),
+            Self::Configured => String::new(),
+        };
+        format!("{opens}    hermod webhooks --help")
+    }
+}
+
+/// Whether a configuration, or the environment, says who administers.
+fn has_administrator(config: &Map<String, Value>) -> bool {
+    let is_given = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    let logins = [
+        config.get("governance").and_then(|governance| governance.get("auth_config")),
+        config.get("auth_config"),
+    ];
+    let is_enabled = |login: &Value| login.get("is_enabled") == Some(&Value::Bool(true));
+    is_given(config.get("setup_token"))
+        || logins.into_iter().flatten().any(is_enabled)
+        || std::env::var_os("BIFROST_SETUP_TOKEN").is_some_and(|token| !token.is_empty())
+}
+
+/// What the file holds; a random one where there is none yet.
+fn setup_token(file: &Path) -> anyhow::Result<String> {
+    let kept = fs::read_to_string(file).unwrap_or_default();
+    if !kept.trim().is_empty() {
+        return Ok(kept.trim().to_owned());
+    }
+    let token = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+    write_private(file, &token)?;
+    Ok(token)
+}
+
+/// Writes a file that its user alone can read, as it may hold secrets.
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, "").with_context(|| format!("cannot write {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(fs::write(path, text)?)
 }
 
 /// Redis writes its data on SIGTERM.

@@ -13,7 +13,7 @@ end
 local events, outcomes, classes = set_of(args.events), set_of(args.outcomes), set_of(args.classes)
 local function matches(row)
   local at = tonumber(string.match(row.entry, '^%d+'))
-  local class = row.code == 0 and 'none' or tostring(math.floor((row.code or 0) / 100))
+  local class = row.code == '0' and 'none' or string.sub(row.code or '', 1, 1)
   return (not args.from or at >= args.from) and (not args.till or at <= args.till)
     and (not events or events[row.event]) and (not outcomes or outcomes[row.outcome]) and (not classes or classes[class])
     and (not args.request_id or row.request_id == args.request_id) and (not args.delivery or row.delivery == args.delivery)
@@ -21,8 +21,11 @@ end
 forget_old(args.endpoint, now_ms(), args.retention_ms)
 local from = args.before and '(' .. args.before or '+'
 local entries, rows = redis.call('XREVRANGE', history_key(args.endpoint), from, '-', 'COUNT', args.most), {}
-for i, entry in ipairs(entries) do
+for _, entry in ipairs(entries) do
   local row = read_row(entry)
-  rows[i] = {entry = row.entry, delivery = row.delivery, matches = matches(row) and true or false}
+  -- What has no delivery is somebody else's writing.
+  if row.delivery then
+    rows[#rows + 1] = {entry = row.entry, delivery = row.delivery, matches = matches(row) and true or false}
+  end
 end
 return reply({rows = rows, before = #entries == args.most and entries[#entries][1] or nil})

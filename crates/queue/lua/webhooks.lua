@@ -22,7 +22,6 @@ end
 local function read_row(entry, with_request)
   local row = {entry = entry[1]}
   for i = 1, #entry[2], 2 do row[entry[2][i]] = entry[2][i + 1] end
-  row.attempt_no, row.code = tonumber(row.attempt_no), tonumber(row.code)
   if not with_request then row.request = nil end
   return row
 end

@@ -119,7 +119,10 @@ struct ShardIds<'a> {
 impl ShardIds<'_> {
     /// Reads on, if there is more and nothing is left of what was read.
     async fn fill(&mut self) -> Result<(), QueueError> {
-        let Some(newest) = self.newest.take().filter(|_| self.ids.is_empty()) else { return Ok(()) };
+        if !self.ids.is_empty() {
+            return Ok(());
+        }
+        let Some(newest) = self.newest.take() else { return Ok(()) };
         let mut ids = self.lists.ids(self.query, self.shard, &newest, self.oldest, self.count).await?;
         if ids.len() == self.count {
             self.newest = ids.last().map(|last| format!("({last}"));
@@ -177,7 +180,7 @@ impl Lists {
                 ids.extend(id.parse::<JobId>().ok());
             }
             looked_at += ids.len();
-            let found = self.records(&ids).await?;
+            let found = listed(&self.store, &ids).await?;
             for (id, job) in ids.into_iter().zip(found) {
                 last = Some(id);
                 let Some(job) = job.filter(|job| query.takes(job)) else { continue };
@@ -217,23 +220,22 @@ impl Lists {
             }
         }
     }
+}
 
-    /// What the records of these jobs say, in their order; none for one that has expired, or is damaged.
-    async fn records(&self, ids: &[JobId]) -> Result<Vec<Option<ListedJob>>, QueueError> {
-        let read = by_shard(ids.to_vec()).into_values().map(|ids| async move {
-            let mut pipeline = Pipeline::with_capacity(ids.len());
-            pipeline.ignore_errors();
-            for id in &ids {
-                pipeline.cmd("HMGET").arg(keys::job(*id)).arg(&ListedRow::FIELDS);
-            }
-            let rows: Vec<RedisResult<ListedRow>> =
-                self.store.shared().run(Call::Pipeline(&pipeline)).await?;
-            let jobs = ids.into_iter().zip(rows).filter_map(|(id, row)| Some((id, row.ok()?.job(id)?)));
-            Ok::<_, QueueError>(jobs.collect::<Vec<_>>())
-        });
-        let mut found: BTreeMap<JobId, ListedJob> = try_join_all(read).await?.into_iter().flatten().collect();
-        Ok(ids.iter().map(|id| found.remove(id)).collect())
-    }
+/// What the records of these jobs say, in their order; none for one that has expired, or is damaged.
+pub(crate) async fn listed(store: &Store, ids: &[JobId]) -> Result<Vec<Option<ListedJob>>, QueueError> {
+    let read = by_shard(ids.to_vec()).into_values().map(|ids| async move {
+        let mut pipeline = Pipeline::with_capacity(ids.len());
+        pipeline.ignore_errors();
+        for id in &ids {
+            pipeline.cmd("HMGET").arg(keys::job(*id)).arg(&ListedRow::FIELDS);
+        }
+        let rows: Vec<RedisResult<ListedRow>> = store.shared().run(Call::Pipeline(&pipeline)).await?;
+        let jobs = ids.into_iter().zip(rows).filter_map(|(id, row)| Some((id, row.ok()?.job(id)?)));
+        Ok::<_, QueueError>(jobs.collect::<Vec<_>>())
+    });
+    let mut found: BTreeMap<JobId, ListedJob> = try_join_all(read).await?.into_iter().flatten().collect();
+    Ok(ids.iter().map(|id| found.remove(id)).collect())
 }
 
 #[cfg(test)]

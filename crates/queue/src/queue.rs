@@ -235,7 +235,7 @@ mod tests {
             assert!(script.contains(&format!("'{word}'")), "{word}");
             let since = ("since_ms", integer(1_700_000_000_000));
             let reply = map(&[("became", text(word.as_bytes())), since]);
-            assert_eq!(crate::script::decode::<Cancelled>(&reply).unwrap(), became);
+            assert_eq!(script::decode::<Cancelled>(&reply).unwrap(), became);
         }
     }
 

@@ -10,6 +10,7 @@ use actix_web::middleware::Next;
 use bytes::Bytes;
 
 use super::activity::{Activity, BodySize, Handling};
+use super::lean;
 
 /// The body of an answer, with the knowledge that it is being produced.
 pub(crate) struct Handled {
@@ -19,10 +20,11 @@ pub(crate) struct Handled {
 
 /// Tells the connection that a request is handled, until its answer is in the hands of actix-http.
 pub(crate) async fn track(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<Handled>, Error> {
     let handling = request.conn_data::<Rc<Activity>>().map(|activity| activity.begin(body_size(&request)));
+    lean::lighten(&mut request);
     let response = next.call(request).await?;
     Ok(response.map_body(|_, body| Handled { body, _handling: handling }))
 }

@@ -3,6 +3,7 @@
 mod activity;
 mod handled;
 mod layer_answer;
+mod lean;
 mod progress;
 mod stream;
 

@@ -1,8 +1,7 @@
 use actix_web::{HttpRequest, web};
 use bytes::{Bytes, BytesMut};
-use futures_util::future::join_all;
 use hermod_queue::{End, OwnerNews, OwnerWatch};
-use hermod_types::{ErrorBody, ErrorCode, JobStatus, JobView};
+use hermod_types::{ErrorBody, ErrorCode};
 use tokio::time::{Instant, sleep_until};
 
 use super::{COMMENT_INTERVAL, frame};
@@ -79,25 +78,12 @@ impl KeyStream {
         })
     }
 
+    /// Each end has the poll's body without result and error.
     async fn tell(&self, ends: &[End]) -> Bytes {
-        let views = join_all(ends.iter().map(|end| self.view(end))).await;
         let mut events = BytesMut::new();
-        for view in views {
+        for view in self.watch.views(ends).await {
             events.extend_from_slice(&frame::event("end", None, view.to_json(None)));
         }
         events.freeze()
-    }
-
-    /// The poll's body without result and error. Of a job whose record cannot be read it has what is known.
-    async fn view(&self, end: &End) -> JobView {
-        if let Ok(Some(record)) = self.state.queue.find(end.id).await
-            && record.status.is_ended()
-        {
-            return record.view();
-        }
-        let mut view = JobView::accepted(end.id);
-        view.status = if end.code == 200 { JobStatus::Completed } else { JobStatus::Failed };
-        view.status_code = Some(end.code);
-        view
     }
 }

@@ -44,7 +44,7 @@ pub(super) async fn response(
     let echo = echo.unwrap_or_else(|| ResponseEcho::of_job(record.model.as_deref().unwrap_or_default()));
     let id = ResponseId(record.id);
     let Some(status) = status(&record) else {
-        return completed(&record, ResponseSplice::new(id, echo.is_background()), to, state).await;
+        return completed(&record, ResponseSplice::new(id, &echo), to, state).await;
     };
     let view = ResponseView { id, status, echo: &echo, error: None, extra_fields: None };
     let Some(error) = error(&record, state).await? else { return Ok(shown(&view, &mut to)) };

@@ -3,11 +3,13 @@
 mod answer;
 mod create;
 mod later;
+mod previous;
 
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use hermod_types::Operation;
 
 pub(crate) use create::create;
+pub(crate) use previous::follow;
 
 use crate::error::Failure;
 use crate::routes::resource;

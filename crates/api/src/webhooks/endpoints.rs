@@ -83,13 +83,13 @@ pub(super) async fn delete(
 ) -> Result<HttpResponse, Failure> {
     let endpoints = &state.endpoints;
     // One that cannot be read can be deleted all the same.
-    let (id, name) = match (endpoints.find(&id).await, id.parse()) {
-        (Ok(known), _) => {
+    let (id, name) = match endpoints.find(&id).await {
+        Ok(known) => {
             known.changeable()?;
             (known.endpoint.id, known.endpoint.name.clone())
         }
-        (Err(ApiError::UnusableEndpoint(_)), Ok(id)) => (id, String::new()),
-        (Err(error), _) => return Err(error.into()),
+        Err(ApiError::UnusableEndpoint { id, .. }) => (id, String::new()),
+        Err(error) => return Err(error.into()),
     };
     if !endpoints.stored.remove(id).await.map_err(ApiError::Unavailable)? {
         return Err(NOT_FOUND.into());

@@ -132,7 +132,9 @@ impl Endpoints {
     /// None for one that is not registered.
     pub(super) fn read(&self, stored: Stored) -> Result<Option<Known<'static>>, ApiError> {
         let Some(definition) = stored.definition else { return Ok(None) };
-        let endpoint = Endpoint::from_stored(&definition, &*self.seal).map_err(ApiError::UnusableEndpoint)?;
+        let id = stored.id;
+        let endpoint = Endpoint::from_stored(&definition, &*self.seal)
+            .map_err(|error| ApiError::UnusableEndpoint { id, error })?;
         Ok(Some(Known { endpoint: Cow::Owned(endpoint), state: stored.state, stored: Some(definition) }))
     }
 
@@ -141,7 +143,10 @@ impl Endpoints {
     /// # Errors
     /// If a secret cannot be encrypted.
     pub(super) fn to_stored(&self, endpoint: &Endpoint) -> Result<String, ApiError> {
-        endpoint.to_stored(&*self.seal).map_err(|error| ApiError::UnusableEndpoint(error.into()))
+        let id = endpoint.id;
+        endpoint
+            .to_stored(&*self.seal)
+            .map_err(|error| ApiError::UnusableEndpoint { id, error: error.into() })
     }
 }
 

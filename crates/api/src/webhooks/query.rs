@@ -115,9 +115,7 @@ pub(super) fn event_of(word: &str) -> Result<Event, ApiError> {
 }
 
 fn outcome_of(word: &str) -> Result<Outcome, ApiError> {
-    // As in a row.
-    let read = serde_json::from_value(serde_json::Value::from(word));
-    read.map_err(|_| ApiError::invalid(format!("unknown outcome {word:?}")))
+    word.parse().map_err(|_| ApiError::invalid(format!("unknown outcome {word:?}")))
 }
 
 fn class_of(word: &str) -> Result<StatusClass, ApiError> {

@@ -50,9 +50,9 @@ pub(super) struct Input {
 
 /// `name=value`
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Field {
-    name: String,
-    value: String,
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) value: String,
 }
 
 impl FromStr for Field {
@@ -77,18 +77,18 @@ pub(super) enum Body {
 
 /// A JSON object that is being written.
 #[derive(Debug)]
-struct JsonObject(String);
+pub(crate) struct JsonObject(String);
 
 impl JsonObject {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self("{".to_owned())
     }
 
-    fn set(&mut self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+    pub(crate) fn set(&mut self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
         self.set_raw(name, &serde_json::to_string(value)?)
     }
 
-    fn set_raw(&mut self, name: &str, json: &str) -> anyhow::Result<()> {
+    pub(crate) fn set_raw(&mut self, name: &str, json: &str) -> anyhow::Result<()> {
         if !self.0.ends_with('{') {
             self.0.push(',');
         }
@@ -98,7 +98,15 @@ impl JsonObject {
         Ok(())
     }
 
-    fn end(mut self) -> String {
+    /// The field's value is JSON, or else a text.
+    pub(crate) fn set_field(&mut self, Field { name, value }: &Field) -> anyhow::Result<()> {
+        match serde_json::from_str::<&serde_json::value::RawValue>(value) {
+            Ok(json) => self.set_raw(name, json.get()),
+            Err(_) => self.set(name, value),
+        }
+    }
+
+    pub(crate) fn end(mut self) -> String {
         self.0.push('}');
         self.0
     }
@@ -210,11 +218,8 @@ impl Input {
         if !self.fallbacks.is_empty() {
             body.set("fallbacks", &self.fallbacks)?;
         }
-        for Field { name, value } in &self.fields {
-            match serde_json::from_str::<&serde_json::value::RawValue>(value) {
-                Ok(json) => body.set_raw(name, json.get())?,
-                Err(_) => body.set(name, value)?,
-            }
+        for field in &self.fields {
+            body.set_field(field)?;
         }
         Ok(body.end())
     }

@@ -29,7 +29,7 @@ pub(super) async fn save(
         tempfile::Builder::new().prefix(".hermod-").permissions(permissions).tempfile_in(folder_of(path));
     let mut file = file.with_context(cannot_write)?;
     let bar = progress_bar(response.content_length())?;
-    let broken = || format!("no answer from {} to its end", api.server.url);
+    let broken = || format!("no answer from {} to its end", api.url);
     while let Some(chunk) =
         response.chunk().await.map_err(reqwest::Error::without_url).with_context(broken)?
     {
@@ -68,11 +68,12 @@ mod tests {
     use actix_web::{App, HttpResponse, HttpServer, web};
     use futures_util::stream::{self, StreamExt};
     use hermod_types::Operation;
+    use reqwest::header::HeaderMap;
     use serde_json::json;
     use serde_json::value::RawValue;
 
     use super::*;
-    use crate::client::Server;
+    use crate::client::Address;
 
     /// An API whose images are their number, and whose speech breaks off.
     fn start() -> Api {
@@ -105,7 +106,7 @@ mod tests {
         actix_web::rt::spawn(
             HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run(),
         );
-        Server { url, virtual_key: None }.api().unwrap()
+        Address { url }.api(HeaderMap::new()).unwrap()
     }
 
     fn completed(operation: Operation) -> Polled {
@@ -126,7 +127,7 @@ mod tests {
         assert_eq!(mode(&path), mode(&usual));
 
         for (operation, said) in [
-            (Operation::Speech, format!("no answer from {} to its end", api.server.url)),
+            (Operation::Speech, format!("no answer from {} to its end", api.url)),
             (Operation::Ocr, "422 Unprocessable Entity: no such bytes".to_owned()),
         ] {
             let error = save(&api, &completed(operation), None, &path).await.unwrap_err();

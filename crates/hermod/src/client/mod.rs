@@ -6,41 +6,54 @@ mod cancel;
 mod download;
 mod endpoint;
 mod get;
+mod jobs;
 mod submit;
 mod upload;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use hermod_types::Operation;
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::value::RawValue;
 
 use crate::json::Json;
 
+pub(crate) use body::{Field, JsonObject};
 pub use cancel::Cancel;
 pub use get::Get;
+pub use jobs::Jobs;
 pub use submit::Submit;
 
 /// The longest that a request may take that carries no media; with media it takes as long as it needs.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest that a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a health check may take.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the API is asked to wait for the end of a job; less than [`TIMEOUT`].
+const PREFER: &str = "wait=25";
 /// The wait between polls where the answer does not say.
 const POLL_MS: u64 = 500;
+
+/// Where the API is.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Address {
+    /// Where the API is.
+    #[arg(long, global = true, env = "HERMOD_URL", default_value = "http://localhost:8080")]
+    url: String,
+}
 
 /// Where the API is, and who asks.
 #[derive(Args, Clone, Debug)]
 struct Server {
-    /// Where the API is.
-    #[arg(long, env = "HERMOD_URL", default_value = "http://localhost:8080")]
-    url: String,
+    #[command(flatten)]
+    address: Address,
     /// A virtual key.
     #[arg(long, env = "HERMOD_VIRTUAL_KEY", hide_env_values = true, value_name = "KEY")]
     virtual_key: Option<String>,
@@ -48,8 +61,8 @@ struct Server {
 
 /// The API, asked over the same connections again and again.
 #[derive(Clone, Debug)]
-struct Api {
-    server: Server,
+pub(crate) struct Api {
+    url: String,
     client: Client,
 }
 
@@ -63,8 +76,8 @@ pub struct Healthcheck {
 /// The API's refusal.
 #[derive(Debug, thiserror::Error)]
 #[error("{status}: {message}")]
-struct Refused {
-    status: StatusCode,
+pub(crate) struct Refused {
+    pub(crate) status: StatusCode,
     message: String,
 }
 
@@ -73,7 +86,7 @@ struct Refused {
 struct Polled {
     operation: Operation,
     id: String,
-    /// Until the next poll.
+    /// Until the next poll; nothing where the API has waited.
     wait: Duration,
     /// The answer as it came.
     job: Box<RawValue>,
@@ -100,28 +113,56 @@ impl Healthcheck {
     }
 }
 
-impl Server {
-    fn api(self) -> anyhow::Result<Api> {
+impl Address {
+    /// The API, which gets these headers with each request.
+    ///
+    /// # Errors
+    /// If the address is none.
+    pub(crate) fn api(self, headers: HeaderMap) -> anyhow::Result<Api> {
         let is_web = ["http://", "https://"].iter().any(|scheme| self.url.starts_with(scheme));
         ensure!(is_web, "--url: expected an address that begins with http:// or https://");
-        Ok(Api { server: self, client: Client::builder().connect_timeout(CONNECT_TIMEOUT).build()? })
+        let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).default_headers(headers).build()?;
+        Ok(Api { url: self.url.trim_end_matches('/').to_owned(), client })
     }
+}
+
+impl Server {
+    fn api(self) -> anyhow::Result<Api> {
+        let mut headers = HeaderMap::new();
+        if let Some(key) = &self.virtual_key {
+            headers.insert("x-bf-vk", secret_header(key, "--virtual-key")?);
+        }
+        self.address.api(headers)
+    }
+}
+
+/// The value of a header that is shown to nobody.
+///
+/// # Errors
+/// If no header can have it.
+pub(crate) fn secret_header(value: &str, option: &str) -> anyhow::Result<HeaderValue> {
+    let mut value =
+        HeaderValue::from_str(value).map_err(|_| anyhow!("{option}: expected printable ASCII"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 impl Api {
     /// Where jobs of this kind are.
     fn jobs(&self, operation: Operation) -> String {
-        format!("{}/v1/async/{}", self.server.url.trim_end_matches('/'), operation.path())
+        format!("{}/v1/async/{}", self.url, operation.path())
+    }
+
+    /// A request to the address that begins with the API's and goes on with `path`.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
     }
 
     /// Sends; an answer that is an error becomes [`Refused`].
-    async fn send(&self, mut request: RequestBuilder) -> anyhow::Result<Response> {
-        if let Some(key) = &self.server.virtual_key {
-            request = request.header("x-bf-vk", key);
-        }
+    pub(crate) async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
         let response = request.send().await.map_err(reqwest::Error::without_url);
-        let response = response
-            .with_context(|| format!("no answer from {}: is `hermod up` running?", self.server.url))?;
+        let response =
+            response.with_context(|| format!("no answer from {}: is `hermod up` running?", self.url))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -131,11 +172,24 @@ impl Api {
     }
 
     async fn poll(&self, operation: Operation, id: &str) -> anyhow::Result<Polled> {
-        let url = format!("{}/{id}", self.jobs(operation));
-        let response = self.send(self.client.get(url).timeout(TIMEOUT)).await?;
+        self.polled(self.client.get(self.job(operation, id)), operation, id).await
+    }
+
+    fn job(&self, operation: Operation, id: &str) -> String {
+        format!("{}/{id}", self.jobs(operation))
+    }
+
+    async fn polled(
+        &self,
+        request: RequestBuilder,
+        operation: Operation,
+        id: &str,
+    ) -> anyhow::Result<Polled> {
+        let asked = Instant::now();
+        let response = self.send(request.timeout(TIMEOUT)).await?;
         let (status, wait) = (response.status(), poll_after(&response));
         let job = json(status, response.text().await?)?;
-        Ok(Polled { operation, id: id.to_owned(), wait, job })
+        Ok(Polled { operation, id: id.to_owned(), wait: wait.saturating_sub(asked.elapsed()), job })
     }
 
     /// Looks for the job under these endpoints.
@@ -161,14 +215,15 @@ impl Api {
         Err(not_found.unwrap_or_else(|| anyhow::anyhow!("no endpoint to ask for the job")))
     }
 
-    /// Polls until the job has ended.
+    /// Waits until the job has ended: the API says so at once, or if it does not know how to wait, when it is polled.
     async fn ended(&self, mut polled: Polled) -> anyhow::Result<Polled> {
         // On standard error, and only if that is a terminal.
         let spinner = ProgressBar::new_spinner().with_message(format!("job {}", polled.id));
         spinner.enable_steady_tick(Duration::from_millis(100));
         while !matches!(polled.job().get("status").raw(), "\"completed\"" | "\"failed\"") {
             tokio::time::sleep(polled.wait).await;
-            polled = self.poll(polled.operation, &polled.id).await?;
+            let request = self.client.get(self.job(polled.operation, &polled.id)).header("prefer", PREFER);
+            polled = self.polled(request, polled.operation, &polled.id).await?;
         }
         spinner.finish_and_clear();
         Ok(polled)
@@ -199,7 +254,11 @@ fn is_not_found(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Refused>().is_some_and(|refused| refused.status == StatusCode::NOT_FOUND)
 }
 
-fn json(status: StatusCode, text: String) -> anyhow::Result<Box<RawValue>> {
+/// An answer's body.
+///
+/// # Errors
+/// If it is not JSON.
+pub(crate) fn json(status: StatusCode, text: String) -> anyhow::Result<Box<RawValue>> {
     RawValue::from_string(text).with_context(|| format!("{status}, and not JSON"))
 }
 
@@ -253,7 +312,7 @@ mod tests {
         actix_web::rt::spawn(
             HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run(),
         );
-        let api = Server { url, virtual_key: None }.api().unwrap();
+        let api = Address { url }.api(HeaderMap::new()).unwrap();
         let all: Vec<_> = Operation::public().collect();
         let found = api.find(&all, "ID").await.unwrap();
         assert_eq!((found.operation, found.job().get("status").raw()), (Operation::Ocr, "\"completed\""));

@@ -2,6 +2,8 @@
 
 mod job_watch;
 mod owner_watch;
+#[cfg(test)]
+mod tests;
 mod told;
 
 use std::collections::HashMap;

@@ -1,10 +1,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use hermod_types::JobId;
+use hermod_types::{JobId, JobStatus, JobView};
 use tokio::sync::Notify;
 
 use super::{Hub, Standing, lock};
+use crate::lists::listed;
 
 /// Ends that wait for one who watches a virtual key.
 const MOST_ENDS: usize = 1024;
@@ -18,6 +19,16 @@ pub struct End {
     pub id: JobId,
     /// 200, or the code of what failed it.
     pub code: u16,
+}
+
+impl End {
+    /// As much of a poll as it tells.
+    fn view(&self) -> JobView {
+        let mut view = JobView::accepted(self.id);
+        view.status = if self.code == 200 { JobStatus::Completed } else { JobStatus::Failed };
+        view.status_code = Some(self.code);
+        view
+    }
 }
 
 /// What one who watches a virtual key hears.
@@ -100,6 +111,18 @@ impl OwnerWatch {
             }
             self.slot.notify.notified().await;
         }
+    }
+
+    /// What polls of these jobs would say, less result and error, in their order. Of a record that cannot be read it is what was
+    /// told of it.
+    pub async fn views(&self, ends: &[End]) -> Vec<JobView> {
+        let ids: Vec<JobId> = ends.iter().map(|end| end.id).collect();
+        let mut read = listed(&self.hub.store, &ids).await.unwrap_or_default().into_iter();
+        let view = |end: &End| {
+            let read = read.next().flatten().map(|job| job.view);
+            read.filter(|view| view.status.is_ended()).unwrap_or_else(|| end.view())
+        };
+        ends.iter().map(view).collect()
     }
 
     fn take(&self) -> Option<OwnerNews> {

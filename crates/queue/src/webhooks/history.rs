@@ -1,10 +1,12 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use hermod_types::webhook::{EndpointId, Event, Outcome, Row};
+use hermod_types::webhook::{EndpointId, Row};
 use hermod_types::{JobId, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use super::Webhooks;
 use crate::QueueError;
@@ -67,41 +69,32 @@ struct RowsArgs<'a> {
     retention_ms: u64,
 }
 
-/// A row as the scripts give it.
+/// A row as the scripts give it: its entry, and the fields that are there.
 #[derive(Deserialize)]
-pub(super) struct EntryRow {
-    entry: String,
-    delivery: String,
-    attempt_no: u32,
-    job: String,
-    request_id: String,
-    event: Event,
-    outcome: Outcome,
-    code: u16,
-    error: String,
-    request: Option<String>,
-}
+#[serde(transparent)]
+struct EntryRow(HashMap<String, ByteBuf>);
 
 impl EntryRow {
-    /// None for what is somebody else's writing.
+    /// None for what is somebody else's writing, or that of a version that knows more words.
     fn read(self, endpoint: EndpointId, retention: Duration) -> Option<StoredRow> {
-        let id = RowId { endpoint, entry: self.entry };
+        let text = |name: &str| self.0.get(name).map(|value| String::from_utf8_lossy(value).into_owned());
+        let id = RowId { endpoint, entry: text("entry")? };
         let at = id.at_ms();
         let row = Row {
             id: id.to_string(),
-            webhook_id: self.delivery.parse().ok()?,
+            webhook_id: text("delivery")?.parse().ok()?,
             endpoint_id: endpoint,
-            async_job_id: self.job.parse().ok()?,
-            request_id: self.request_id,
-            event: self.event,
-            attempt_no: self.attempt_no,
-            outcome: self.outcome,
-            status_code: self.code,
-            error: self.error,
+            async_job_id: text("job")?.parse().ok()?,
+            request_id: text("request_id")?,
+            event: text("event")?.parse().ok()?,
+            attempt_no: text("attempt_no")?.parse().ok()?,
+            outcome: text("outcome")?.parse().ok()?,
+            status_code: text("code")?.parse().ok()?,
+            error: text("error")?,
             created_at: Timestamp::from_millis(at),
             expires_at: Timestamp::from_millis(at.saturating_add(millis(retention))),
         };
-        Some(StoredRow { row, request: self.request.unwrap_or_default() })
+        Some(StoredRow { row, request: text("request").unwrap_or_default() })
     }
 }
 

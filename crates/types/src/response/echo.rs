@@ -1,5 +1,8 @@
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
+use super::ResponseId;
 use crate::RawObject;
 use crate::raw::json_string;
 
@@ -23,7 +26,10 @@ pub const ECHOED: [(&str, &str); 15] = [
 ];
 /// The same, of what a provider repeats only if it is OpenAI's own.
 const ECHOED_BY_OPENAI: [(&str, &str); 4] =
-    [("max_tool_calls", "null"), ("previous_response_id", "null"), ("prompt", "null"), ("store", "true")];
+    [("max_tool_calls", "null"), (PREVIOUS, "null"), ("prompt", "null"), ("store", "true")];
+
+/// The id of the Response that one follows.
+pub(super) const PREVIOUS: &str = "previous_response_id";
 
 /// Bytes of an echo: it stays in Redis until its job's result expires. Members beyond it are not repeated.
 const MOST_BYTES: usize = 8 << 10;
@@ -39,11 +45,13 @@ pub(super) fn all_echoed() -> impl Iterator<Item = (&'static str, &'static str)>
 }
 
 #[derive(Default, Deserialize)]
-struct Asked {
+struct Asked<'a> {
     #[serde(default)]
     background: Option<bool>,
     #[serde(default)]
     store: Option<bool>,
+    #[serde(borrow, default)]
+    previous_response_id: Option<Cow<'a, str>>,
 }
 
 impl ResponseEcho {
@@ -51,8 +59,8 @@ impl ResponseEcho {
     pub(crate) fn of(request: &RawObject<'_>) -> Self {
         let member = |name| request.get(name).map(|value| value.get()).filter(|value| *value != "null");
         let mut echo = format!("{{\"background\":{}", member("background").unwrap_or("false"));
-        // What a client tells its Responses apart by comes first.
-        let first = ["model", "metadata"];
+        // What counts, and what a client tells its Responses apart by, comes first.
+        let first = ["model", PREVIOUS, "metadata"];
         let others = all_echoed().map(|(name, _)| name).filter(|name| !first.contains(name));
         for name in first.into_iter().chain(others) {
             let Some(value) = member(name) else { continue };
@@ -76,7 +84,7 @@ impl ResponseEcho {
 
     /// What a record has kept; none for what is no echo.
     pub fn from_json(json: String) -> Option<Self> {
-        serde_json::from_str::<Asked>(&json).is_ok().then_some(Self(json))
+        serde_json::from_str::<Asked<'_>>(&json).is_ok().then_some(Self(json))
     }
 
     /// Whether the client wanted its answer at once, and the result later.
@@ -89,7 +97,24 @@ impl ResponseEcho {
         self.asked().store != Some(false)
     }
 
-    fn asked(&self) -> Asked {
+    /// The Response that it follows; none if that is none of ours.
+    pub fn previous(&self) -> Option<ResponseId> {
+        self.asked().previous_response_id?.parse().ok()
+    }
+
+    /// The body of its request, in which the provider's own id stands for that of the Response that it follows. That is its last
+    /// member then.
+    pub fn following(body: &str, their_id: &str) -> Option<String> {
+        let object: RawObject<'_> = serde_json::from_str(body).ok()?;
+        let mut following = String::with_capacity(body.len() + their_id.len());
+        following.push('{');
+        object.write_members(&mut following, |name| name != PREVIOUS);
+        let comma = if following.ends_with('{') { "" } else { "," };
+        following.push_str(&format!("{comma}\"{PREVIOUS}\":{}}}", json_string(their_id)));
+        Some(following)
+    }
+
+    fn asked(&self) -> Asked<'_> {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 }
@@ -120,6 +145,18 @@ mod tests {
         let of = |bytes| self::echo(&format!(r#"{{"model":"m","instructions":"{}"}}"#, "i".repeat(bytes)));
         assert_eq!(of(MOST_BYTES - 50).as_json().len(), MOST_BYTES);
         assert_eq!(of(MOST_BYTES - 49).as_json(), r#"{"background":false,"model":"m"}"#);
+    }
+
+    #[test]
+    fn a_provider_is_told_its_own_id_of_the_one_before() {
+        let ours = "resp_019c74f325677a60bcdad6ee3a081000";
+        let body = format!(r#"{{"input":"x","previous_response_id":"{ours}","temperature":1.00}}"#);
+        assert_eq!(echo(&body).previous().unwrap().to_string(), ours);
+        let following = ResponseEcho::following(&body, "resp_\"1").unwrap();
+        assert_eq!(following, r#"{"input":"x","temperature":1.00,"previous_response_id":"resp_\"1"}"#);
+        let theirs =
+            echo(r#"{"previous_response_id":"resp_68af4030592c81938ec0a5fbab4a3e9f05438e46b5f69a3b"}"#);
+        assert_eq!(theirs.previous(), None);
     }
 
     #[test]

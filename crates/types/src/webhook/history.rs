@@ -1,3 +1,5 @@
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use super::{EndpointId, Event};
@@ -14,6 +16,34 @@ pub enum Outcome {
     PermanentFailure,
     /// It was the last attempt.
     Exhausted,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 4] =
+        [Self::Delivered, Self::RetryableFailure, Self::PermanentFailure, Self::Exhausted];
+
+    /// The word for it on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::RetryableFailure => "retryable_failure",
+            Self::PermanentFailure => "permanent_failure",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
+/// A word that is no [`Outcome`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not what becomes of an attempt")]
+pub struct UnknownOutcome;
+
+impl FromStr for Outcome {
+    type Err = UnknownOutcome;
+
+    fn from_str(word: &str) -> Result<Self, UnknownOutcome> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word).ok_or(UnknownOutcome)
+    }
 }
 
 /// An attempt, as the history of an endpoint shows it.
@@ -38,4 +68,18 @@ pub struct Row {
     pub created_at: Timestamp,
     /// When it is forgotten.
     pub expires_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_has_one_word() {
+        for outcome in Outcome::ALL {
+            assert_eq!(outcome.as_str().parse(), Ok(outcome));
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
+        }
+        assert_eq!("lost".parse::<Outcome>(), Err(UnknownOutcome));
+    }
 }

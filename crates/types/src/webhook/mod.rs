@@ -30,7 +30,7 @@ pub use address::ForbiddenAddress;
 pub use delivery::{Delivery, Payload, sample};
 pub use endpoint::{DisabledReason, Endpoint, EndpointState, InvalidEndpoint, Limits, OldSecret};
 pub use event::{Ending, Event};
-pub use history::{Outcome, Row};
+pub use history::{Outcome, Row, UnknownOutcome};
 pub use hook::{Hook, Receiver, Style};
 pub use id::{EndpointId, delivery_id};
 pub use secret::{InvalidSecret, SigningSecret};

@@ -3,20 +3,24 @@ use std::time::Duration;
 use hermod_providers::Meter;
 use hermod_queue::webhooks::{Attempt, Begun, Registration};
 use hermod_queue::{Delivery, Started};
+use hermod_types::Timestamp;
 use hermod_types::webhook::{self, Ending, Endpoint, Event, Limits, Outcome};
-use hermod_types::{Backoff, Timestamp};
 use hermod_webhooks::{Message, Verdict};
-use tokio::time::sleep;
+use tokio::time::Instant;
 
 use super::Deliveries;
 use super::content::{self, Wanted};
+use super::insist::insist;
 use super::places::Place;
 use super::recipients::{Recipient, Unusable, registration_of};
 use super::settle::{Done, finish};
 use crate::held::HeldGuard;
 
-/// The wait after a failure of Redis.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+/// The delay of a delivery that Redis refuses to begin.
+const REFUSED: Duration = Duration::from_secs(60);
+/// How long a delivery waits in the line. Other workers may hand on the slots that they have for as long as they have deliveries:
+/// one of these will take it over.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the first of those that wait asks for a slot, where other workers have them all.
 const ASK_INTERVAL: std::ops::RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_secs(1);
 
@@ -89,8 +93,8 @@ impl<'a> Run<'a> {
             turn = self.turn(&place) => turn,
             () = self.held.lost() => return self.leave(&place).await,
             () = self.all.stop.drain.cancelled() => {
-                self.held.release();
-                return self.leave(&place).await;
+                self.leave(&place).await;
+                return self.release().await;
             }
         };
         let tried = match turn {
@@ -139,10 +143,13 @@ impl<'a> Run<'a> {
                 None => self.begin(false).await,
             };
         };
+        let begun = Instant::now();
         waiting.turn().await;
         loop {
             match self.begin(true).await {
-                Err(wait) => waiting.freed(wait.clamp(*ASK_INTERVAL.start(), *ASK_INTERVAL.end())).await,
+                Err(wait) if begun.elapsed() < PATIENCE => {
+                    waiting.freed(wait.clamp(*ASK_INTERVAL.start(), *ASK_INTERVAL.end())).await;
+                }
                 turn => return turn,
             }
         }
@@ -151,26 +158,21 @@ impl<'a> Run<'a> {
     /// Asks for a slot, until Redis has answered; where none is free, it says when to ask again.
     async fn begin(&self, again: bool) -> Result<Turn, Duration> {
         let Deliveries { webhooks, lease, .. } = self.all;
-        let mut failures = 0;
-        loop {
-            let begun = if again {
+        let begun = insist(self.attempt.delivery, "begin", || async {
+            if again {
                 webhooks.begin_again(self.attempt, self.registration, *lease).await
             } else {
                 webhooks.begin(self.attempt, self.registration, *lease).await
-            };
-            match begun {
-                Ok(Begun::Go { definition, state }) => {
-                    return Ok(Turn::Go { definition, failures: state.consecutive_failures });
-                }
-                Ok(Begun::Busy { retry_in }) => return Err(retry_in),
-                Ok(Begun::Disabled { .. }) => return Ok(Turn::Retired(DISABLED)),
-                Ok(Begun::Gone) => return Ok(Turn::Retired("the endpoint was deleted")),
-                Err(error) => {
-                    tracing::debug!(delivery = %self.attempt.delivery, %error, "not begun yet");
-                    sleep(BACKOFF.wait(failures)).await;
-                    failures = failures.saturating_add(1);
-                }
             }
+        });
+        match begun.await {
+            Some(Begun::Go { definition, state }) => {
+                Ok(Turn::Go { definition, failures: state.consecutive_failures })
+            }
+            Some(Begun::Busy { retry_in }) => Err(retry_in),
+            Some(Begun::Disabled { .. }) => Ok(Turn::Retired(DISABLED)),
+            Some(Begun::Gone) => Ok(Turn::Retired("the endpoint was deleted")),
+            None => Err(REFUSED),
         }
     }
 

@@ -1,13 +1,8 @@
-use std::time::Duration;
-
 use hermod_queue::{Delivery, JobRecord, OutcomeRef, QueueError, Records};
-use hermod_types::Backoff;
 use hermod_types::webhook::{Payload, Style};
 use serde::Deserialize;
-use tokio::time::sleep;
 
-/// The wait after a failure of Redis.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+use super::insist::insist;
 
 /// What a job's record adds to a delivery.
 #[derive(Debug, Default)]
@@ -48,22 +43,12 @@ impl Part {
 
 /// Reads of the job's record what the delivery needs, for as long as that takes.
 pub(super) async fn read(records: &Records, delivery: &Delivery, wanted: Wanted) -> Content {
-    let mut failures = 0;
-    loop {
-        match read_once(records, delivery, wanted).await {
-            Ok(content) => return content,
-            Err(error @ QueueError::Unexpected(_)) => {
-                tracing::warn!(job = %delivery.job, %error, "the job's record cannot be read; it is told without it");
-                let part = if wanted.is_some() { Part::Omitted } else { Part::Unwanted };
-                return Content { part, response_status: None };
-            }
-            Err(error) => {
-                tracing::debug!(job = %delivery.job, %error, "the job's record is not read yet");
-                sleep(BACKOFF.wait(failures)).await;
-                failures = failures.saturating_add(1);
-            }
-        }
-    }
+    let content = insist(delivery.job, "read", || read_once(records, delivery, wanted));
+    content.await.unwrap_or_else(|| {
+        // It is told without what cannot be read.
+        let part = if wanted.is_some() { Part::Omitted } else { Part::Unwanted };
+        Content { part, response_status: None }
+    })
 }
 
 async fn read_once(records: &Records, delivery: &Delivery, wanted: Wanted) -> Result<Content, QueueError> {

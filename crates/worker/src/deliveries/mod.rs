@@ -10,11 +10,13 @@
 //! | `attempt` | one attempt: slot, definition, body, call |
 //! | `content` | what of the job's record goes along |
 //! | `settle` | what becomes of an attempt: its row, a retry, the delivery's end |
+//! | `insist` | calls to Redis that are made until they are answered |
 //! | `slots` | the slots of attempts under way, to be renewed |
 
 mod attempt;
 mod content;
 mod counters;
+mod insist;
 mod places;
 mod recipients;
 mod settle;

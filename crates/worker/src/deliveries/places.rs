@@ -229,3 +229,129 @@ impl Drop for Place {
         self.with(|receiver, _| receiver.taken -= 1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOOK: Duration = Duration::from_millis(100);
+
+    fn id(name: &str) -> EndpointId {
+        EndpointId::of_file(name)
+    }
+
+    /// As many places as `receiver` gets, up to `most`.
+    fn take(places: &Places, receiver: &str, most: usize) -> Vec<Place> {
+        (0..most).map_while(|_| places.enter(id(receiver)).ok()).collect()
+    }
+
+    /// Lets the attempts of a receiver fail often enough.
+    fn sicken(places: &Places, receiver: &str) {
+        let place = places.enter(id(receiver)).ok().unwrap();
+        place.begins(SICK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_has_a_quarter_of_the_places_and_one_that_fails_few() {
+        let places = Places::new(256);
+        let of_one = take(&places, "one", 256);
+        assert_eq!(of_one.len(), 64);
+        assert_eq!(take(&places, "two", 256).len(), 64, "the others have theirs");
+        drop(of_one);
+        sicken(&places, "one");
+        let of_one = take(&places, "one", 256);
+        assert_eq!(of_one.len(), SICK_PLACES);
+        of_one[0].ended(TOOK, true);
+        assert_eq!(take(&places, "one", 256).len(), 64 - SICK_PLACES, "it is well again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_with_few_places_gives_each_receiver_one_at_least() {
+        for (all, most) in [(1, 1), (4, 1), (8, 2)] {
+            let places = Places::new(all);
+            assert_eq!(take(&places, "one", all + 1).len(), most, "{all}");
+            sicken(&places, "two");
+            assert_eq!(take(&places, "two", all + 1).len(), most, "{all}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn receivers_that_fail_have_a_half_of_the_places_together() {
+        let places = Places::new(64);
+        let mut taken = Vec::new();
+        for number in 0..64 {
+            let name = number.to_string();
+            sicken_beside(&places, &name);
+            taken.extend(take(&places, &name, SICK_PLACES));
+        }
+        assert_eq!(taken.len(), 32);
+        assert_eq!(take(&places, "well", 64).len(), 16);
+    }
+
+    /// The same where there may be no place.
+    fn sicken_beside(places: &Places, receiver: &str) {
+        let mut receivers = places.lock();
+        let known = receivers.entry(id(receiver)).or_insert_with(|| Receiver::new(Instant::now()));
+        known.failures = SICK;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_finds_no_place_is_delayed_to_times_that_are_spread() {
+        let places = Places::new(16);
+        let _taken = take(&places, "one", 4);
+        let told: Vec<Duration> = (0..1000).map(|_| places.enter(id("one")).err().unwrap()).collect();
+        // Four attempts of a second each: one ends each quarter of it.
+        let quarter = ASSUMED / 4;
+        assert_eq!(told[..3], [quarter, quarter * 2, quarter * 3]);
+        assert_eq!(told[239], LONGEST_DELAY);
+        assert!(told[240..].iter().all(|told| (LONGEST_DELAY / 2..=LONGEST_DELAY).contains(told)));
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(places.enter(id("one")).err(), Some(LONGEST_DELAY - Duration::from_secs(30) + quarter));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deliveries_wait_in_place_only_while_their_turn_is_near() {
+        let places = Places::new(400);
+        let place = |_| places.enter(id("one")).ok().unwrap();
+        let taken: Vec<Place> = (0..20).map(place).collect();
+        // Each attempt is taken to last a second: as many may wait as run.
+        let waiting: Vec<_> = taken.iter().map_while(Place::wait).collect();
+        assert_eq!(waiting.len(), 10);
+        drop(waiting);
+        for _ in 0..100 {
+            taken[0].ended(Duration::from_secs(10), true);
+        }
+        let waiting: Vec<_> = taken.iter().map_while(Place::wait).collect();
+        assert_eq!(waiting.len(), 1, "one is there when a slot is free");
+        drop(waiting);
+        for _ in 0..100 {
+            taken[0].ended(Duration::from_millis(10), true);
+        }
+        let waiting: Vec<_> = taken.iter().map_while(Place::wait).collect();
+        assert_eq!(waiting.len(), 20, "turns come fast");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slot_that_is_free_is_handed_to_the_first_in_the_line() {
+        let places = Places::new(400);
+        let [one, two, three] = [(); 3].map(|()| places.enter(id("one")).ok().unwrap());
+        assert!(one.is_first());
+        let (mut second, mut third) = (two.wait().unwrap(), three.wait().unwrap());
+        assert!(!places.enter(id("one")).ok().unwrap().is_first(), "others wait");
+        second.turn().await;
+        assert!(futures_util::poll!(std::pin::pin!(third.turn())).is_pending());
+        let begun = Instant::now();
+        one.frees_slot();
+        second.freed(TOOK).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO, "at once");
+        drop(second);
+        two.begins(0);
+        assert!(!one.is_first(), "one still waits");
+        third.turn().await;
+        third.freed(TOOK).await;
+        assert_eq!(begun.elapsed(), TOOK);
+        drop(third);
+        three.begins(0);
+        assert!(one.is_first());
+    }
+}

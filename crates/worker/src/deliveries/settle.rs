@@ -6,15 +6,13 @@ use hermod_queue::{Delayed, Delivery, Ended, Settled, WorkerQueue};
 use hermod_types::webhook::{Event, Outcome};
 use hermod_types::{Backoff, Timestamp, Ttl};
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
 
 use super::attempt::Run;
+use super::insist::insist;
 use super::places::Place;
 use super::recipients::Unusable;
 use crate::held::HeldGuard;
 
-/// The wait after a failure of Redis.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 /// How long the record of a delivery is kept that has ended, in seconds: if it is asked for anew meanwhile, its fence goes on.
 const KEPT_SECONDS: u64 = 3600;
 /// How long a delivery is kept that no worker can make: those that can may yet be started, with another configuration.
@@ -140,17 +138,8 @@ impl Run<'_> {
             request: &request,
             retention: self.all.settings.history,
         };
-        let mut failures = 0;
-        loop {
-            match self.all.webhooks.end(&end).await {
-                Ok(recorded) => return recorded,
-                Err(error) => {
-                    tracing::debug!(delivery = %self.attempt.delivery, %error, "attempt not recorded yet");
-                    sleep(BACKOFF.wait(failures)).await;
-                    failures = failures.saturating_add(1);
-                }
-            }
-        }
+        let recorded = insist(self.attempt.delivery, "record", || self.all.webhooks.end(&end));
+        recorded.await.unwrap_or(Recorded { is_new: false, disabled: None })
     }
 
     /// Counts the attempt, and tells the operator of one that failed. The beginning of an answer is not for the log.
@@ -169,7 +158,7 @@ impl Run<'_> {
                 tracing::info!(%endpoint, %delivery, %job, attempt, status, error, duration_ms, retry_in_ms, "not delivered; it is tried again");
             }
             Outcome::PermanentFailure => {
-                tracing::info!(%endpoint, %delivery, %job, attempt, status, error, duration_ms, "not delivered; the receiver does not take it");
+                tracing::info!(%endpoint, %delivery, %job, attempt, status, error, duration_ms, "not delivered, and not tried again");
             }
             Outcome::Exhausted => {
                 tracing::warn!(%endpoint, %delivery, %job, attempt, status, error, duration_ms, "not delivered; all attempts have failed");
@@ -182,17 +171,17 @@ impl Run<'_> {
     }
 
     async fn delay(&self, wait: Duration, progress: &str, counts: bool) {
-        let mut failures = 0;
-        loop {
-            match self.all.queue.delay(self.held.held(), wait, progress, counts).await {
-                Ok(Delayed::Delayed) => return,
-                Ok(Delayed::Cancelled | Delayed::Lost) => return is_lost(self.held),
-                Err(error) => {
-                    tracing::debug!(delivery = %self.attempt.delivery, %error, "not delayed yet");
-                    sleep(BACKOFF.wait(failures)).await;
-                    failures = failures.saturating_add(1);
-                }
-            }
+        let (queue, held) = (&self.all.queue, self.held.held());
+        let delayed = insist(self.attempt.delivery, "delay", || queue.delay(held, wait, progress, counts));
+        if matches!(delayed.await, Some(Delayed::Cancelled | Delayed::Lost)) {
+            is_lost(self.held);
+        }
+    }
+
+    /// Gives the delivery back at once, for another worker.
+    pub(super) async fn release(&self) {
+        if let Err(error) = self.all.queue.release(std::slice::from_ref(self.held.held())).await {
+            tracing::debug!(delivery = %self.attempt.delivery, %error, "not released; others will claim it after the lease");
         }
     }
 }
@@ -208,19 +197,10 @@ pub(super) async fn finish(queue: &WorkerQueue<Delivery>, held: &HeldGuard, is_d
         cancelled: false,
         given_up: None,
     });
-    let mut failures = 0;
-    loop {
-        match queue.finish(Arc::clone(&ended)).await {
-            Ok(Settled::Done | Settled::AlreadyDone) => return,
-            Ok(Settled::Lost | Settled::Gone | Settled::Cancelled | Settled::Expired) => {
-                return is_lost(held);
-            }
-            Err(error) => {
-                tracing::debug!(delivery = %held.held().id, %error, "end not written yet");
-                sleep(BACKOFF.wait(failures)).await;
-                failures = failures.saturating_add(1);
-            }
-        }
+    let settled = insist(held.held().id, "finish", || queue.finish(Arc::clone(&ended)));
+    match settled.await {
+        Some(Settled::Done | Settled::AlreadyDone) | None => {}
+        Some(Settled::Lost | Settled::Gone | Settled::Cancelled | Settled::Expired) => is_lost(held),
     }
 }
 
