@@ -53,7 +53,10 @@ impl AdminLogin {
     /// If half of it is missing.
     pub(crate) fn headers(&self) -> anyhow::Result<HeaderMap> {
         let mut headers = HeaderMap::new();
-        match (&self.admin_user, &self.admin_password) {
+        // A variable that is empty is none.
+        let user = self.admin_user.as_ref().filter(|user| !user.is_empty());
+        let password = given(self.admin_password.as_ref());
+        match (user, password) {
             (Some(user), Some(password)) => {
                 let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose_secret()));
                 headers.insert(AUTHORIZATION, secret_header(&format!("Basic {pair}"), "--admin-user")?);
@@ -62,9 +65,13 @@ impl AdminLogin {
             (Some(_), None) => bail!("--admin-user without --admin-password, or HERMOD_ADMIN_PASSWORD"),
             (None, Some(_)) => bail!("--admin-password without --admin-user, or HERMOD_ADMIN_USER"),
         }
-        if let Some(token) = &self.setup_token {
+        if let Some(token) = given(self.setup_token.as_ref()) {
             headers.insert("x-bifrost-setup-token", secret_header(token.expose_secret(), "--setup-token")?);
         }
         Ok(headers)
     }
+}
+
+fn given(secret: Option<&SecretString>) -> Option<&SecretString> {
+    secret.filter(|secret| !secret.expose_secret().is_empty())
 }

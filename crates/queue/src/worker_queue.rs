@@ -37,9 +37,9 @@ impl WorkerName {
     }
 }
 
-/// A worker's side of the queue. Cheap to clone.
+/// A worker's side of one lane of the queue. Cheap to clone.
 ///
-/// Each shard has a connection of its own, made when its first job comes, so that none waits for the node of another.
+/// Each shard has a connection of its own, made when it is first served, so that none waits for the node of another.
 #[derive(Clone)]
 pub struct WorkerQueue<R = JobRequest>(Arc<Inner>, PhantomData<fn() -> R>);
 
@@ -48,6 +48,8 @@ struct Inner {
     store: Store,
     lease: Duration,
     tasks: TaskTracker,
+    /// By number; those of all lanes.
+    connections: Arc<[OnceLock<Connection>]>,
     /// By number.
     shards: Box<[OnceLock<ShardQueue>]>,
 }
@@ -117,9 +119,32 @@ pub(crate) struct LeaveArgs<'a> {
 impl<R: Payload> WorkerQueue<R> {
     /// A queue whose tasks are `tasks`; they end with the last clone.
     pub fn new(store: &Store, worker: WorkerName, lease: Duration, tasks: &TaskTracker) -> Self {
-        let shards = (0..Shard::LIMIT).map(|_| OnceLock::new()).collect();
         Self(
-            Arc::new(Inner { store: store.clone(), worker, lease, tasks: tasks.clone(), shards }),
+            Arc::new(Inner {
+                store: store.clone(),
+                worker,
+                lease,
+                tasks: tasks.clone(),
+                connections: (0..Shard::LIMIT).map(|_| OnceLock::new()).collect(),
+                shards: (0..Shard::LIMIT).map(|_| OnceLock::new()).collect(),
+            }),
+            PhantomData,
+        )
+    }
+
+    /// The same worker's side of another lane, over the same connections.
+    #[must_use]
+    pub fn of_lane<T: Payload>(&self) -> WorkerQueue<T> {
+        let Inner { worker, store, lease, tasks, connections, .. } = &*self.0;
+        WorkerQueue(
+            Arc::new(Inner {
+                store: store.clone(),
+                worker: worker.clone(),
+                lease: *lease,
+                tasks: tasks.clone(),
+                connections: Arc::clone(connections),
+                shards: (0..Shard::LIMIT).map(|_| OnceLock::new()).collect(),
+            }),
             PhantomData,
         )
     }
@@ -239,11 +264,13 @@ impl<R: Payload> WorkerQueue<R> {
     }
 
     fn shard(&self, shard: Shard) -> Result<&ShardQueue, QueueError> {
-        let Inner { worker, store, tasks, shards, .. } = &*self.0;
-        let place = shards.get(usize::from(shard.number()));
-        let place = place.ok_or_else(|| QueueError::Unexpected("a shard beyond the last".to_owned()))?;
-        Ok(place.get_or_init(|| {
-            let (queue, connection) = (R::LANE.queue(shard), store.connection(shard));
+        let Inner { worker, store, tasks, connections, shards, .. } = &*self.0;
+        let number = usize::from(shard.number());
+        let beyond = || QueueError::Unexpected("a shard beyond the last".to_owned());
+        let connection = connections.get(number).ok_or_else(beyond)?;
+        Ok(shards.get(number).ok_or_else(beyond)?.get_or_init(|| {
+            let connection = connection.get_or_init(|| store.connection(shard)).clone();
+            let queue = R::LANE.queue(shard);
             let finishes = Finishes::new(connection.clone(), queue.clone(), worker.clone());
             ShardQueue { finishes: Batcher::spawn(finishes, tasks), connection, queue }
         }))

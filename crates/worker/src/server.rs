@@ -91,7 +91,7 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     tasks.spawn(metrics.keep_small(stop.clone()));
 
     let queue = WorkerQueue::new(&store, name.clone(), lease, &tasks);
-    let delivery_queue = WorkerQueue::new(&store, name.clone(), lease, &tasks);
+    let delivery_queue = queue.of_lane();
     let signals = Arc::new(Signals::new(shards));
     let [held, held_deliveries] = Lane::ALL.map(HeldJobs::new);
     let renewal = Renewal {
