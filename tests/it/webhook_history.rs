@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hermod_queue::webhooks::{Attempt, AttemptEnd, Registration, Webhooks};
 use hermod_queue::{Delivery, Store};
-use hermod_tests::{Cluster, PATIENCE, eventually};
+use hermod_tests::{Cluster, PATIENCE, Reaction, eventually};
 use hermod_types::webhook::{EndpointId, Event, Hook, Outcome, Receiver, Style, delivery_id};
 use hermod_types::{JobId, Operation, Shard, Timestamp};
 use redis::Commands;
@@ -226,4 +226,60 @@ async fn what_has_failed_since_is_sent_again() {
     let all = json!({"since": "2026-01-01T00:00:00+02:00"});
     assert_eq!(administrator.post(&path, &all).await.json()["count"], 1, "and the early one is not");
     administrator.post("/nobody/recover", &body).await.error(404);
+}
+
+#[tokio::test]
+async fn what_an_administrator_sends_again_arrives_under_its_id() {
+    let cluster = Cluster::builder().config(with_login(json!({}))).start().await;
+    let administrator = Administrator(cluster.api.clone());
+    let mut body = endpoint("shop");
+    body["allow_private_network"] = json!(true);
+    let (id, secret) = administrator.create(&body).await;
+    let shop = hermod_tests::Receiver::with_secret(&secret);
+    shop.reacts(Reaction::Answer(404));
+    body["url"] = json!(shop.url);
+    assert_eq!(administrator.send(Method::PUT, "/shop", &body).await.status, 200);
+    let since = Timestamp::now();
+    let rows = async |total: usize| {
+        eventually(&format!("{total} rows"), PATIENCE, async || {
+            let found = administrator.get("/shop/deliveries").await;
+            let is_all = found["pagination"]["total_count"] == json!(total);
+            is_all.then(|| found["deliveries"].as_array().unwrap().clone())
+        })
+        .await
+    };
+    let submit = async || {
+        let submission = cluster.api.submission(r#"{"model":"demo/echo","prompt":"x"}"#);
+        let accepted = cluster.api.send(submission.header("x-bf-async-webhook", "shop")).await;
+        assert_eq!(accepted.status, 202, "{accepted:?}");
+        accepted.json()
+    };
+    let first = submit().await;
+    let refused = rows(1).await.remove(0);
+    assert_eq!((&refused["async_job_id"], &refused["request_id"]), (&first["id"], &first["request_id"]));
+    assert_eq!((&refused["outcome"], &refused["status_code"]), (&json!("permanent_failure"), &json!(404)));
+
+    let path = format!("/deliveries/{}/redeliver", refused["id"].as_str().unwrap());
+    let again = administrator.post(&path, "").await;
+    assert_eq!((again.status, &again.json()["webhook_id"]), (202, &refused["webhook_id"]), "{again:?}");
+    let second = rows(2).await.remove(0);
+    assert_eq!((&second["webhook_id"], &second["attempt_no"]), (&refused["webhook_id"], &json!(1)));
+
+    // The shop is mended: all that it has missed comes once, and what is delivered stays so.
+    submit().await;
+    rows(3).await;
+    shop.reacts(Reaction::Answer(204));
+    let recover = json!({"since": since.to_string()});
+    let count = async || administrator.post("/shop/recover", &recover).await.json()["count"].clone();
+    assert_eq!(count().await, 2);
+    let newest = rows(5).await;
+    assert!(newest[..2].iter().all(|row| row["outcome"] == "delivered"), "{newest:#?}");
+    assert_eq!(count().await, 0);
+    let ids: Vec<_> = shop.received().into_iter().map(|received| received.id).collect();
+    let times = |id: &Value| ids.iter().filter(|received| json!(received) == *id).count();
+    assert_eq!((ids.len(), times(&refused["webhook_id"])), (5, 3));
+    let shown = administrator.get(&format!("/{id}")).await;
+    assert_eq!(shown["consecutive_failures"], 0);
+    assert!(shown["last_success_at"].is_string() && shown["last_failure_at"].is_string());
+    cluster.assert_drained().await;
 }
