@@ -215,7 +215,8 @@ async fn webhooks_and_waiting_clients_are_measured_against_their_targets() {
     }
     for name in ["Idempotency-Key", "x-stainless-retry-count"] {
         let keys = row(&ran, report, &format!("{name} adds to a job: keys"));
-        assert_eq!((number(keys, "/measured"), &keys["is_met"]), (1.0, &Value::from(true)), "{keys}");
+        let more = number(keys, "/measured");
+        assert!((more - 1.0).abs() < 1e-9 && keys["is_met"] == true, "{keys}");
         row(&ran, report, &format!("{name} adds to a submit: round trips"));
     }
     for name in ["a webhook", "a webhook with the result"] {

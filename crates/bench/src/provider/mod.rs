@@ -241,7 +241,7 @@ impl Shared {
                     Answers::All => {}
                     // It is never closed.
                     Answers::Some => {
-                        self.permits.acquire().await.into_iter().for_each(SemaphorePermit::forget)
+                        self.permits.acquire().await.into_iter().for_each(SemaphorePermit::forget);
                     }
                     Answers::None => std::future::pending().await,
                 }
