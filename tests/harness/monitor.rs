@@ -12,13 +12,13 @@ pub struct Monitor {
     commands: Arc<Mutex<Vec<Command>>>,
     thread: JoinHandle<()>,
     redis: Connection,
+    /// What ends it, and none of the others.
+    end: String,
 }
 
 /// A command's words.
 #[derive(Clone)]
 pub struct Command(pub Vec<Vec<u8>>);
-
-const END: &str = "the monitor ends";
 
 impl Monitor {
     pub fn start(cluster: &Cluster) -> Self {
@@ -29,17 +29,19 @@ impl Monitor {
         lines.read_line(&mut String::new()).unwrap();
         let commands = Arc::<Mutex<Vec<Command>>>::default();
         let seen = Arc::clone(&commands);
+        let end = format!("monitor {:x} ends", fastrand::u64(..));
+        let last = end.clone();
         let thread = std::thread::spawn(move || {
             loop {
                 let mut line = String::new();
                 assert!(lines.read_line(&mut line).unwrap() > 0);
-                if line.contains(END) {
+                if line.contains(&last) {
                     return;
                 }
                 seen.lock().unwrap().push(Command::shown(line.as_bytes()));
             }
         });
-        Self { commands, thread, redis: cluster.connect() }
+        Self { commands, thread, redis: cluster.connect(), end }
     }
 
     /// How many of these there were so far.
@@ -49,7 +51,7 @@ impl Monitor {
 
     /// What there was so far.
     pub fn commands(mut self) -> Vec<Command> {
-        let _: String = redis::cmd("ECHO").arg(END).query(&mut self.redis).unwrap();
+        let _: String = redis::cmd("ECHO").arg(&self.end).query(&mut self.redis).unwrap();
         self.thread.join().unwrap();
         std::mem::take(&mut self.commands.lock().unwrap())
     }
