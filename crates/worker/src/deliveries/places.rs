@@ -2,7 +2,8 @@
 //!
 //! A delivery has a place from its claim to its end. Of each receiver,
 //!
-//! - at most a quarter of all places are taken, and at most [`SICK_PLACES`] once its last [`SICK`] attempts have failed;
+//! - at most a quarter of all places are taken, or all of them where it is so quick that others wait for about [`TURN`] at most;
+//! - at most [`SICK_PLACES`] once its last [`SICK`] attempts have failed;
 //! - all receivers of the latter kind together take at most a half;
 //! - deliveries wait in place for a slot only while their turn is to come within [`TURN`].
 //!
@@ -21,6 +22,8 @@ const SICK: u64 = 3;
 const SICK_PLACES: usize = 4;
 /// The longest that a delivery waits in place, as far as it can be told. Delayed ones are looked at each second.
 const TURN: Duration = Duration::from_secs(1);
+/// Attempts that a receiver takes at once, as far as is known here: the default of an endpoint.
+const AT_ONCE: u32 = 10;
 /// How long an attempt is taken to last before one has been seen.
 const ASSUMED: Duration = Duration::from_secs(1);
 /// The longest delay of what finds no place.
@@ -131,7 +134,14 @@ impl Receiver {
     /// Places that it may have.
     fn most(&self, all: usize) -> usize {
         let quarter = (all / 4).max(1);
-        if self.is_sick() { SICK_PLACES.min(quarter) } else { quarter }
+        if self.is_sick() {
+            SICK_PLACES.min(quarter)
+        } else if self.lasts.saturating_mul(u32::try_from(all).unwrap_or(u32::MAX)) <= TURN * AT_ONCE {
+            // To delay what a quick receiver would soon be sent costs more than all the rest of a delivery.
+            all
+        } else {
+            quarter
+        }
     }
 
     /// Deliveries that may wait in place.
