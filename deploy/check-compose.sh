@@ -160,7 +160,7 @@ for id in "$redis" "$api" "$worker" "$demo"; do
   expect "$name: NoNewPrivs" "$no_new_privileges" 1
   expect "$name: capabilities" "$capabilities" 0000000000000000
   expect "$name: root filesystem" "$root" ro
-  expect "$name: open files" "$files" 20480
+  expect "$name: open files" "$files" 19456
   [ "$memory" -gt 0 ] || die "$name has no limit of memory"
   [ "$pids" -gt 0 ] || die "$name has no limit of threads"
 done

@@ -131,12 +131,18 @@ impl Receiver {
         self.failures >= SICK
     }
 
+    /// Whether it would soon be through with deliveries in all places.
+    fn is_quick(&self, all: usize) -> bool {
+        let one_by_one = self.lasts.saturating_mul(u32::try_from(all).unwrap_or(u32::MAX));
+        self.lasts < ASSUMED && one_by_one <= TURN * AT_ONCE
+    }
+
     /// Places that it may have.
     fn most(&self, all: usize) -> usize {
         let quarter = (all / 4).max(1);
         if self.is_sick() {
             SICK_PLACES.min(quarter)
-        } else if self.lasts.saturating_mul(u32::try_from(all).unwrap_or(u32::MAX)) <= TURN * AT_ONCE {
+        } else if self.is_quick(all) {
             // To delay what a quick receiver would soon be sent costs more than all the rest of a delivery.
             all
         } else {
@@ -273,6 +279,20 @@ mod tests {
         assert_eq!(of_one.len(), SICK_PLACES);
         of_one[0].ended(TOOK, true);
         assert_eq!(take(&places, "one", 256).len(), 64 - SICK_PLACES, "it is well again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quick_receiver_may_have_all_places_until_it_is_slow_or_fails() {
+        let places = Places::new(256);
+        let first = places.enter(id("one")).ok().unwrap();
+        let end = |took: u64| (0..20).for_each(|_| first.ended(Duration::from_millis(took), true));
+        end(5);
+        assert_eq!(take(&places, "one", 256).len(), 255);
+        end(500);
+        assert_eq!(take(&places, "one", 256).len(), 63);
+        end(5);
+        sicken(&places, "one");
+        assert_eq!(take(&places, "one", 256).len(), SICK_PLACES - 1);
     }
 
     #[tokio::test(start_paused = true)]
