@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use hermod_tests::{Answer, Api, Cluster, Gate, PATIENCE, Signal, eventually, exit_of};
-use redis::Commands;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -11,8 +10,8 @@ use tokio::task::JoinHandle;
 use crate::operator::queue;
 use crate::waiting::{listened_to, wait_together};
 
-const OURS: &str = "/v1/responses";
-const OPENAIS: [&str; 2] = ["/openai/v1/responses", "/openai/responses"];
+pub(crate) const OURS: &str = "/v1/responses";
+pub(crate) const OPENAIS: [&str; 2] = ["/openai/v1/responses", "/openai/responses"];
 /// A provider's Response, whose id comes late.
 pub(crate) const NATIVE: &str = r#"{ "object":"response", "created_at":1741476542.50, "status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},
   "model":"m-1","output":[{"id":"msg_1","type":"message","status":"incomplete","role":"assistant",
@@ -20,7 +19,7 @@ pub(crate) const NATIVE: &str = r#"{ "object":"response", "created_at":174147654
   "id":"resp_theirs", "seed":123456789012345678901234567890,"background":false,"temperature":1.00,"store":true}"#;
 
 /// The demo provider as OpenAI, and as Anthropic, whose answers are converted.
-fn config() -> Value {
+pub(crate) fn config() -> Value {
     let all = |provider: &str| json!({"provider": provider, "allowed_models": ["*"]});
     let key = |name: &str| json!({"id": name, "name": name, "value": format!("sk-bf-{name}"), "provider_configs": [all("openai"), all("anthropic")]});
     json!({
@@ -32,23 +31,23 @@ fn config() -> Value {
     })
 }
 
-fn create(api: &Api, path: &str, body: &Value) -> RequestBuilder {
+pub(crate) fn create(api: &Api, path: &str, body: &Value) -> RequestBuilder {
     api.request(Method::POST, path).body(body.to_string())
 }
 
 /// The id of a Response that was created in the background.
-async fn begun(api: &Api, path: &str, body: &Value) -> String {
+pub(crate) async fn begun(api: &Api, path: &str, body: &Value) -> String {
     let answer = api.send(create(api, path, body)).await;
     assert_eq!((answer.status, answer.json()["status"].as_str()), (200, Some("queued")), "{answer:?}");
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
-async fn retrieve(api: &Api, id: &str) -> Answer {
+pub(crate) async fn retrieve(api: &Api, id: &str) -> Answer {
     api.get(&format!("{OURS}/{id}")).await
 }
 
 /// Retrieves it until it is neither queued nor in progress.
-async fn ended(api: &Api, id: &str) -> Answer {
+pub(crate) async fn ended(api: &Api, id: &str) -> Answer {
     eventually(&format!("{id} has ended"), PATIENCE, async || {
         let answer = retrieve(api, id).await;
         assert!(matches!(answer.status, 200 | 503), "{answer:?}");
@@ -60,7 +59,7 @@ async fn ended(api: &Api, id: &str) -> Answer {
 }
 
 /// Retrieves it until it is this.
-async fn is(api: &Api, id: &str, status: &str) -> Value {
+pub(crate) async fn is(api: &Api, id: &str, status: &str) -> Value {
     eventually(&format!("{id} is {status}"), PATIENCE, async || {
         let response = retrieve(api, id).await.json();
         (response["status"] == status).then_some(response)
@@ -68,16 +67,16 @@ async fn is(api: &Api, id: &str, status: &str) -> Value {
     .await
 }
 
-async fn cancel(api: &Api, id: &str) -> Answer {
+pub(crate) async fn cancel(api: &Api, id: &str) -> Answer {
     api.send(api.request(Method::POST, &format!("{OURS}/{id}/cancel"))).await
 }
 
-async fn delete(api: &Api, id: &str) -> Answer {
+pub(crate) async fn delete(api: &Api, id: &str) -> Answer {
     api.send(api.request(Method::DELETE, &format!("{OURS}/{id}"))).await
 }
 
 /// The job's own path.
-fn job_of(id: &str) -> String {
+pub(crate) fn job_of(id: &str) -> String {
     let hex = id.strip_prefix("resp_").unwrap();
     assert_eq!(hex.len(), 32, "{id}");
     let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
@@ -85,7 +84,7 @@ fn job_of(id: &str) -> String {
 }
 
 /// Sends a request in the background.
-fn sent(api: &Api, request: RequestBuilder) -> JoinHandle<Answer> {
+pub(crate) fn sent(api: &Api, request: RequestBuilder) -> JoinHandle<Answer> {
     let api = api.clone();
     #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
     tokio::spawn(async move { api.send(request).await })
@@ -344,225 +343,4 @@ async fn on_shutdown_who_waits_is_told_to_ask_again_if_that_finds_the_same_one()
     assert_eq!((gate.arrived(), again.header("idempotent-replayed")), (2, "true"));
     assert_eq!(ended(&second, plain.json()["id"].as_str().unwrap()).await.json()["status"], "incomplete");
     cluster.assert_drained().await;
-}
-
-#[tokio::test]
-async fn cancel_and_delete_end_it_wherever_it_is() {
-    let gate = Gate::answering(NATIVE);
-    let cluster = Cluster::builder().config(gate.config()).set("HERMOD_CONCURRENCY", 1).start().await;
-    let api = &cluster.api;
-    let body = json!({"model": "gate/m", "input": "x", "background": true, "metadata": {"mine": "1"}});
-    let runs = begun(api, OURS, &body).await;
-    is(api, &runs, "in_progress").await;
-    let (waits, deleted) = (begun(api, OURS, &body).await, begun(api, OURS, &body).await);
-
-    for id in [&waits, &runs] {
-        let cancelled = cancel(api, id).await;
-        assert_eq!(cancelled.status, 200, "{cancelled:?}");
-        let response = cancelled.json();
-        assert_eq!((&response["id"], &response["status"]), (&json!(id), &json!("cancelled")));
-        assert_eq!(
-            (&response["metadata"], &response["error"], &response["output"]),
-            (&json!({"mine": "1"}), &Value::Null, &json!([]))
-        );
-    }
-    eventually("the running one has ended", PATIENCE, async || {
-        (api.get(&job_of(&runs)).await.status == 200).then_some(())
-    })
-    .await;
-    for id in [&waits, &runs] {
-        let again = cancel(api, id).await;
-        assert_eq!((again.status, again.text.clone()), (200, retrieve(api, id).await.text));
-        assert_eq!(again.json()["status"], "cancelled");
-        assert_eq!(api.get(&job_of(id)).await.json()["status_code"], 499);
-    }
-    // The last one has begun to run meanwhile.
-    is(api, &deleted, "in_progress").await;
-    for id in [&deleted, &waits, &runs] {
-        let answer = delete(api, id).await;
-        assert_eq!(
-            (answer.status, answer.json()),
-            (200, json!({"id": id, "object": "response", "deleted": true}))
-        );
-        retrieve(api, id).await.error(404);
-        delete(api, id).await.error(404);
-        cancel(api, id).await.error(404);
-        assert_eq!(api.get(&job_of(id)).await.status, 404);
-    }
-    gate.open();
-    let completed = begun(api, OURS, &body).await;
-    let response = ended(api, &completed).await;
-    let cancelled = cancel(api, &completed).await;
-    assert_eq!((cancelled.status, cancelled.text), (200, response.text), "too late: it is what it is");
-    cluster.assert_drained().await;
-}
-
-#[tokio::test]
-async fn repeated_it_is_the_same_one() {
-    let cluster = Cluster::builder().config(config()).workers(0).apis(2).start().await;
-    let (first, second) = (cluster.apis.read().unwrap()[0].clone(), cluster.apis.read().unwrap()[1].clone());
-    let body = json!({"model": "openai/echo", "input": "x", "background": true});
-    let mut ids = Vec::new();
-    for (header, values) in [("idempotency-key", ["k-1", "k-1"]), ("x-stainless-retry-count", ["0", "1"])] {
-        let once = first.send(create(&first, OURS, &body).header(header, values[0])).await;
-        let again = second.send(create(&second, OURS, &body).header(header, values[1])).await;
-        assert_eq!((again.status, again.header("idempotent-replayed")), (200, "true"));
-        assert_eq!((once.header("idempotent-replayed"), once.json()), ("", again.json()));
-        ids.push(once.json()["id"].clone());
-    }
-    assert_ne!(ids[0], ids[1]);
-    let other = json!({"model": "openai/echo", "input": "y", "background": true});
-    first.send(create(&first, OURS, &other).header("idempotency-key", "k-1")).await.error(422);
-    let waiting: u64 = cluster.connect().xlen("{hermod:0}:queue").unwrap();
-    assert_eq!(waiting, 2);
-}
-
-#[tokio::test]
-async fn only_its_own_key_sees_it() {
-    let cluster = Cluster::builder().config(config()).start().await;
-    let api = &cluster.api;
-    let body = json!({"model": "openai/echo", "input": "x", "background": true});
-    let answer = api.send(create(api, OURS, &body).bearer_auth("sk-bf-team")).await;
-    let id = answer.json()["id"].as_str().unwrap().to_owned();
-    let path = format!("{OURS}/{id}");
-    let ask = async |method: Method, path: &str, key: &str| {
-        let request = api.request(method, path);
-        api.send(if key.is_empty() { request } else { request.bearer_auth(key) }).await
-    };
-    eventually("it has completed", PATIENCE, async || {
-        let answer = ask(Method::GET, &path, "sk-bf-team").await;
-        (answer.json()["status"] == "completed").then_some(())
-    })
-    .await;
-    for key in ["", "sk-bf-other", "sk-bf-nobody"] {
-        ask(Method::GET, &path, key).await.error(404);
-        ask(Method::POST, &format!("{path}/cancel"), key).await.error(404);
-        ask(Method::DELETE, &path, key).await.error(404);
-    }
-    assert_eq!(ask(Method::DELETE, &path, "sk-bf-team").await.status, 200);
-    api.send(create(api, OURS, &body).bearer_auth("sk-bf-nobody")).await.error(400);
-}
-
-#[tokio::test]
-async fn what_is_not_stored_is_kept_for_ten_minutes_at_most() {
-    let cluster = Cluster::builder().config(config()).start().await;
-    let api = &cluster.api;
-    let ttl = async |store: Value, header: Option<&str>| {
-        let body = json!({"model": "openai/echo", "input": "x", "background": true, "store": store});
-        let request = create(api, OURS, &body);
-        let request = match header {
-            Some(seconds) => request.header("x-bf-async-job-result-ttl", seconds),
-            None => request,
-        };
-        let id = api.send(request).await.json()["id"].as_str().unwrap().to_owned();
-        ended(api, &id).await;
-        let key = format!("{{hermod:0}}:job:{}", job_of(&id).rsplit('/').next().unwrap());
-        let ttl: u64 = cluster.connect().ttl(key).unwrap();
-        ttl
-    };
-    assert!((590..=600).contains(&ttl(json!(false), None).await));
-    assert!((3500..=3600).contains(&ttl(json!(true), None).await));
-    assert!((3500..=3600).contains(&ttl(Value::Null, None).await));
-    assert!((4990..=5000).contains(&ttl(json!(false), Some("5000")).await));
-    let call = cluster.calls().remove(0);
-    assert_eq!(call.body, r#"{"model":"echo","input":"x","store":false}"#, "the provider is told, too");
-}
-
-#[tokio::test]
-async fn what_is_no_response_here_is_refused() {
-    let cluster = Cluster::builder().config(config()).workers(0).start().await;
-    let api = &cluster.api;
-    let refused = async |path: &str, body: Value| api.send(create(api, path, &body)).await.error(400);
-    assert_eq!(
-        refused(OURS, json!({"model": "gpt", "input": "x"})).await,
-        "model should be in provider/model format"
-    );
-    for background in [true, false] {
-        let body = json!({"model": "openai/gpt", "input": "x", "stream": true, "background": background});
-        for path in [OURS, OPENAIS[0], OPENAIS[1]] {
-            assert_eq!(refused(path, body.clone()).await, "streaming is not supported for async requests");
-        }
-    }
-    assert!(refused(OURS, json!({"model": "openai/gpt"})).await.contains("input"));
-    assert!(
-        refused(OURS, json!({"model": "openai/gpt", "input": "x", "background": "yes"}))
-            .await
-            .contains("background")
-    );
-    assert!(
-        refused(OPENAIS[0], json!({"model": "elsewhere/gpt", "input": "x"})).await.contains("not configured")
-    );
-
-    let id = begun(api, OURS, &json!({"model": "openai/echo", "input": "x", "background": true})).await;
-    api.get(&format!("{OURS}/{id}?stream=true")).await.error(400);
-    assert_eq!(api.get(&format!("{OURS}/{id}?include=reasoning.encrypted_content")).await.status, 200);
-    let of_another_type = api.submit(json!({"model": "openai/echo", "prompt": "x"})).await;
-    let hex = of_another_type.replace('-', "");
-    for unknown in [
-        "x",
-        "resp_x",
-        &id[5..],
-        &of_another_type,
-        &format!("resp_{hex}"),
-        &format!("{id}0"),
-        "resp_01890a5dac96774bbcceb302099a8057",
-    ] {
-        retrieve(api, unknown).await.error(404);
-        cancel(api, unknown).await.error(404);
-        delete(api, unknown).await.error(404);
-    }
-    for (method, path, allow) in [
-        (Method::GET, OURS.to_owned(), "POST"),
-        (Method::PUT, format!("{OURS}/{id}"), "GET, DELETE"),
-        (Method::GET, format!("{OURS}/{id}/cancel"), "POST"),
-    ] {
-        let answer = api.send(api.request(method, &path)).await;
-        answer.error(405);
-        assert_eq!(answer.header("allow"), allow);
-    }
-    let waiting: u64 = cluster.connect().xlen("{hermod:0}:queue").unwrap();
-    assert_eq!(waiting, 2, "nothing else was submitted");
-}
-
-#[tokio::test]
-async fn one_follows_another_by_the_id_that_its_provider_knows() {
-    for padding in [0, 600_000] {
-        let native = NATIVE.replace("a\\nb", &"a".repeat(padding));
-        let gate = Gate::answering(native.as_str());
-        gate.open();
-        let mut config = config();
-        config["providers"]["gate"] = gate.config()["providers"]["gate"].clone();
-        let cluster = Cluster::builder().config(config).start().await;
-        let api = &cluster.api;
-        let first = begun(api, OURS, &json!({"model": "gate/m", "input": "x", "background": true})).await;
-        ended(api, &first).await;
-        let next =
-            json!({"model": "openai/echo", "input": "y", "background": true, "previous_response_id": first});
-        let submit = |next: &Value| create(api, OURS, next).header("idempotency-key", "k");
-        let queued = api.send(submit(&next)).await.json();
-        assert_eq!(queued["previous_response_id"], json!(first));
-        let second = queued["id"].as_str().unwrap();
-        assert_eq!(ended(api, second).await.json()["status"], "completed");
-        assert_eq!(
-            cluster.calls()[0].body,
-            r#"{"model":"echo","input":"y","previous_response_id":"resp_theirs"}"#
-        );
-        // What is no id of ours is the provider's.
-        let theirs = json!({"model": "openai/echo", "input": "y", "previous_response_id": "resp_x"});
-        assert_eq!(api.send(create(api, OURS, &theirs)).await.status, 200);
-        assert_eq!(
-            cluster.calls()[1].body,
-            r#"{"model":"echo","input":"y","previous_response_id":"resp_x"}"#
-        );
-        // A provider of chat keeps none; one that is gone, or another's, is followed by none.
-        let converted = json!({"model": "anthropic/echo", "input": "y", "previous_response_id": first});
-        let refused = api.send(create(api, OURS, &converted)).await;
-        assert!(refused.error(400).contains("previous_response_id"), "{refused:?}");
-        delete(api, &first).await;
-        let gone = json!({"model": "openai/echo", "input": "z", "previous_response_id": first});
-        let gone = api.send(create(api, OURS, &gone)).await;
-        assert_eq!(gone.error(400), format!("Previous response with id '{first}' not found."));
-        assert_eq!(gone.json()["error"]["param"], "previous_response_id");
-        cluster.assert_drained().await;
-    }
 }

@@ -5,6 +5,7 @@
 mod admin_login;
 mod attempts;
 mod background_responses;
+mod background_responses_later;
 mod bad_input;
 mod bench;
 mod bounds;
