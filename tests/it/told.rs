@@ -20,10 +20,16 @@ pub(crate) fn store(cluster: &Cluster) -> Store {
     Store::new(&cluster.redis_url().parse().unwrap()).unwrap()
 }
 
-/// Submits a job of whose end this endpoint is told. Returns its id.
+/// Submits a job of whose end this endpoint is told, with a key until it is accepted: Redis may just have been started. Returns
+/// its id.
 pub(crate) async fn submit(cluster: &Cluster, endpoint: &str, model: &str) -> String {
-    let answer = cluster.api.send(submission(cluster, endpoint, model)).await;
-    assert_eq!(answer.status, 202, "{answer:?}");
+    let key = format!("{:x}", fastrand::u64(..));
+    let answer = eventually_ok("it is accepted", PATIENCE, async || {
+        let request = submission(cluster, endpoint, model).header("idempotency-key", &key);
+        let answer = cluster.api.send(request).await;
+        if answer.status == 202 { Ok(answer) } else { Err(format!("{answer:?}")) }
+    })
+    .await;
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
