@@ -1,7 +1,7 @@
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use hermod_queue::{JobOptions, JobRequest, Place, QueueError, Start, Submission};
+use hermod_queue::{JobOptions, JobRequest, Place, QueueError, Share, Start, Submission};
 use hermod_types::config::VirtualKey;
 use hermod_types::webhook::Style;
 use hermod_types::{
@@ -228,6 +228,7 @@ impl<'a> Submit<'a> {
             repeats: self.once.clone().repeats(job, shape),
             start: self.start,
             echo: echo.cloned(),
+            share: Share::default(),
         })
     }
 

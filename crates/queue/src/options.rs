@@ -15,6 +15,29 @@ pub struct JobOptions {
     pub start: Option<Start>,
     /// What its Response repeats of the request; none for another call.
     pub echo: Option<ResponseEcho>,
+    /// Its place among its owner's jobs, and that of its owner among the others.
+    pub share: Share,
+}
+
+/// Who of the jobs that wait is next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share {
+    /// Its place among its owner's own jobs: 1 to 5, 1 first.
+    pub priority: u8,
+    /// Its owner's share of the starts, beside those of other owners.
+    pub weight: f64,
+    /// Jobs of its owner that may wait; none for no limit.
+    pub max_waiting: Option<u64>,
+    /// How long it may wait for its limits, where its client or its key says so.
+    pub max_wait: Option<Duration>,
+    /// Whether its limits have admitted it already, before the submit.
+    pub is_admitted: bool,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { priority: 3, weight: 1.0, max_waiting: None, max_wait: None, is_admitted: false }
+    }
 }
 
 /// The earliest start of a job. What lies in the past is at once.
