@@ -48,6 +48,14 @@ pub(crate) fn may_see(headers: &HeaderMap, config: &ApiConfig, owner: Option<&st
     }
 }
 
+/// The value of the virtual key that a request carries.
+pub(crate) fn virtual_key_of(headers: &HeaderMap) -> Option<&str> {
+    match presented(headers) {
+        Presented::Key(value) => Some(value),
+        Presented::Nothing | Presented::Garbage => None,
+    }
+}
+
 fn presented(headers: &HeaderMap) -> Presented<'_> {
     if let Some(value) = headers.get("x-bf-vk").filter(|value| !value.is_empty()) {
         return value.to_str().map_or(Presented::Garbage, |value| Presented::Key(value.trim()));

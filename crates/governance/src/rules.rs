@@ -45,6 +45,11 @@ impl Rules {
         Ok(())
     }
 
+    /// The limit that is kept under this name.
+    pub fn limit(&self, _name: &str) -> Option<Arc<Limit>> {
+        None
+    }
+
     /// The limits that a call of `owner` to `target` must pass, in the order in which they refuse.
     pub fn limits(&self, _owner: Option<&str>, _target: &Target) -> Vec<Arc<Limit>> {
         Vec::new()

@@ -67,6 +67,7 @@ scripts!(
     webhook_rows,
     definitions_put,
     definitions_keep,
+    waiting_of,
 );
 
 /// What stands before a script: what all share, and what its kind shares.

@@ -4,6 +4,7 @@ mod definitions;
 mod live;
 mod stored;
 mod usage_rows;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ pub use definitions::{Changes, DefinitionStore, PutDefinitions, StoredDefinition
 pub use live::{KnownDefinitions, LiveDefinitions};
 pub use stored::{Defined, MadeValue, name_of, name_of_made};
 pub use usage_rows::{UsageRow, UsageRows};
+pub use waiting::Waiting;
 
 use crate::{QueueError, Store};
 
