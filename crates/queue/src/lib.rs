@@ -78,6 +78,7 @@ mod lists;
 mod maintenance;
 mod media;
 mod options;
+mod park;
 mod pieces;
 mod pools;
 mod positions;
@@ -107,7 +108,9 @@ pub use cooldown::{Cooldown, SharedCooldowns};
 pub use delivery::Delivery;
 pub use error::QueueError;
 pub use events::{End, Events, JobEvent, JobState, JobWatch, News, OwnerNews, OwnerWatch};
-pub use find::{JobJson, JobRecord, ListedJob, OutcomeReader, OutcomeRef, Records, StoredOutcome};
+pub use find::{
+    JobJson, JobRecord, ListedJob, OutcomeReader, OutcomeRef, Records, StoredOutcome, WaitingFor,
+};
 pub use job::{Ended, Held, Settled, Started};
 pub use lane::{Lane, Payload};
 pub use leases::{Leases, Renewed};
@@ -115,6 +118,7 @@ pub use lists::{JobPage, JobQuery, Lists, Owner};
 pub use maintenance::{Leadership, Maintenance};
 pub use media::MediaReader;
 pub use options::{IdempotencyKey, JobOptions, Place, Repeats, Share, Start, Tries};
+pub use park::Park;
 pub use pieces::PIECE_BYTES;
 pub use positions::{Position, Positions};
 pub use queue::{ByteLimit, Cancelled, Queue, QueueSettings};
