@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_providers::{Meter, Providers};
+use hermod_queue::governance::LiveDefinitions;
 use hermod_queue::{JobRequest, Started, WorkerQueue};
 use hermod_types::config::VirtualKey;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,8 @@ pub(crate) struct Context {
     pub(crate) providers: Providers,
     /// The virtual keys that jobs may have been submitted with.
     pub(crate) virtual_keys: Vec<VirtualKey>,
+    /// What is defined, and the rules that follow from it.
+    pub(crate) definitions: LiveDefinitions,
     pub(crate) limits: JobLimits,
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
@@ -41,6 +44,7 @@ pub struct JobLimits {
 impl Context {
     pub(crate) fn new(
         (providers, virtual_keys): (Providers, Vec<VirtualKey>),
+        definitions: LiveDefinitions,
         limits: JobLimits,
         queue: WorkerQueue,
         cooldowns: Cooldowns,
@@ -48,7 +52,7 @@ impl Context {
         release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
-        Self { providers, virtual_keys, limits, queue, cooldowns, counters, memory, release }
+        Self { providers, virtual_keys, definitions, limits, queue, cooldowns, counters, memory, release }
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_providers::Providers;
+use hermod_governance::{LiveRules, Rules};
+use hermod_queue::governance::LiveDefinitions;
 use hermod_queue::{Lane, Store, Tolerance, WorkerName, WorkerQueue};
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::ShardCount;
@@ -107,8 +109,11 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
 
     let release = CancellationToken::new();
     let memory = Memory::new(memory);
+    let definitions = Arc::new(hermod_types::governance::Definitions::default());
+    let rules = LiveRules::new(Rules::new(&definitions));
     let context = Arc::new(Context::new(
         (providers, virtual_keys),
+        LiveDefinitions::new(&store, definitions, rules),
         limits,
         queue,
         Cooldowns::new(&store, &tasks),
