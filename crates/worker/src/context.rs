@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_governance::LiveRules;
 use hermod_providers::{Meter, Providers};
 use hermod_queue::{JobRequest, Started, WorkerQueue};
-use hermod_types::config::VirtualKey;
 use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::Cooldowns;
@@ -16,8 +16,8 @@ use crate::work::Work;
 /// What every running job reaches.
 pub(crate) struct Context {
     pub(crate) providers: Providers,
-    /// The virtual keys that jobs may have been submitted with.
-    pub(crate) virtual_keys: Vec<VirtualKey>,
+    /// Who may use what, and how much of it.
+    pub(crate) rules: LiveRules,
     pub(crate) limits: JobLimits,
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
@@ -40,7 +40,7 @@ pub struct JobLimits {
 
 impl Context {
     pub(crate) fn new(
-        (providers, virtual_keys): (Providers, Vec<VirtualKey>),
+        (providers, rules): (Providers, LiveRules),
         limits: JobLimits,
         queue: WorkerQueue,
         cooldowns: Cooldowns,
@@ -48,7 +48,7 @@ impl Context {
         release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
-        Self { providers, virtual_keys, limits, queue, cooldowns, counters, memory, release }
+        Self { providers, rules, limits, queue, cooldowns, counters, memory, release }
     }
 }
 
