@@ -13,6 +13,9 @@ pub(crate) const PAUSED: &str = "{hermod:0}:paused";
 pub(crate) const SHARDS: &str = "{hermod:0}:shards";
 /// Grows with each change of the cooldowns.
 pub(crate) const COOLDOWNS_VERSION: &str = "{hermod:0}:cooldowns_version";
+/// What was defined over HTTP, and a text that is another after each change of it.
+pub(crate) const DEFINITIONS: &str = "{hermod:0}:definitions";
+pub(crate) const DEFINITIONS_VERSION: &str = "{hermod:0}:definitions_version";
 /// The worker that does what one has to do for all; it expires unless that worker renews it.
 pub(crate) const LEADER: &str = "{hermod:0}:leader";
 /// Exists for a while after records and entries have been compared.
@@ -103,6 +106,11 @@ pub(crate) fn staged(id: JobId, what: &str) -> String {
 /// A job's outcome, where it is kept apart from the record. `token` is its holder's, so that no late holder overwrites it.
 pub(crate) fn outcome(id: JobId, token: &str) -> String {
     of_shard(id.shard(), &format!("outcome:{id}:{token}"))
+}
+
+/// What was used on a day, `20300131`.
+pub(crate) fn usage(day: &str) -> String {
+    of_shard(Shard::default(), &format!("usage:{day}"))
 }
 
 /// A login of an administrator.

@@ -65,6 +65,8 @@ scripts!(
     webhook_history,
     webhook_scan,
     webhook_rows,
+    definitions_put,
+    definitions_keep,
 );
 
 /// What stands before a script: what all share, and what its kind shares.
@@ -73,10 +75,12 @@ fn source(name: &str, body: &str) -> String {
     const EVENTS: &str = include_str!("../lua/events.lua");
     const ENDING: &str = include_str!("../lua/ending.lua");
     const WEBHOOKS: &str = include_str!("../lua/webhooks.lua");
+    const DEFINITIONS: &str = include_str!("../lua/definitions.lua");
     let parts: &[&str] = match name {
         "claim" | "delay" | "release" => &[LIB, EVENTS],
         "finish" | "cancel" | "redeliver" => &[LIB, EVENTS, ENDING],
         _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
+        _ if name.starts_with("definitions_") => &[LIB, DEFINITIONS],
         _ => &[LIB],
     };
     // A full Redis refuses what brings new work; all else may use what memory is left, so that accepted jobs end.

@@ -1,10 +1,16 @@
 //! What was used of the limits, and who holds what of them: in Redis alone, on shard 0.
 
+mod definitions;
+mod usage_rows;
+
 use std::sync::Arc;
 
 use hermod_governance::{Charge, Limit};
 use hermod_types::{JobId, Timestamp};
 use tokio_util::task::TaskTracker;
+
+pub use definitions::{Changes, DefinitionStore, PutDefinitions, StoredDefinitions};
+pub use usage_rows::{UsageRow, UsageRows};
 
 use crate::{QueueError, Store};
 
