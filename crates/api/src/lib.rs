@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod form;
 mod governance;
+mod governed;
 mod hook;
 mod integration;
 mod jobs;

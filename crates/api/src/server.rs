@@ -125,22 +125,21 @@ impl ApiServer {
             sender,
             ..
         } = self;
+        let rules = LiveRules::new(Rules::new(config.definitions.clone()));
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
         let admin = web::Data::new(Admin::new(Arc::clone(&config), Sessions::new(&store)));
         let vault = Arc::new(vault);
         let endpoints = Endpoints::new(Arc::clone(&config), Webhooks::new(&store), Arc::clone(&vault) as _);
-        let definitions = Arc::new(hermod_types::governance::Definitions::default());
-        let rules = LiveRules::new(Rules::new(&definitions));
         let governance = Governance::new(
             &store,
-            LiveDefinitions::new(&store, definitions, rules.clone()),
-            rules,
+            LiveDefinitions::new(&store, rules.clone()),
+            rules.clone(),
             Limits::spawn(&store, tasks),
             Waiting::new(&store, queue.shards, &queue.known),
             vault,
-            Duration::ZERO,
+            config.rotation_cooldown,
         );
         tasks.spawn_local(governance.clone().follow(shutdown.now.clone()));
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
@@ -171,6 +170,7 @@ impl ApiServer {
             // Called once on each server thread: every thread has its own connections, and forms its own batches.
             let state = State {
                 config: Arc::clone(&config),
+                rules: rules.clone(),
                 queue: Queue::spawn(&store, &queue, &tasks),
                 outcomes: OutcomeReader::new(&store),
                 lists: queue.lists.then(|| Lists::new(&store, &queue)),

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_governance::{LiveRules, Rules};
 use hermod_providers::{Meter, Providers};
 use hermod_queue::governance::LiveDefinitions;
 use hermod_queue::{JobRequest, Started, WorkerQueue};
-use hermod_types::config::VirtualKey;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::Cooldowns;
@@ -14,12 +15,16 @@ use crate::job;
 use crate::memory::Memory;
 use crate::work::Work;
 
+/// How often an owner that nobody knows is looked for while Redis is away, and how far apart.
+const LOOKS: u32 = 20;
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
 /// What every running job reaches.
 pub(crate) struct Context {
     pub(crate) providers: Providers,
-    /// The virtual keys that jobs may have been submitted with.
-    pub(crate) virtual_keys: Vec<VirtualKey>,
-    /// What is defined, and the rules that follow from it.
+    /// Who may use what, and how much of it.
+    pub(crate) rules: LiveRules,
+    /// What the rules follow from.
     pub(crate) definitions: LiveDefinitions,
     pub(crate) limits: JobLimits,
     pub(crate) queue: WorkerQueue,
@@ -43,7 +48,7 @@ pub struct JobLimits {
 
 impl Context {
     pub(crate) fn new(
-        (providers, virtual_keys): (Providers, Vec<VirtualKey>),
+        (providers, rules): (Providers, LiveRules),
         definitions: LiveDefinitions,
         limits: JobLimits,
         queue: WorkerQueue,
@@ -52,7 +57,26 @@ impl Context {
         release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
-        Self { providers, virtual_keys, definitions, limits, queue, cooldowns, counters, memory, release }
+        Self { providers, rules, definitions, limits, queue, cooldowns, counters, memory, release }
+    }
+}
+
+impl Context {
+    /// The rules of now. Those of an owner that nobody here knows are asked for: another process may have made it just now.
+    pub(crate) async fn rules_of(&self, owner: Option<&str>) -> Arc<Rules> {
+        let is_known = |rules: &Rules| owner.is_none_or(|owner| rules.key(owner).is_some());
+        let rules = self.rules.current();
+        if is_known(&rules) {
+            return rules;
+        }
+        for _ in 0..LOOKS {
+            match self.definitions.refresh().await {
+                Ok(_) => break,
+                Err(error) => tracing::debug!(%error, "what is defined is not read"),
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+        self.rules.current()
     }
 }
 

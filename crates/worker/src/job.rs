@@ -111,12 +111,14 @@ async fn execute(
     };
     let media = context.queue.media(&started.held);
     let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
+    // Those of its start: what changes meanwhile is for those that start after it.
+    let rules = context.rules_of(request.owner.as_deref()).await;
     let chain = Chain {
         context: TargetContext {
             providers: &context.providers,
             cooldowns: &context.cooldowns,
             counters: &context.counters,
-            virtual_keys: &context.virtual_keys,
+            rules: &rules,
             request,
             body: &body,
             media: media.as_ref(),

@@ -48,10 +48,10 @@ pub(super) async fn list(http: HttpRequest, state: web::Data<State>) -> Result<H
     let page = query.page(&["search"])?;
     let governance = &state.governance;
     let known = governance.known().await?;
-    let found = known.all.customers.iter().filter(|customer| query.finds(&[&customer.name, &customer.id]));
+    let found = known.all().customers.iter().filter(|customer| query.finds(&[&customer.name, &customer.id]));
     let paged = page.of(found.collect());
-    let names = paged.shown.iter().flat_map(|customer| names_of_customer(&known.all, customer)).collect();
-    let shown = Shown::defined(&known.all, governance.live.file()).with(governance.used(names).await?);
+    let names = paged.shown.iter().flat_map(|customer| names_of_customer(known.all(), customer)).collect();
+    let shown = Shown::defined(known.all(), governance.live.file()).with(governance.used(names).await?);
     let customers = paged.shown.iter().map(|customer| shown.customer(customer)).collect();
     Ok(HttpResponse::Ok().json(paged.answer("customers", customers)))
 }
@@ -81,10 +81,10 @@ pub(super) async fn create(
 pub(super) async fn get(id: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Failure> {
     let governance = &state.governance;
     let known = governance.known().await?;
-    let customer = find::<Customer>(&known.all, &id)?;
-    let used = governance.used(names_of_customer(&known.all, customer)).await?;
-    let mut shown = Shown::defined(&known.all, governance.live.file()).with(used).customer(customer);
-    let keys = known.all.virtual_keys.iter().filter(|key| key.customer_id.as_deref() == Some(&customer.id));
+    let customer = find::<Customer>(known.all(), &id)?;
+    let used = governance.used(names_of_customer(known.all(), customer)).await?;
+    let mut shown = Shown::defined(known.all(), governance.live.file()).with(used).customer(customer);
+    let keys = known.all().virtual_keys.iter().filter(|key| key.customer_id.as_deref() == Some(&customer.id));
     shown["virtual_keys"] = keys.map(|key| json!({"id": key.id, "name": key.name})).collect();
     Ok(HttpResponse::Ok().json(json!({"customer": shown})))
 }

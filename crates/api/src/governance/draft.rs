@@ -66,7 +66,7 @@ impl Draft {
         note::<ModelConfig>(&mut of_file, file);
         note::<ProviderLimits>(&mut of_file, file);
         note::<PricingOverride>(&mut of_file, file);
-        Self { all: known.all.clone(), of_file, changes: Changes::default() }
+        Self { all: known.all().clone(), of_file, changes: Changes::default() }
     }
 
     /// # Errors

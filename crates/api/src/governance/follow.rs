@@ -42,7 +42,7 @@ impl Governance {
             tracing::info!(version, "what is defined has changed");
         }
         let Some(known) = self.live.known() else { return Ok(()) };
-        let of_file = known.all.virtual_keys.iter().take(self.live.file().virtual_keys.len());
+        let of_file = known.all().virtual_keys.iter().take(self.live.file().virtual_keys.len());
         for key in of_file.filter(|key| key.value_sha256.is_none()) {
             self.make_value(&key.id, offers).await?;
         }

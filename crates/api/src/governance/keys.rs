@@ -25,14 +25,14 @@ pub(super) async fn list(http: HttpRequest, state: web::Data<State>) -> Result<H
     let page = query.page(&["search", "customer_id", "team_id"])?;
     let governance = &state.governance;
     let known = governance.known().await?;
-    let found = known.all.virtual_keys.iter().filter(|key| {
+    let found = known.all().virtual_keys.iter().filter(|key| {
         query.finds(&[&key.name, &key.id])
             && query.is("team_id", key.team_id.as_deref())
             && query.is("customer_id", key.customer_id.as_deref())
     });
     let paged = page.of(found.collect());
-    let names = paged.shown.iter().flat_map(|key| names_of_key(&known.all, key)).collect();
-    let shown = defined(&known.all, governance).with(governance.used(names).await?);
+    let names = paged.shown.iter().flat_map(|key| names_of_key(known.all(), key)).collect();
+    let shown = defined(known.all(), governance).with(governance.used(names).await?);
     let keys = paged.shown.iter().map(|key| shown.virtual_key(key)).collect();
     Ok(HttpResponse::Ok().json(paged.answer("virtual_keys", keys)))
 }
@@ -80,17 +80,17 @@ pub(super) async fn create(
 /// `GET /api/governance/virtual-keys/{id}`
 pub(super) async fn get(id: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Failure> {
     let known = state.governance.known().await?;
-    let key = find::<VirtualKey>(&known.all, &id)?;
-    let mut shown = shown_key(&known.all, &state.governance, key).await?;
+    let key = find::<VirtualKey>(known.all(), &id)?;
+    let mut shown = shown_key(known.all(), &state.governance, key).await?;
     join_owner(&mut shown, &known, key);
     Ok(HttpResponse::Ok().json(json!({"virtual_key": shown})))
 }
 
 /// Adds the names of the key's team and customer.
 fn join_owner(shown: &mut Value, known: &KnownDefinitions, key: &VirtualKey) {
-    let team = key.team_id.as_ref().and_then(|id| known.all.teams.iter().find(|team| team.id == *id));
+    let team = key.team_id.as_ref().and_then(|id| known.all().teams.iter().find(|team| team.id == *id));
     let customer = key.customer_id.as_ref();
-    let customer = customer.and_then(|id| known.all.customers.iter().find(|customer| customer.id == *id));
+    let customer = customer.and_then(|id| known.all().customers.iter().find(|customer| customer.id == *id));
     if let Some(team) = team {
         shown["team"] = json!({"id": team.id, "name": team.name, "customer_id": team.customer_id});
     }

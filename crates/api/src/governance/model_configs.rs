@@ -121,7 +121,7 @@ pub(super) async fn list(http: HttpRequest, state: web::Data<State>) -> Result<H
     let page = query.page(&["search", "scope", "scope_id", "provider"])?;
     let governance = &state.governance;
     let known = governance.known().await?;
-    let found = known.all.model_configs.iter().filter(|config| {
+    let found = known.all().model_configs.iter().filter(|config| {
         let (scope, id) = match &config.scope {
             ModelScope::Global => ("global", None),
             ModelScope::VirtualKey(id) => ("virtual_key", Some(id.as_str())),
@@ -132,8 +132,8 @@ pub(super) async fn list(http: HttpRequest, state: web::Data<State>) -> Result<H
             && query.is("scope_id", id)
     });
     let paged = page.of(found.collect());
-    let names = paged.shown.iter().flat_map(|config| names_of_config(&known.all, config)).collect();
-    let shown = Shown::defined(&known.all, governance.live.file()).with(governance.used(names).await?);
+    let names = paged.shown.iter().flat_map(|config| names_of_config(known.all(), config)).collect();
+    let shown = Shown::defined(known.all(), governance.live.file()).with(governance.used(names).await?);
     let configs = paged.shown.iter().map(|config| shown.model_config(config)).collect();
     Ok(HttpResponse::Ok().json(paged.answer("model_configs", configs)))
 }
@@ -170,7 +170,7 @@ pub(super) async fn create(
 pub(super) async fn get(id: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Failure> {
     let governance = &state.governance;
     let known = governance.known().await?;
-    answer(None, &known.all, governance, find(&known.all, &id)?).await
+    answer(None, known.all(), governance, find(known.all(), &id)?).await
 }
 
 /// `PUT /api/governance/model-configs/{id}`: what is absent stays.

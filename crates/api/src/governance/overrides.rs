@@ -121,7 +121,7 @@ impl Governance {
     /// When so many windows of a budget are over, the current one among them.
     async fn end_of_cycles(&self, budget: &str, cycles: u32) -> Result<Timestamp, ApiError> {
         let name = budget_name(budget);
-        let Some(limit) = self.rules.current().limit(&name) else {
+        let Some(limit) = self.limits_named([name.clone()]).pop() else {
             return Err(ApiError::NotFound("Budget not found"));
         };
         let (now, used) = (Timestamp::now(), self.used(vec![name.clone()]).await?.of(&name));

@@ -85,7 +85,7 @@ pub(super) async fn list(http: HttpRequest, state: web::Data<State>) -> Result<H
     let query = Query::of(&http)?;
     let page = query.page(&["search"])?;
     let known = state.governance.known().await?;
-    let found = known.all.pricing_overrides.iter().filter(|price| {
+    let found = known.all().pricing_overrides.iter().filter(|price| {
         query.finds(&[&price.name, &price.pattern])
             && query.is("scope_kind", Some(price.scope_kind.as_str()))
             && query.is("virtual_key_id", price.virtual_key_id.as_deref())
@@ -93,7 +93,7 @@ pub(super) async fn list(http: HttpRequest, state: web::Data<State>) -> Result<H
             && query.is("provider_key_id", price.provider_key_id.as_deref())
     });
     let paged = page.of(found.collect());
-    let shown = Shown::defined(&known.all, state.governance.live.file());
+    let shown = Shown::defined(known.all(), state.governance.live.file());
     let prices = paged.shown.iter().map(|price| shown.pricing_override(price)).collect();
     Ok(HttpResponse::Ok().json(paged.answer("pricing_overrides", prices)))
 }
@@ -137,8 +137,8 @@ pub(super) async fn create(
 /// `GET /api/governance/pricing-overrides/{id}`
 pub(super) async fn get(id: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Failure> {
     let known = state.governance.known().await?;
-    let price = find::<PricingOverride>(&known.all, &id)?;
-    let shown = Shown::defined(&known.all, state.governance.live.file()).pricing_override(price);
+    let price = find::<PricingOverride>(known.all(), &id)?;
+    let shown = Shown::defined(known.all(), state.governance.live.file()).pricing_override(price);
     Ok(HttpResponse::Ok().json(json!({"pricing_override": shown})))
 }
 

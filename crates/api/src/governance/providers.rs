@@ -37,9 +37,9 @@ impl ProviderBody {
 pub(super) async fn list(state: web::Data<State>) -> Result<HttpResponse, Failure> {
     let governance = &state.governance;
     let known = governance.known().await?;
-    let all = &known.all.providers;
-    let names = all.iter().flat_map(|provider| names_of_provider(&known.all, provider)).collect();
-    let shown = Shown::defined(&known.all, governance.live.file()).with(governance.used(names).await?);
+    let all = &known.all().providers;
+    let names = all.iter().flat_map(|provider| names_of_provider(known.all(), provider)).collect();
+    let shown = Shown::defined(known.all(), governance.live.file()).with(governance.used(names).await?);
     let providers: Vec<_> = all.iter().map(|provider| shown.provider(provider)).collect();
     Ok(HttpResponse::Ok().json(json!({"count": providers.len(), "providers": providers})))
 }
@@ -111,8 +111,8 @@ fn names_of_provider(all: &Definitions, provider: &ProviderLimits) -> Vec<String
 pub(super) async fn get(name: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Failure> {
     let governance = &state.governance;
     let known = governance.known().await?;
-    let provider = find::<ProviderLimits>(&known.all, &name)?;
-    let used = governance.used(names_of_provider(&known.all, provider)).await?;
-    let shown = Shown::defined(&known.all, governance.live.file()).with(used).provider(provider);
+    let provider = find::<ProviderLimits>(known.all(), &name)?;
+    let used = governance.used(names_of_provider(known.all(), provider)).await?;
+    let shown = Shown::defined(known.all(), governance.live.file()).with(used).provider(provider);
     Ok(HttpResponse::Ok().json(json!({"provider": shown})))
 }

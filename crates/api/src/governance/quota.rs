@@ -1,12 +1,12 @@
 //! `/api/governance/virtual-keys/quota`: what a key has left. The key itself asks, also where the administration is closed.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use hermod_types::Timestamp;
 use hermod_types::governance::ModelScope;
 use serde_json::{Value, json};
 
 use super::model_configs::names_of_config;
 use super::shown::{Shown, names_of_key};
-use super::state::key_of_value;
 use crate::caller;
 use crate::error::{ApiError, Failure};
 use crate::state::State;
@@ -17,21 +17,22 @@ pub(super) async fn quota(http: HttpRequest, state: web::Data<State>) -> Result<
         caller::virtual_key_of(http.headers()).ok_or(ApiError::Unauthorized("a virtual key is needed"))?;
     let governance = &state.governance;
     let known = governance.known().await?;
-    let Some(key) = key_of_value(&known, value) else {
+    let rules = governance.rules.current();
+    let Some(key) = rules.key_of_value(value, Timestamp::now()) else {
         return Err(ApiError::Unauthorized("virtual key not found").into());
     };
-    let configs: Vec<_> = (known.all.model_configs.iter())
+    let configs: Vec<_> = (known.all().model_configs.iter())
         .filter(|config| config.scope == ModelScope::VirtualKey(key.id.clone()))
         .collect();
     let running = format!("key:{}", key.id);
-    let mut names = names_of_key(&known.all, key);
-    names.extend(configs.iter().flat_map(|config| names_of_config(&known.all, config)));
+    let mut names = names_of_key(known.all(), key);
+    names.extend(configs.iter().flat_map(|config| names_of_config(known.all(), config)));
     names.push(running.clone());
     let used = governance.used(names).await?;
-    let running = governance.rules.current().limit(&running).map(|_| used.of(&running).used);
+    let running = used.find(&running).map(|usage| usage.used);
     let waiting = governance.waiting.of(&key.id).await.map_err(ApiError::Unavailable)?;
     let total = governance.usage.total(&key.id).await.map_err(ApiError::Unavailable)?;
-    let shown = Shown::defined(&known.all, governance.live.file()).with(used);
+    let shown = Shown::defined(known.all(), governance.live.file()).with(used);
     let own = shown.virtual_key(key);
     let mut budgets = own["budgets"].clone();
     for budget in budgets.as_array_mut().into_iter().flatten() {

@@ -16,10 +16,10 @@ use crate::state::State;
 pub(super) async fn budgets(state: web::Data<State>) -> Result<HttpResponse, Failure> {
     let governance = &state.governance;
     let known = governance.known().await?;
-    let names = known.all.budgets.iter().map(|budget| budget_name(&budget.id)).collect();
-    let shown = Shown::defined(&known.all, governance.live.file()).with(governance.used(names).await?);
+    let names = known.all().budgets.iter().map(|budget| budget_name(&budget.id)).collect();
+    let shown = Shown::defined(known.all(), governance.live.file()).with(governance.used(names).await?);
     let now = Timestamp::now();
-    let budgets: Vec<_> = known.all.budgets.iter().map(|budget| shown.budget(budget, now)).collect();
+    let budgets: Vec<_> = known.all().budgets.iter().map(|budget| shown.budget(budget, now)).collect();
     Ok(HttpResponse::Ok().json(json!({"count": budgets.len(), "budgets": budgets})))
 }
 
@@ -28,10 +28,10 @@ pub(super) async fn rate_limits(state: web::Data<State>) -> Result<HttpResponse,
     let governance = &state.governance;
     let known = governance.known().await?;
     let names =
-        known.all.rate_limits.iter().flat_map(|limit| [tokens_name(&limit.id), requests_name(&limit.id)]);
+        known.all().rate_limits.iter().flat_map(|limit| [tokens_name(&limit.id), requests_name(&limit.id)]);
     let used = governance.used(names.collect()).await?;
-    let shown = Shown::defined(&known.all, governance.live.file()).with(used);
-    let limits: Vec<_> = known.all.rate_limits.iter().map(|limit| shown.rate_limit(limit)).collect();
+    let shown = Shown::defined(known.all(), governance.live.file()).with(used);
+    let limits: Vec<_> = known.all().rate_limits.iter().map(|limit| shown.rate_limit(limit)).collect();
     Ok(HttpResponse::Ok().json(json!({"count": limits.len(), "rate_limits": limits})))
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn reset_budget(
 ) -> Result<HttpResponse, Failure> {
     let governance = &state.governance;
     let known = governance.known().await?;
-    let budget = find::<Budget>(&known.all, &id)?;
+    let budget = find::<Budget>(known.all(), &id)?;
     let name = budget_name(&budget.id);
     let was = governance.used(vec![name.clone()]).await?.of(&name).used;
     governance.reset([name.clone()]).await?;
@@ -54,7 +54,7 @@ pub(super) async fn reset_budget(
         &json!({"used_nanodollars": was}),
         &json!({"used": 0}),
     );
-    let shown = Shown::defined(&known.all, governance.live.file()).with(governance.used(vec![name]).await?);
+    let shown = Shown::defined(known.all(), governance.live.file()).with(governance.used(vec![name]).await?);
     let budget = shown.budget(budget, Timestamp::now());
     Ok(HttpResponse::Ok().json(json!({"message": "Budget usage reset successfully", "budget": budget})))
 }
@@ -67,7 +67,7 @@ pub(super) async fn reset_rate_limit(
 ) -> Result<HttpResponse, Failure> {
     let governance = &state.governance;
     let known = governance.known().await?;
-    let limit = find::<RateLimit>(&known.all, &id)?;
+    let limit = find::<RateLimit>(known.all(), &id)?;
     let [tokens, requests] = [tokens_name(&limit.id), requests_name(&limit.id)];
     let was = governance.used(vec![tokens.clone(), requests.clone()]).await?;
     governance.reset([tokens.clone(), requests.clone()]).await?;
@@ -80,7 +80,7 @@ pub(super) async fn reset_rate_limit(
         &json!({"tokens": 0, "requests": 0}),
     );
     let used = governance.used(vec![tokens, requests]).await?;
-    let limit = Shown::defined(&known.all, governance.live.file()).with(used).rate_limit(limit);
+    let limit = Shown::defined(known.all(), governance.live.file()).with(used).rate_limit(limit);
     Ok(HttpResponse::Ok()
         .json(json!({"message": "Rate limit usage reset successfully", "rate_limit": limit})))
 }
@@ -91,8 +91,7 @@ impl Governance {
     /// # Errors
     /// If Redis does not answer.
     pub(super) async fn reset(&self, names: impl IntoIterator<Item = String>) -> Result<(), ApiError> {
-        let rules = self.rules.current();
-        for limit in names.into_iter().filter_map(|name| rules.limit(&name)) {
+        for limit in self.limits_named(names) {
             self.limits.reset(&limit).await.map_err(ApiError::Unavailable)?;
         }
         self.live.store().touch().await.map_err(ApiError::Unavailable)

@@ -1,6 +1,6 @@
 //! What the administration shows: definitions, and what was used of their limits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use hermod_governance::Limit;
@@ -37,13 +37,21 @@ pub(super) struct Shown<'a> {
 type Members = Map<String, Value>;
 
 impl Governance {
+    /// The limits with these names. One that nobody has is not among them.
+    pub(super) fn limits_named(&self, names: impl IntoIterator<Item = String>) -> Vec<Arc<Limit>> {
+        let mut wanted: HashSet<String> = names.into_iter().collect();
+        let rules = self.rules.current();
+        // Two may share one.
+        let found = rules.all_limits().filter(|limit| !wanted.is_empty() && wanted.remove(&limit.name));
+        found.map(Arc::clone).collect()
+    }
+
     /// What was used of these limits. One that nobody has is not among it.
     ///
     /// # Errors
     /// If Redis does not answer.
     pub(super) async fn used(&self, names: Vec<String>) -> Result<Used, ApiError> {
-        let rules = self.rules.current();
-        let limits: Vec<Arc<Limit>> = names.iter().filter_map(|name| rules.limit(name)).collect();
+        let limits = self.limits_named(names);
         let mut used = HashMap::with_capacity(limits.len());
         for some in limits.chunks(AT_ONCE) {
             let usage = self.limits.usage(some).await.map_err(ApiError::Unavailable)?;
@@ -207,7 +215,12 @@ impl<'a> Shown<'a> {
 impl Used {
     /// Of one that was not asked for, or of which nothing was used, nothing.
     pub(super) fn of(&self, name: &str) -> Usage {
-        self.0.get(name).copied().unwrap_or_default()
+        self.find(name).unwrap_or_default()
+    }
+
+    /// None for a limit that nobody has.
+    pub(super) fn find(&self, name: &str) -> Option<Usage> {
+        self.0.get(name).copied()
     }
 }
 

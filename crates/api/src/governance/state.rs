@@ -6,7 +6,7 @@ use hermod_queue::governance::{
     KnownDefinitions, Limits, LiveDefinitions, PutDefinitions, UsageRows, Waiting,
 };
 use hermod_queue::{QueueError, Store};
-use hermod_types::governance::{ValueHash, VirtualKey};
+use hermod_types::governance::VirtualKey;
 use hermod_types::{Seal, SealError};
 use hermod_webhooks::Vault;
 use secrecy::{ExposeSecret, SecretString};
@@ -133,13 +133,4 @@ pub(super) fn new_value() -> SecretString {
 /// An id for something new: a random UUID.
 pub(super) fn new_id() -> String {
     uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
-}
-
-/// The virtual key with this value, usable or not. The one before a rotation counts for a time.
-pub(super) fn key_of_value<'a>(known: &'a KnownDefinitions, value: &str) -> Option<&'a VirtualKey> {
-    let (hash, now) = (ValueHash::of(value), hermod_types::Timestamp::now());
-    known.all.virtual_keys.iter().find(|key| {
-        key.value_sha256 == Some(hash)
-            || (key.old_value_sha256 == Some(hash) && key.old_value_until.is_some_and(|until| now < until))
-    })
 }

@@ -50,12 +50,12 @@ pub(super) async fn list(http: HttpRequest, state: web::Data<State>) -> Result<H
     let page = query.page(&["search", "customer_id"])?;
     let governance = &state.governance;
     let known = governance.known().await?;
-    let found = known.all.teams.iter().filter(|team| {
+    let found = known.all().teams.iter().filter(|team| {
         query.finds(&[&team.name, &team.id]) && query.is("customer_id", team.customer_id.as_deref())
     });
     let paged = page.of(found.collect());
-    let names = paged.shown.iter().flat_map(|team| names_of_team(&known.all, team)).collect();
-    let shown = Shown::defined(&known.all, governance.live.file()).with(governance.used(names).await?);
+    let names = paged.shown.iter().flat_map(|team| names_of_team(known.all(), team)).collect();
+    let shown = Shown::defined(known.all(), governance.live.file()).with(governance.used(names).await?);
     let teams = paged.shown.iter().map(|team| shown.team(team)).collect();
     Ok(HttpResponse::Ok().json(paged.answer("teams", teams)))
 }
@@ -85,10 +85,10 @@ pub(super) async fn create(
 pub(super) async fn get(id: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Failure> {
     let governance = &state.governance;
     let known = governance.known().await?;
-    let team = find::<Team>(&known.all, &id)?;
-    let used = governance.used(names_of_team(&known.all, team)).await?;
-    let mut shown = Shown::defined(&known.all, governance.live.file()).with(used).team(team);
-    let keys = known.all.virtual_keys.iter().filter(|key| key.team_id.as_deref() == Some(&team.id));
+    let team = find::<Team>(known.all(), &id)?;
+    let used = governance.used(names_of_team(known.all(), team)).await?;
+    let mut shown = Shown::defined(known.all(), governance.live.file()).with(used).team(team);
+    let keys = known.all().virtual_keys.iter().filter(|key| key.team_id.as_deref() == Some(&team.id));
     shown["virtual_keys"] = keys.map(|key| json!({"id": key.id, "name": key.name})).collect();
     Ok(HttpResponse::Ok().json(json!({"team": shown})))
 }

@@ -55,7 +55,7 @@ pub(super) async fn usage(http: HttpRequest, state: web::Data<State>) -> Result<
         for used in used.map_err(ApiError::Unavailable)? {
             rows.push(Row {
                 date,
-                name: known.all.virtual_key(&used.owner).map_or("", |key| &key.name),
+                name: known.all().virtual_key(&used.owner).map_or("", |key| &key.name),
                 virtual_key_id: used.owner,
                 model: used.model,
                 requests: used.requests,

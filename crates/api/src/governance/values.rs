@@ -95,7 +95,7 @@ pub(super) async fn reveal(
     );
     let governance = &state.governance;
     let known = governance.known().await?;
-    let key = find::<VirtualKey>(&known.all, &id)?;
+    let key = find::<VirtualKey>(known.all(), &id)?;
     let value = match (&key.value, &key.value_sealed) {
         (Some(value), _) => value.clone(),
         (None, Some(sealed)) => match governance.opened(&key.id, sealed) {
