@@ -127,4 +127,4 @@ pub use submit::Submission;
 pub use subscription::{Channel, Heard, Subscription};
 pub use upload::Upload;
 pub use url::RedisUrl;
-pub use worker_queue::{Delayed, WorkerName, WorkerQueue};
+pub use worker_queue::{Delayed, Opened, Park, Release, WorkerName, WorkerQueue};

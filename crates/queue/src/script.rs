@@ -65,6 +65,14 @@ scripts!(
     webhook_history,
     webhook_scan,
     webhook_rows,
+    gov_admit,
+    gov_settle,
+    gov_suspend,
+    gov_usage,
+    gov_reset,
+    gov_unwait,
+    gov_permits,
+    gov_states,
 );
 
 /// What stands before a script: what all share, and what its kind shares.
@@ -72,11 +80,13 @@ fn source(name: &str, body: &str) -> String {
     const LIB: &str = include_str!("../lua/lib.lua");
     const EVENTS: &str = include_str!("../lua/events.lua");
     const ENDING: &str = include_str!("../lua/ending.lua");
+    const GOVERNANCE: &str = include_str!("../lua/governance.lua");
     const WEBHOOKS: &str = include_str!("../lua/webhooks.lua");
     let parts: &[&str] = match name {
         "claim" | "delay" | "release" => &[LIB, EVENTS],
         "finish" | "cancel" | "redeliver" => &[LIB, EVENTS, ENDING],
         _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
+        _ if name.starts_with("gov_") => &[LIB, GOVERNANCE],
         _ => &[LIB],
     };
     // A full Redis refuses what brings new work; all else may use what memory is left, so that accepted jobs end.
