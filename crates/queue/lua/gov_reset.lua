@@ -7,6 +7,4 @@ local s = tonumber(redis.call('HGET', name, 's') or nil)
 if not s then return reply(false) end
 -- A window that has not begun is the work of a clock that was wrong.
 if s > now_ms() then redis.call('DEL', name) else redis.call('HSET', name, 'u', 0) end
--- Jobs wait for the end of that window: whoever follows the definitions looks at all of them again.
-redis.call('INCR', key('definitions_version'))
 return reply(true)

@@ -13,6 +13,9 @@ pub(crate) const PAUSED: &str = "{hermod:0}:paused";
 pub(crate) const SHARDS: &str = "{hermod:0}:shards";
 /// Grows with each change of the cooldowns.
 pub(crate) const COOLDOWNS_VERSION: &str = "{hermod:0}:cooldowns_version";
+/// What was defined over HTTP, and a text that is another after each change of it.
+pub(crate) const DEFINITIONS: &str = "{hermod:0}:definitions";
+pub(crate) const DEFINITIONS_VERSION: &str = "{hermod:0}:definitions_version";
 /// The worker that does what one has to do for all; it expires unless that worker renews it.
 pub(crate) const LEADER: &str = "{hermod:0}:leader";
 /// Exists for a while after records and entries have been compared.
@@ -110,6 +113,11 @@ pub(crate) fn outcome(id: JobId, token: &str) -> String {
 /// What jobs of a shard have used, until it is counted.
 pub(crate) fn owed(shard: Shard) -> String {
     of_shard(shard, "owed")
+}
+
+/// What was used on a day, `20300131`.
+pub(crate) fn usage(day: &str) -> String {
+    of_shard(Shard::default(), &format!("usage:{day}"))
 }
 
 /// A login of an administrator.

@@ -22,6 +22,7 @@
 //! | `{hermod:0}:checked` | string, expires | exists for a while after records and entries have been compared |
 //! | `{hermod:0}:leader` | string, expires | the worker that looks after the queue for all |
 //! | `{hermod:0}:cooldowns`, `{hermod:0}:cooldowns_version` | hash, expires; integer | what nobody is to try for a while; grows with each change |
+//! | `{hermod:0}:definitions`, `{hermod:0}:definitions_version` | hash, string | what was defined over HTTP: "<kind>/<id>" and JSON; a text that is another after each change |
 //! | `{hermod:0}:webhook…` | | receivers of webhooks: see [`webhooks`] |
 //! | `{hermod:0}:session:<hash of its token>` | string, expires | a login of an administrator |
 //!

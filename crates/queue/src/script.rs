@@ -73,6 +73,8 @@ scripts!(
     gov_unwait,
     gov_permits,
     gov_states,
+    definitions_put,
+    definitions_keep,
 );
 
 /// What stands before a script: what all share, and what its kind shares.
@@ -82,11 +84,13 @@ fn source(name: &str, body: &str) -> String {
     const ENDING: &str = include_str!("../lua/ending.lua");
     const GOVERNANCE: &str = include_str!("../lua/governance.lua");
     const WEBHOOKS: &str = include_str!("../lua/webhooks.lua");
+    const DEFINITIONS: &str = include_str!("../lua/definitions.lua");
     let parts: &[&str] = match name {
         "claim" | "delay" | "release" => &[LIB, EVENTS],
         "finish" | "cancel" | "redeliver" => &[LIB, EVENTS, ENDING],
         _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
         _ if name.starts_with("gov_") => &[LIB, GOVERNANCE],
+        _ if name.starts_with("definitions_") => &[LIB, DEFINITIONS],
         _ => &[LIB],
     };
     // A full Redis refuses what brings new work; all else may use what memory is left, so that accepted jobs end.

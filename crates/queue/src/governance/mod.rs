@@ -8,18 +8,24 @@
 //! | `usage` | reading it |
 //! | `openings` | telling those that wait that there is room |
 //! | `upkeep` | what the leader does: settling what was left over, and freeing what nobody holds any more |
+//! | `definitions` | what is defined over HTTP |
+//! | `usage_rows` | what was used, by day, key and model |
 
 mod admit;
 mod args;
+mod definitions;
 mod limits;
 mod openings;
 mod owed;
 mod settle;
 mod upkeep;
 mod usage;
+mod usage_rows;
 
 pub use admit::{Admission, Ask};
+pub use definitions::{Changes, DefinitionStore, PutDefinitions, StoredDefinitions};
 pub use limits::Limits;
 pub use owed::{Owed, OwedRow};
 pub use upkeep::Upkeep;
 pub use usage::Usage;
+pub use usage_rows::{UsageRow, UsageRows};
