@@ -75,6 +75,21 @@ pub(crate) fn queue(shard: Shard) -> String {
     Lane::Jobs.queue(shard)
 }
 
+/// The open lanes of a shard, by virtual time.
+pub(crate) fn lanes(shard: Shard) -> String {
+    of_shard(shard, "lanes")
+}
+
+/// The lanes that wait for a limit, by when they open (ms).
+pub(crate) fn closed(shard: Shard) -> String {
+    of_shard(shard, "closed")
+}
+
+/// Jobs in lanes that have a latest start of their own, by that (ms).
+pub(crate) fn deadlines(shard: Shard) -> String {
+    of_shard(shard, "deadlines")
+}
+
 /// A job's record.
 pub(crate) fn job(id: JobId) -> String {
     Lane::Jobs.job(id)

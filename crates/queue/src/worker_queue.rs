@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hermod_types::{JobId, Shard, Timestamp};
+use hermod_types::{JobId, Shard};
 use serde::{Deserialize, Serialize};
 use tokio_util::task::TaskTracker;
 
@@ -301,6 +301,15 @@ impl<R: Payload> WorkerQueue<R> {
         join_all(leave).await.into_iter().collect()
     }
 
+    pub(crate) fn name(&self) -> &str {
+        self.0.worker.as_str()
+    }
+
+    /// The connection of a shard, and its queue.
+    pub(crate) fn of_shard(&self, shard: Shard) -> Result<(&Connection, &str), QueueError> {
+        self.shard(shard).map(|shard| (&shard.connection, shard.queue.as_str()))
+    }
+
     fn shard(&self, shard: Shard) -> Result<&ShardQueue, QueueError> {
         let Inner { worker, store, tasks, connections, shards, .. } = &*self.0;
         let number = usize::from(shard.number());
@@ -315,40 +324,7 @@ impl<R: Payload> WorkerQueue<R> {
     }
 }
 
-/// How a job is given back that its limits did not admit.
-#[derive(Clone, Debug)]
-pub struct Park<'a> {
-    pub lane: Option<&'a str>,
-    pub until: Timestamp,
-    pub waits_for: &'a str,
-    pub weight: f64,
-    pub progress: &'a str,
-    pub probes: bool,
-    pub owed: Option<&'a Owed>,
-}
-
-/// What a lane was that was to be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Opened {
-    /// It was closed.
-    Opened,
-    /// It was not.
-    Open,
-    /// Nothing waits in it.
-    Empty,
-}
-
 impl WorkerQueue {
-    pub async fn park(&self, held: &Held, park: &Park<'_>) -> Result<Delayed, QueueError> {
-        let wait = park.until.as_millis().saturating_sub(Timestamp::now().as_millis());
-        self.delay(held, Duration::from_millis(wait), park.progress, false, park.owed).await
-    }
-
-    pub async fn open(&self, _shard: Shard, _lane: &str, _places: u64) -> Result<Opened, QueueError> {
-        Ok(Opened::Open)
-    }
-
     /// Reads the body of a job's request, where it is kept apart from its record; none where it is gone.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::connection::Connection;
 use crate::script::{self, SCRIPTS};
-use crate::{Opened, QueueError, WorkerQueue, keys};
+use crate::{QueueError, WorkerQueue, keys};
 
 /// Openings that may wait for their turn. One that finds no place is lost, and made up for when its lane opens by itself.
 const MOST_WAITING: usize = 1024;
@@ -66,12 +66,10 @@ async fn open(
     opening: &Opening,
 ) -> Result<Vec<Opening>, QueueError> {
     let Some(shard) = Shard::new(opening.shard) else { return Ok(Vec::new()) };
-    match queue.open(shard, &opening.lane, opening.places).await? {
-        Opened::Opened | Opened::Open => Ok(Vec::new()),
-        Opened::Empty => {
-            let queue = keys::queue(Shard::default());
-            let reply: Reply = script::run(connection, &SCRIPTS.gov_unwait, &queue, opening).await?;
-            Ok(reply.open)
-        }
+    if queue.open(shard, &opening.lane).await? {
+        return Ok(Vec::new());
     }
+    let queue = keys::queue(Shard::default());
+    let reply: Reply = script::run(connection, &SCRIPTS.gov_unwait, &queue, opening).await?;
+    Ok(reply.open)
 }
