@@ -135,6 +135,11 @@ pub(crate) fn usage(day: &str) -> String {
     of_shard(Shard::default(), &format!("usage:{day}"))
 }
 
+/// What an owner has used since it was made.
+pub(crate) fn totals(owner: &str) -> String {
+    of_shard(Shard::default(), &format!("totals:{owner}"))
+}
+
 /// A login of an administrator.
 pub(crate) fn session(token: &str) -> String {
     of_shard(Shard::default(), &format!("session:{token}"))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_governance::{Estimate, Limit, Refusal, RefusalKind, Rules};
-use hermod_queue::governance::{Admission as Answer, Ask, Owed};
+use hermod_queue::governance::{Admission as Answer, Ask, Owed, Usage};
 use hermod_queue::{Delayed, Park, QueueError, Started};
 use hermod_types::{Backoff, ErrorBody, ErrorCode, Target, Timestamp};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -93,7 +93,21 @@ impl<'a> Admission<'a> {
         let primary = self.targets().first().filter(|_| !self.rules.is_empty())?;
         let refusal = self.rules.judge(self.owner(), primary, Timestamp::now()).err()?;
         // Whether a target may be called is asked for each.
-        (refusal.kind == RefusalKind::AccessBlocked).then(|| Box::new(refusal.to_body().about(primary)))
+        (refusal.kind == RefusalKind::AccessBlocked).then(|| Box::new(body_of(&refusal).about(primary)))
+    }
+
+    /// What keeps a job out that has waited too long, if that are its limits.
+    pub(crate) async fn overdue(&self) -> Option<Box<ErrorBody>> {
+        let primary = self.targets().first().filter(|_| !self.rules.is_empty())?;
+        let limits = self.rules.limits(self.owner(), primary);
+        let usage = self.context.governance.usage(&limits).await.ok()?;
+        let is_closed = |(limit, usage): &(&Arc<Limit>, &Usage)| usage.used + usage.reserved >= limit.max;
+        let closed = limits.iter().zip(&usage).filter(is_closed);
+        let closed: Vec<Arc<Limit>> = closed.map(|(limit, _)| Arc::clone(limit)).collect();
+        if closed.is_empty() {
+            return None;
+        }
+        Some(Box::new(body_of(&self.refusal(&closed).await).about(primary)))
     }
 
     /// What of a target's limits is to be asked for.
@@ -166,10 +180,9 @@ impl<'a> Admission<'a> {
         }
         match until.and_then(|until| self.in_time(until)) {
             Some(until) => {
-                let lane = closed.first().filter(|_| is_narrow).map(|limit| limit.name.as_str());
-                self.park(lane, until, refusal.kind, progress).await
+                self.park(&closed, until, refusal.kind, progress).await
             }
-            None => Entry::Refused(Box::new(refusal.to_body().about(target))),
+            None => Entry::Refused(Box::new(body_of(&refusal).about(target))),
         }
     }
 
@@ -182,7 +195,7 @@ impl<'a> Admission<'a> {
             .enumerate()
             .map(|(at, limit)| (Arc::clone(limit), of(at).used, of(at).ends))
             .collect();
-        self.rules.refusal(&exceeded, self.owner())
+        told(&exceeded)
     }
 
     /// Its latest start, as far as that depends on its limits.
@@ -200,11 +213,13 @@ impl<'a> Admission<'a> {
 
     async fn park(
         &self,
-        lane: Option<&str>,
+        closed: &[Arc<Limit>],
         until: Timestamp,
         kind: RefusalKind,
         progress: &Progress,
     ) -> Entry {
+        let is_narrow = closed.iter().all(|limit| limit.scope.is_narrow());
+        let lane = closed.first().filter(|_| is_narrow).map(|limit| limit.name.as_str());
         let held = &self.started.held;
         let noted = if *progress == Progress::default() { String::new() } else { progress.to_json() };
         let owed = self.may_hold().then(|| self.owed_now(progress));
@@ -223,10 +238,28 @@ impl<'a> Admission<'a> {
                 if owed.is_some() {
                     self.suspend().await;
                 }
+                self.look_again(lane, closed, until).await;
                 Entry::Parked
             }
             Delayed::Cancelled => Entry::Cancelled,
             Delayed::Lost => Entry::Lost,
+        }
+    }
+
+    /// Room that others have made after the job was refused, and before its lane was closed, is told to nobody: so its worker looks once
+    /// more.
+    async fn look_again(&self, lane: Option<&str>, closed: &[Arc<Limit>], until: Timestamp) {
+        if until > after(Timestamp::now(), 2 * SOON) {
+            return;
+        }
+        let Ok(usage) = self.context.governance.usage(closed).await else { return };
+        let has_room = |(limit, usage): (&Arc<Limit>, &Usage)| usage.used + usage.reserved < limit.max;
+        if closed.iter().zip(&usage).all(has_room) {
+            let owner = self.owner().unwrap_or_default();
+            let lane = lane.map_or_else(|| owner.to_owned(), |limit| format!("{owner}\n{limit}"));
+            if let Err(error) = self.context.queue.open(self.started.held.id.shard(), &lane).await {
+                tracing::debug!(%error, "its lane opens by itself");
+            }
         }
     }
 
@@ -297,4 +330,13 @@ async fn insist<T>(call: impl AsyncFn() -> Result<T, QueueError>) -> T {
 fn after(at: Timestamp, wait: Duration) -> Timestamp {
     let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     Timestamp::from_millis(at.as_millis().saturating_add(wait))
+}
+
+fn told(exceeded: &[(Arc<Limit>, u64, Option<Timestamp>)]) -> Refusal {
+    let first = exceeded.first().map(|(limit, ..)| limit.measure);
+    let kind = match first { Some(hermod_governance::Measure::Running) => RefusalKind::ConcurrencyLimited, Some(hermod_governance::Measure::Cost) => RefusalKind::BudgetExceeded, Some(hermod_governance::Measure::Tokens) => RefusalKind::TokenLimited, _ => RefusalKind::RequestLimited };
+    Refusal { kind, message: "x".to_owned(), code: None, retry_at: None }
+}
+pub(crate) fn body_of(refusal: &Refusal) -> ErrorBody {
+    ErrorBody::new(ErrorCode::AccessBlocked, &*refusal.message)
 }

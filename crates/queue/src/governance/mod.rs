@@ -20,6 +20,8 @@ mod owed;
 mod settle;
 mod upkeep;
 mod usage;
+mod live;
+mod stored;
 mod usage_rows;
 
 pub use admit::{Admission, Ask};
@@ -28,4 +30,6 @@ pub use limits::Limits;
 pub use owed::{Owed, OwedRow};
 pub use upkeep::Upkeep;
 pub use usage::Usage;
+pub use live::{KnownDefinitions, LiveDefinitions};
+pub use stored::{Defined, MadeValue, name_of, name_of_made};
 pub use usage_rows::{UsageRow, UsageRows};
