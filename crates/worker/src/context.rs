@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_governance::LiveRules;
 use hermod_providers::{Meter, Providers};
+use hermod_queue::governance::Limits;
 use hermod_queue::{JobRequest, Started, WorkerQueue};
 use hermod_types::config::VirtualKey;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,10 @@ pub(crate) struct Context {
     pub(crate) providers: Providers,
     /// The virtual keys that jobs may have been submitted with.
     pub(crate) virtual_keys: Vec<VirtualKey>,
+    /// Who may use what, and how much of it.
+    pub(crate) rules: LiveRules,
+    /// How much of it is used.
+    pub(crate) governance: Limits,
     pub(crate) limits: JobLimits,
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
@@ -41,6 +47,7 @@ pub struct JobLimits {
 impl Context {
     pub(crate) fn new(
         (providers, virtual_keys): (Providers, Vec<VirtualKey>),
+        governance: Limits,
         limits: JobLimits,
         queue: WorkerQueue,
         cooldowns: Cooldowns,
@@ -48,7 +55,8 @@ impl Context {
         release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
-        Self { providers, virtual_keys, limits, queue, cooldowns, counters, memory, release }
+        let rules = LiveRules::default();
+        Self { providers, virtual_keys, rules, governance, limits, queue, cooldowns, counters, memory, release }
     }
 }
 
