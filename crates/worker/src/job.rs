@@ -133,7 +133,7 @@ async fn execute(&self, progress: &mut Progress, admission: &mut Admission<'_>) 
     let media = context.queue.media(&started.held);
     let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
     // Those of its start: what changes meanwhile is for those that start after it.
-    let rules = context.rules.current();
+    let rules = context.rules_of(request.owner.as_deref()).await;
     let chain = Chain {
         context: TargetContext {
             providers: &context.providers,
