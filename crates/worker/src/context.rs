@@ -5,7 +5,6 @@ use hermod_governance::LiveRules;
 use hermod_providers::{Meter, Providers};
 use hermod_queue::governance::Limits;
 use hermod_queue::{JobRequest, Started, WorkerQueue};
-use hermod_types::config::VirtualKey;
 use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::Cooldowns;
@@ -18,8 +17,6 @@ use crate::work::Work;
 /// What every running job reaches.
 pub(crate) struct Context {
     pub(crate) providers: Providers,
-    /// The virtual keys that jobs may have been submitted with.
-    pub(crate) virtual_keys: Vec<VirtualKey>,
     /// Who may use what, and how much of it.
     pub(crate) rules: LiveRules,
     /// How much of it is used.
@@ -46,7 +43,7 @@ pub struct JobLimits {
 
 impl Context {
     pub(crate) fn new(
-        (providers, virtual_keys): (Providers, Vec<VirtualKey>),
+        (providers, rules): (Providers, LiveRules),
         governance: Limits,
         limits: JobLimits,
         queue: WorkerQueue,
@@ -55,8 +52,7 @@ impl Context {
         release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
-        let rules = LiveRules::default();
-        Self { providers, virtual_keys, rules, governance, limits, queue, cooldowns, counters, memory, release }
+        Self { providers, rules, governance, limits, queue, cooldowns, counters, memory, release }
     }
 }
 

@@ -138,12 +138,14 @@ async fn execute(&self, progress: &mut Progress, admission: &mut Admission<'_>) 
     admission.expect(Estimate { tokens: u64::try_from(body.len() / 4).unwrap_or(u64::MAX), cost: 0 });
     let media = context.queue.media(&started.held);
     let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
+    // Those of its start: what changes meanwhile is for those that start after it.
+    let rules = context.rules.current();
     let chain = Chain {
         context: TargetContext {
             providers: &context.providers,
             cooldowns: &context.cooldowns,
             counters: &context.counters,
-            virtual_keys: &context.virtual_keys,
+            rules: &rules,
             request,
             body: &body,
             media: media.as_ref(),

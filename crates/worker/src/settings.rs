@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Args, value_parser};
+use hermod_governance::{LiveRules, Rules};
 use hermod_providers::Providers;
 use hermod_queue::{Store, WorkerName};
 use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, SecretSettings, Shutdown};
@@ -85,7 +86,7 @@ impl WorkerSettings {
         let worker = Worker {
             name: WorkerName::new(host.trim(), std::process::id()),
             providers: Providers::new(&config)?,
-            virtual_keys: config.virtual_keys,
+            rules: LiveRules::new(Rules::new(config.definitions)),
             store,
             tolerance: self.redis.tolerance(),
             metrics: Metrics::install()?,

@@ -1,11 +1,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_governance::{RefusalKind, Rules};
 use hermod_providers::{
     CallError, Key, MediaSource, Meter, ProviderCall, Providers, Replies, RetryPolicy, Verdict, choose,
 };
 use hermod_queue::JobRequest;
-use hermod_types::config::{Models, VirtualKey};
+use hermod_types::config::Models;
 use hermod_types::{Attempt, ErrorCode, ResultExtra, Target, Timestamp};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -26,8 +27,8 @@ pub(crate) struct TargetContext<'a> {
     pub(crate) providers: &'a Providers,
     pub(crate) cooldowns: &'a Cooldowns,
     pub(crate) counters: &'a Counters,
-    /// The virtual keys, one of which the job may have been submitted with.
-    pub(crate) virtual_keys: &'a [VirtualKey],
+    /// Who may use what.
+    pub(crate) rules: &'a Rules,
     pub(crate) request: &'a JobRequest,
     /// What the provider gets, less the model.
     pub(crate) body: &'a str,
@@ -41,10 +42,15 @@ pub(crate) struct TargetContext<'a> {
 impl TargetContext<'_> {
     /// The provider's keys that the job's owner may use: all where it has none.
     fn allowed_keys(&self, target: &Target) -> Result<&Models, CallError> {
-        let Some(owner) = &self.request.owner else { return Ok(&Models::All) };
-        let key = self.virtual_keys.iter().find(|key| key.id == *owner && key.active);
-        let grant = key.filter(|key| key.allows(target)).and_then(|key| key.grant(target.provider()));
-        grant.map(|grant| &grant.key_ids).ok_or_else(|| CallError::not_allowed(target))
+        let allowed = self.rules.provider_keys(self.request.owner.as_deref(), target, Timestamp::now());
+        allowed.map_err(|refusal| {
+            let code = match refusal.kind {
+                RefusalKind::ProviderBlocked => ErrorCode::ProviderBlocked,
+                RefusalKind::ModelBlocked => ErrorCode::ModelBlocked,
+                _ => ErrorCode::AccessBlocked,
+            };
+            CallError::not_allowed(code, refusal.message)
+        })
     }
 }
 
