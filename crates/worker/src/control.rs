@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hermod_queue::governance::{Limits, Upkeep};
 use hermod_queue::{
-    Admin, Control, Lane, Leadership, Maintenance, QueueError, Store, WorkerName, WorkerQueue, raise_shards,
+    Admin, Control, Lane, Leadership, Maintenance, Store, WorkerName, WorkerQueue, raise_shards,
 };
 use hermod_types::{Shard, ShardCount};
 use tokio::sync::watch;
@@ -178,8 +178,12 @@ async fn maintain_shard(
     signals: Arc<Signals>,
     stop: CancellationToken,
 ) {
-    let run = async |shards| maintenance.run(shards).await;
-    each_second(run, shard, signals, stop).await;
+    let mut turns = Turns::new(shard, &signals, stop);
+    while let Some(shards) = turns.next().await {
+        if let Err(error) = maintenance.run(shards).await {
+            tracing::debug!(shard = shard.number(), %error, "not looked after");
+        }
+    }
 }
 
 async fn maintain_limits(
@@ -188,28 +192,40 @@ async fn maintain_limits(
     signals: Arc<Signals>,
     stop: CancellationToken,
 ) {
-    let run = async |_| upkeep.run().await;
-    each_second(run, shard, signals, stop).await;
+    let mut turns = Turns::new(shard, &signals, stop);
+    while turns.next().await.is_some() {
+        if let Err(error) = upkeep.run().await {
+            tracing::debug!(shard = shard.number(), %error, "its limits are not looked after");
+        }
+    }
 }
 
-/// Does something for a shard while this worker leads, and the shard is served; until `stop`.
-async fn each_second(
-    mut run: impl AsyncFnMut(ShardCount) -> Result<(), QueueError>,
+/// When something is to be done for a shard: each second while this worker leads, and the shard is served.
+struct Turns {
+    leads: watch::Receiver<bool>,
+    shards: watch::Receiver<ShardCount>,
     shard: Shard,
-    signals: Arc<Signals>,
+    /// Before the next one.
+    pause: Duration,
     stop: CancellationToken,
-) {
-    let mut leads = signals.leads.subscribe();
-    loop {
-        let Some(Ok(_)) = stop.run_until_cancelled(leads.wait_for(|leads| *leads)).await else { return };
-        let shards = *signals.shards.borrow();
-        if shards.shards().any(|served| served == shard)
-            && let Err(error) = run(shards).await
-        {
-            tracing::debug!(shard = shard.number(), %error, "not looked after");
-        }
-        if stop.run_until_cancelled(sleep(TICK)).await.is_none() {
-            return;
+}
+
+impl Turns {
+    fn new(shard: Shard, signals: &Signals, stop: CancellationToken) -> Self {
+        let (leads, shards) = (signals.leads.subscribe(), signals.shards.subscribe());
+        Self { leads, shards, shard, pause: Duration::ZERO, stop }
+    }
+
+    /// Returns with how many shards there are; none once all is over.
+    async fn next(&mut self) -> Option<ShardCount> {
+        let Self { leads, shards, shard, pause, stop } = self;
+        loop {
+            stop.run_until_cancelled(sleep(std::mem::replace(pause, TICK))).await?;
+            stop.run_until_cancelled(leads.wait_for(|leads| *leads)).await?.ok()?;
+            let shards = *shards.borrow();
+            if shards.shards().any(|served| served == *shard) {
+                return Some(shards);
+            }
         }
     }
 }
