@@ -1,6 +1,7 @@
+use hermod_governance::Charge;
 use hermod_providers::{Replies, Verdict};
 use hermod_queue::{Delayed, Held, WorkerQueue};
-use hermod_types::{ErrorBody, ErrorCode, Journal, Target};
+use hermod_types::{ErrorBody, ErrorCode, Target};
 use tokio::time::{Instant, sleep};
 
 use crate::progress::Progress;
@@ -20,12 +21,12 @@ pub(crate) struct Chain<'a> {
 
 /// How a chain ended.
 pub(crate) enum ChainEnd {
-    /// With the job's result, or its error.
-    Ended(Result<String, Box<ErrorBody>>),
+    /// With the job's result, or its error, and what its calls have used.
+    Ended(Result<String, Box<ErrorBody>>, Charge),
     /// It is a delayed job until a retry time, and no worker's meanwhile.
     Delayed,
     /// It is to be ended as cancelled; so much was tried.
-    Cancelled(Journal),
+    Cancelled(Box<Progress>),
     /// The job is another's by now.
     Lost,
 }
@@ -36,7 +37,7 @@ impl Chain<'_> {
     pub(crate) async fn run(&self, mut progress: Progress) -> ChainEnd {
         while let Some((index, target)) = self.next(&progress) {
             if self.context.cancelled.is_cancelled() {
-                return ChainEnd::Cancelled(progress.attempts);
+                return ChainEnd::Cancelled(Box::new(progress));
             }
             let is_last_resort = progress.next >= self.context.request.targets.len();
             // A hung target leaves time for those behind it.
@@ -55,8 +56,8 @@ impl Chain<'_> {
                 replies: Replies::default(),
             };
             match run.run().await {
-                TargetEnd::Answered(result) => return ChainEnd::Ended(Ok(result)),
-                TargetEnd::Cancelled => return ChainEnd::Cancelled(progress.attempts),
+                TargetEnd::Answered(result) => return ChainEnd::Ended(Ok(result), progress.charge),
+                TargetEnd::Cancelled => return ChainEnd::Cancelled(Box::new(progress)),
                 TargetEnd::CoolsDown => progress.passed_over.push(index),
                 TargetEnd::Delay(wait) => {
                     let spent = progress.spent() + self.begun.elapsed() + wait;
@@ -66,7 +67,7 @@ impl Chain<'_> {
                     };
                     match self.queue.delay(self.held, wait, &noted.to_json(), false).await {
                         Ok(Delayed::Delayed) => return ChainEnd::Delayed,
-                        Ok(Delayed::Cancelled) => return ChainEnd::Cancelled(progress.attempts),
+                        Ok(Delayed::Cancelled) => return ChainEnd::Cancelled(Box::new(progress)),
                         Ok(Delayed::Lost) => return ChainEnd::Lost,
                         Err(error) => {
                             tracing::debug!(job = %self.held.id, %error, "not delayed in Redis; it waits here");
@@ -100,7 +101,7 @@ impl Chain<'_> {
         let nothing = || ErrorBody::new(ErrorCode::Internal, "the job's record names no target to try");
         let mut error = progress.primary_error.unwrap_or_else(nothing);
         error.extra_fields.attempts = progress.attempts;
-        ChainEnd::Ended(Err(Box::new(error)))
+        ChainEnd::Ended(Err(Box::new(error)), progress.charge)
     }
 
     /// The target to try next, and its place.

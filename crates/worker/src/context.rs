@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_governance::Prices;
 use hermod_providers::{Meter, Providers};
 use hermod_queue::{JobRequest, Started, WorkerQueue};
 use hermod_types::config::VirtualKey;
@@ -11,6 +12,7 @@ use crate::counters::Counters;
 use crate::held::HeldGuard;
 use crate::job;
 use crate::memory::Memory;
+use crate::spend::Spending;
 use crate::work::Work;
 
 /// What every running job reaches.
@@ -22,6 +24,7 @@ pub(crate) struct Context {
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
     pub(crate) counters: Counters,
+    pub(crate) spending: Spending,
     pub(crate) memory: Memory,
     /// Ends running jobs early: they are released.
     pub(crate) release: CancellationToken,
@@ -40,7 +43,7 @@ pub struct JobLimits {
 
 impl Context {
     pub(crate) fn new(
-        (providers, virtual_keys): (Providers, Vec<VirtualKey>),
+        (providers, virtual_keys, prices): (Providers, Vec<VirtualKey>, Prices),
         limits: JobLimits,
         queue: WorkerQueue,
         cooldowns: Cooldowns,
@@ -48,7 +51,8 @@ impl Context {
         release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
-        Self { providers, virtual_keys, limits, queue, cooldowns, counters, memory, release }
+        let spending = Spending::new(prices);
+        Self { providers, virtual_keys, limits, queue, cooldowns, counters, spending, memory, release }
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use hermod_governance::Charge;
 use hermod_providers::MediaSource;
 use hermod_queue::{Ended, JobRequest, QueueError, Started};
-use hermod_types::{Backoff, ErrorBody, ErrorCode, Journal, Operation, Ttl, media_of};
+use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation, Ttl, media_of};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +18,7 @@ use crate::media::JobMedia;
 use crate::memory::JobMemory;
 use crate::progress::Progress;
 use crate::settle::settle;
+use crate::spend::count_charged;
 use crate::target::TargetContext;
 
 /// The wait after a failure to read a body, doubled up to the longest.
@@ -35,10 +37,13 @@ pub(crate) async fn run(context: &Context, started: Started, job: HeldGuard, mem
             None
         }
     };
-    let Some(ended) = ended else { return };
+    let Some(JobEnd { ended, charge }) = ended else { return };
     let code = ended.code;
     job.settling();
-    settle(context, ended, operation_of(&started)).await;
+    if settle(context, ended, operation_of(&started), &charge).await {
+        let owner = started.request.as_ref().and_then(|request| request.owner.as_deref());
+        count_charged(owner.unwrap_or_default(), &charge);
+    }
     let elapsed = begun.elapsed();
     tracing::debug!(job = %job.held().id, code, duration_ms = elapsed.as_millis(), "job ended");
     context.counters.seconds.record(elapsed);
@@ -68,14 +73,23 @@ async fn first_of<F: Future>(
 }
 
 /// A fault of ours must not cost the same again and again: the job ends, and is kept for whoever mends it.
-fn after_panic(started: &Started) -> Ended {
+fn after_panic(started: &Started) -> JobEnd {
     let error = ErrorBody::new(ErrorCode::Internal, "the worker failed while it ran the job");
-    end(started, ttl_of(started), Err(Box::new(error)), Some(ErrorCode::Internal.as_str()))
+    // What was noted at its last fallback is known; the call at hand is not.
+    let mut charge = Progress::parse(&started.progress).charge;
+    charge.unknown_calls += 1;
+    end(started, ttl_of(started), Err(Box::new(error)), Some(ErrorCode::Internal.as_str()), charge)
 }
 
 /// How long its record is kept, as far as that can be read.
 fn ttl_of(started: &Started) -> Ttl {
     started.request.as_ref().map_or(Ttl::MAX, |request| request.ttl)
+}
+
+/// How a job ends, and what it has used.
+struct JobEnd {
+    ended: Ended,
+    charge: Charge,
 }
 
 /// A job's result, or its error.
@@ -88,25 +102,26 @@ async fn execute(
     memory: &JobMemory,
     begun: Instant,
     is_to_end: &CancellationToken,
-) -> Option<Ended> {
+) -> Option<JobEnd> {
     let progress = Progress::parse(&started.progress);
     if started.is_cancelled {
-        return Some(cancelled(started, ttl_of(started), progress.attempts));
+        return Some(cancelled(started, ttl_of(started), progress));
     }
-    let Some(request) = &started.request else { return Some(unreadable(started, Ttl::MAX)) };
+    let Some(request) = &started.request else { return Some(unreadable(started, Ttl::MAX, progress.charge)) };
     if let Some((error, reason)) = give_up(context, started, request) {
-        return Some(end(started, request.ttl, Err(Box::new(error)), Some(reason)));
+        return Some(end(started, request.ttl, Err(Box::new(error)), Some(reason), progress.charge));
     }
     let deadline = begun + context.limits.run.saturating_sub(progress.spent());
     let body = timeout_at(deadline, body(context, started, request));
     let body = match is_to_end.run_until_cancelled(body).await {
-        None => return Some(cancelled(started, request.ttl, progress.attempts)),
+        None => return Some(cancelled(started, request.ttl, progress)),
         Some(Ok(Some(body))) => body,
-        Some(Ok(None)) => return Some(unreadable(started, request.ttl)),
+        Some(Ok(None)) => return Some(unreadable(started, request.ttl, progress.charge)),
         Some(Err(_)) => {
             let code = ErrorCode::JobDeadlineExceeded;
             let error = ErrorBody::new(code, "the job's request could not be read in its time");
-            return Some(end(started, request.ttl, Err(Box::new(error)), Some(code.as_str())));
+            let error = Err(Box::new(error));
+            return Some(end(started, request.ttl, error, Some(code.as_str()), progress.charge));
         }
     };
     let media = context.queue.media(&started.held);
@@ -116,6 +131,7 @@ async fn execute(
             providers: &context.providers,
             cooldowns: &context.cooldowns,
             counters: &context.counters,
+            spending: &context.spending,
             virtual_keys: &context.virtual_keys,
             request,
             body: &body,
@@ -128,13 +144,13 @@ async fn execute(
         begun,
         deadline,
     };
-    let outcome = match chain.run(progress).await {
-        ChainEnd::Ended(outcome) => outcome,
+    let (outcome, charge) = match chain.run(progress).await {
+        ChainEnd::Ended(outcome, charge) => (outcome, charge),
         ChainEnd::Delayed => {
             metrics::counter!("hermod_jobs_delayed_total").increment(1);
             return None;
         }
-        ChainEnd::Cancelled(attempts) => return Some(cancelled(started, request.ttl, attempts)),
+        ChainEnd::Cancelled(progress) => return Some(cancelled(started, request.ttl, *progress)),
         ChainEnd::Lost => return None,
     };
     match outcome {
@@ -145,15 +161,15 @@ async fn execute(
             let code = ErrorCode::JobRunDeadlineExceeded;
             let mut late = ErrorBody::new(code, message);
             late.extra_fields = error.extra_fields;
-            Some(end(started, request.ttl, Err(Box::new(late)), Some(code.as_str())))
+            Some(end(started, request.ttl, Err(Box::new(late)), Some(code.as_str()), charge))
         }
-        outcome => Some(end(started, request.ttl, outcome, None)),
+        outcome => Some(end(started, request.ttl, outcome, None, charge)),
     }
 }
 
-fn unreadable(started: &Started, ttl: Ttl) -> Ended {
+fn unreadable(started: &Started, ttl: Ttl, charge: Charge) -> JobEnd {
     let error = ErrorBody::new(ErrorCode::Internal, "the job's record holds no readable request");
-    end(started, ttl, Err(Box::new(error)), Some("unreadable"))
+    end(started, ttl, Err(Box::new(error)), Some("unreadable"), charge)
 }
 
 /// The body of the request, read from Redis where it is kept apart: for as long as that takes, as the job is held meanwhile.
@@ -205,13 +221,20 @@ fn give_up(context: &Context, started: &Started, request: &JobRequest) -> Option
     None
 }
 
-fn cancelled(started: &Started, ttl: Ttl, attempts: Journal) -> Ended {
+fn cancelled(started: &Started, ttl: Ttl, progress: Progress) -> JobEnd {
     let mut error = ErrorBody::cancelled();
-    error.extra_fields.attempts = attempts;
-    Ended { cancelled: true, ..end(started, ttl, Err(Box::new(error)), None) }
+    error.extra_fields.attempts = progress.attempts;
+    let JobEnd { ended, charge } = end(started, ttl, Err(Box::new(error)), None, progress.charge);
+    JobEnd { ended: Ended { cancelled: true, ..ended }, charge }
 }
 
-fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static str>) -> Ended {
+fn end(
+    started: &Started,
+    ttl: Ttl,
+    outcome: Outcome,
+    given_up: Option<&'static str>,
+    charge: Charge,
+) -> JobEnd {
     let operation = operation_of(started);
     let (code, outcome, media) = match outcome {
         Ok(result) => {
@@ -219,7 +242,8 @@ fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static 
             let media = (!media.is_empty()).then(|| serde_json::to_string(&media).unwrap_or_default());
             (200, result, media)
         }
-        Err(error) => {
+        Err(mut error) => {
+            error.extra_fields.usage_charged = charge.usage_charged();
             let error = of(*error, operation).identified();
             if let Some(event_id) = &error.event_id {
                 tracing::info!(job = %started.held.id, event_id, status = error.status_code, error = error.error.code, "the job fails");
@@ -227,7 +251,8 @@ fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static 
             (error.status_code, error.to_json(), None)
         }
     };
-    Ended { held: started.held.clone(), code, outcome, media, ttl, given_up, cancelled: false }
+    let held = started.held.clone();
+    JobEnd { ended: Ended { held, code, outcome, media, ttl, given_up, cancelled: false }, charge }
 }
 
 /// The error, about this kind of call.

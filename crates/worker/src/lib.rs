@@ -12,6 +12,7 @@
 //! | `target` | one target: keys, retries, the journal |
 //! | `cooldown` | what is not worth trying for a while, shared with the other workers |
 //! | `settle` | writes the end, however long Redis is away |
+//! | `spend` | what each call has used and costs |
 //! | `memory` | how many bytes of requests and answers are in memory |
 
 mod chain;
@@ -32,6 +33,7 @@ mod renewal;
 mod server;
 mod settings;
 mod settle;
+mod spend;
 mod target;
 mod work;
 

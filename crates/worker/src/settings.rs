@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Args, value_parser};
+use hermod_governance::Prices;
 use hermod_providers::Providers;
 use hermod_queue::{Store, WorkerName};
 use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, SecretSettings, Shutdown};
@@ -85,6 +86,9 @@ impl WorkerSettings {
         let worker = Worker {
             name: WorkerName::new(host.trim(), std::process::id()),
             providers: Providers::new(&config)?,
+            prices: Prices::new(
+                config.providers.iter().map(|(name, provider)| (name.clone(), provider.kind)),
+            ),
             virtual_keys: config.virtual_keys,
             store,
             tolerance: self.redis.tolerance(),
