@@ -36,11 +36,12 @@ if type(targets) == 'table' and type(targets[1]) == 'string' then redis.call('HS
 -- Its second end is another event than its first, which the webhook was told of.
 local delivery, hook = string.match(is[4] or '', '^(%S+) (.*)$')
 if delivery then redis.call('HSET', record, 'hook', next_delivery(delivery) .. ' ' .. hook) end
-redis.call('HSET', record, 'entry', enqueue(id))
+local entry = place_job(id, is[2], USUAL_SHARE, accepted_at(id))
+if entry then redis.call('HSET', record, 'entry', entry) end
 -- While its record was gone, it was no longer listed.
 redis.call('ZADD', list_key(is[2] or ''), 0, id)
 redis.call('SADD', key('owners'), is[2] or '')
-wake('queue')
+if write_lanes() or entry then wake('queue') end
 -- What the job counts as while it waits, if it was counted.
 local counted = tonumber(header.bytes)
 if counted then redis.call('INCRBY', key('bytes'), counted) end

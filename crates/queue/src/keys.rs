@@ -13,6 +13,9 @@ pub(crate) const PAUSED: &str = "{hermod:0}:paused";
 pub(crate) const SHARDS: &str = "{hermod:0}:shards";
 /// Grows with each change of the cooldowns.
 pub(crate) const COOLDOWNS_VERSION: &str = "{hermod:0}:cooldowns_version";
+/// What was defined over HTTP, and a text that is another after each change of it.
+pub(crate) const DEFINITIONS: &str = "{hermod:0}:definitions";
+pub(crate) const DEFINITIONS_VERSION: &str = "{hermod:0}:definitions_version";
 /// The worker that does what one has to do for all; it expires unless that worker renews it.
 pub(crate) const LEADER: &str = "{hermod:0}:leader";
 /// Exists for a while after records and entries have been compared.
@@ -70,6 +73,21 @@ pub(crate) fn queue(shard: Shard) -> String {
     Lane::Jobs.queue(shard)
 }
 
+/// The open lanes of a shard, by virtual time.
+pub(crate) fn lanes(shard: Shard) -> String {
+    of_shard(shard, "lanes")
+}
+
+/// The lanes that wait for a limit, by when they open (ms).
+pub(crate) fn closed(shard: Shard) -> String {
+    of_shard(shard, "closed")
+}
+
+/// Jobs in lanes that have a latest start of their own, by that (ms).
+pub(crate) fn deadlines(shard: Shard) -> String {
+    of_shard(shard, "deadlines")
+}
+
 /// A job's record.
 pub(crate) fn job(id: JobId) -> String {
     Lane::Jobs.job(id)
@@ -103,6 +121,16 @@ pub(crate) fn staged(id: JobId, what: &str) -> String {
 /// A job's outcome, where it is kept apart from the record. `token` is its holder's, so that no late holder overwrites it.
 pub(crate) fn outcome(id: JobId, token: &str) -> String {
     of_shard(id.shard(), &format!("outcome:{id}:{token}"))
+}
+
+/// What was used on a day, `20300131`.
+pub(crate) fn usage(day: &str) -> String {
+    of_shard(Shard::default(), &format!("usage:{day}"))
+}
+
+/// What an owner has used since it was made.
+pub(crate) fn totals(owner: &str) -> String {
+    of_shard(Shard::default(), &format!("totals:{owner}"))
 }
 
 /// A login of an administrator.

@@ -22,6 +22,7 @@
 //! | `{hermod:0}:checked` | string, expires | exists for a while after records and entries have been compared |
 //! | `{hermod:0}:leader` | string, expires | the worker that looks after the queue for all |
 //! | `{hermod:0}:cooldowns`, `{hermod:0}:cooldowns_version` | hash, expires; integer | what nobody is to try for a while; grows with each change |
+//! | `{hermod:0}:definitions`, `{hermod:0}:definitions_version` | hash, string | what was defined over HTTP: "<kind>/<id>" and JSON; a text that is another after each change |
 //! | `{hermod:0}:webhook…` | | receivers of webhooks: see [`webhooks`] |
 //! | `{hermod:0}:session:<hash of its token>` | string, expires | a login of an administrator |
 //!
@@ -77,6 +78,7 @@ mod lists;
 mod maintenance;
 mod media;
 mod options;
+mod park;
 mod pieces;
 mod pools;
 mod positions;
@@ -106,7 +108,9 @@ pub use cooldown::{Cooldown, SharedCooldowns};
 pub use delivery::Delivery;
 pub use error::QueueError;
 pub use events::{End, Events, JobEvent, JobState, JobWatch, News, OwnerNews, OwnerWatch};
-pub use find::{JobJson, JobRecord, ListedJob, OutcomeReader, OutcomeRef, Records, StoredOutcome};
+pub use find::{
+    JobJson, JobRecord, ListedJob, OutcomeReader, OutcomeRef, Records, StoredOutcome, WaitingFor,
+};
 pub use job::{Ended, Held, Settled, Started};
 pub use lane::{Lane, Payload};
 pub use leases::{Leases, Renewed};
@@ -114,6 +118,7 @@ pub use lists::{JobPage, JobQuery, Lists, Owner};
 pub use maintenance::{Leadership, Maintenance};
 pub use media::MediaReader;
 pub use options::{IdempotencyKey, JobOptions, Place, Repeats, Share, Start, Tries};
+pub use park::Park;
 pub use pieces::PIECE_BYTES;
 pub use positions::{Position, Positions};
 pub use queue::{ByteLimit, Cancelled, Queue, QueueSettings};

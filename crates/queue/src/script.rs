@@ -33,6 +33,9 @@ scripts!(
     renew,
     progress,
     delay,
+    park,
+    open_lanes,
+    hasten,
     promote,
     release,
     finish,
@@ -65,6 +68,8 @@ scripts!(
     webhook_history,
     webhook_scan,
     webhook_rows,
+    definitions_put,
+    definitions_keep,
 );
 
 /// What stands before a script: what all share, and what its kind shares.
@@ -72,11 +77,19 @@ fn source(name: &str, body: &str) -> String {
     const LIB: &str = include_str!("../lua/lib.lua");
     const EVENTS: &str = include_str!("../lua/events.lua");
     const ENDING: &str = include_str!("../lua/ending.lua");
+    const LANES: &str = include_str!("../lua/lanes.lua");
+    const FEEDING: &str = include_str!("../lua/feeding.lua");
     const WEBHOOKS: &str = include_str!("../lua/webhooks.lua");
+    const DEFINITIONS: &str = include_str!("../lua/definitions.lua");
     let parts: &[&str] = match name {
-        "claim" | "delay" | "release" => &[LIB, EVENTS],
-        "finish" | "cancel" | "redeliver" => &[LIB, EVENTS, ENDING],
+        "claim" => &[LIB, EVENTS, LANES, FEEDING],
+        "park" => &[LIB, EVENTS, LANES],
+        "delay" | "release" => &[LIB, EVENTS],
+        "cancel" => &[LIB, EVENTS, ENDING, LANES],
+        "finish" | "redeliver" => &[LIB, EVENTS, ENDING],
+        "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" => &[LIB, LANES],
         _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
+        _ if name.starts_with("definitions_") => &[LIB, DEFINITIONS],
         _ => &[LIB],
     };
     // A full Redis refuses what brings new work; all else may use what memory is left, so that accepted jobs end.

@@ -263,6 +263,15 @@ impl<R: Payload> WorkerQueue<R> {
         join_all(leave).await.into_iter().collect()
     }
 
+    pub(crate) fn name(&self) -> &str {
+        self.0.worker.as_str()
+    }
+
+    /// The connection of a shard, and its queue.
+    pub(crate) fn of_shard(&self, shard: Shard) -> Result<(&Connection, &str), QueueError> {
+        self.shard(shard).map(|shard| (&shard.connection, shard.queue.as_str()))
+    }
+
     fn shard(&self, shard: Shard) -> Result<&ShardQueue, QueueError> {
         let Inner { worker, store, tasks, connections, shards, .. } = &*self.0;
         let number = usize::from(shard.number());

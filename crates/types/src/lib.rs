@@ -11,6 +11,7 @@ mod document;
 mod error;
 mod expressible;
 mod form;
+pub mod governance;
 mod id;
 mod job;
 mod mask;

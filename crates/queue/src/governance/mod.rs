@@ -1,10 +1,20 @@
 //! What was used of the limits, and who holds what of them: in Redis alone, on shard 0.
 
+mod definitions;
+mod live;
+mod stored;
+mod usage_rows;
+
 use std::sync::Arc;
 
 use hermod_governance::{Charge, Limit};
 use hermod_types::{JobId, Timestamp};
 use tokio_util::task::TaskTracker;
+
+pub use definitions::{Changes, DefinitionStore, PutDefinitions, StoredDefinitions};
+pub use live::{KnownDefinitions, LiveDefinitions};
+pub use stored::{Defined, MadeValue, name_of, name_of_made};
+pub use usage_rows::{UsageRow, UsageRows};
 
 use crate::{QueueError, Store};
 

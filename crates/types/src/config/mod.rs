@@ -20,6 +20,7 @@ mod endpoints;
 mod environment;
 mod error;
 mod kind;
+mod models;
 mod node;
 mod read;
 mod read_key;
@@ -45,9 +46,10 @@ pub use admin::AdminLogin;
 pub use endpoints::Support;
 pub use error::{ConfigError, ConfigErrors};
 pub use kind::{Bounds, Form, ProviderKind};
+pub use models::Models;
 use read::ProviderSecrets;
 pub(crate) use read_webhook::read_body as read_webhook_body;
-pub use virtual_key::{Blocked, Models, ProviderGrant, VirtualKey};
+pub use virtual_key::{Blocked, ProviderGrant, VirtualKey};
 pub use webhook_origin::WebhookOrigin;
 
 /// How long a result is kept where neither client nor operator says: Bifrost's default.

@@ -1,3 +1,4 @@
+use super::Models;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
@@ -41,31 +42,6 @@ pub struct ProviderGrant {
     pub models: Models,
     /// Names of the provider's keys that may serve it.
     pub key_ids: Models,
-}
-
-/// A set of names: all of them, or those listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Models {
-    /// `["*"]`.
-    All,
-    /// These and no others.
-    Only(Vec<String>),
-}
-
-impl Models {
-    /// Whether `name` is in the set.
-    pub fn contains(&self, name: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(names) => names.iter().any(|listed| listed == name),
-        }
-    }
-}
-
-impl From<Vec<String>> for Models {
-    fn from(names: Vec<String>) -> Self {
-        if names.iter().any(|name| name == "*") { Self::All } else { Self::Only(names) }
-    }
 }
 
 impl VirtualKey {
