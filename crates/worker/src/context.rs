@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::LiveRules;
+use hermod_governance::{LiveRules, Prices};
 use hermod_providers::{Meter, Providers};
 use hermod_queue::governance::Limits;
 use hermod_queue::{JobRequest, Started, WorkerQueue};
@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::held::HeldGuard;
 use crate::job;
 use crate::memory::Memory;
+use crate::spend::Spending;
 use crate::work::Work;
 
 /// What every running job reaches.
@@ -25,6 +26,7 @@ pub(crate) struct Context {
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
     pub(crate) counters: Counters,
+    pub(crate) spending: Spending,
     pub(crate) memory: Memory,
     /// Ends running jobs early: they are released.
     pub(crate) release: CancellationToken,
@@ -43,7 +45,7 @@ pub struct JobLimits {
 
 impl Context {
     pub(crate) fn new(
-        (providers, rules): (Providers, LiveRules),
+        (providers, rules, prices): (Providers, LiveRules, Prices),
         governance: Limits,
         limits: JobLimits,
         queue: WorkerQueue,
@@ -52,7 +54,8 @@ impl Context {
         release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
-        Self { providers, rules, governance, limits, queue, cooldowns, counters, memory, release }
+        let spending = Spending::new(prices);
+        Self { providers, rules, governance, limits, queue, cooldowns, counters, spending, memory, release }
     }
 }
 
