@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Args, value_parser};
-use hermod_governance::{LiveRules, Rules};
+use hermod_governance::{LiveRules, Prices, Rules};
 use hermod_providers::Providers;
 use hermod_queue::{Store, WorkerName};
 use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, SecretSettings, Shutdown};
@@ -86,6 +86,9 @@ impl WorkerSettings {
         let worker = Worker {
             name: WorkerName::new(host.trim(), std::process::id()),
             providers: Providers::new(&config)?,
+            prices: Prices::new(
+                config.providers.iter().map(|(name, provider)| (name.clone(), provider.kind)),
+            ),
             rules: LiveRules::new(Rules::new(config.definitions)),
             store,
             tolerance: self.redis.tolerance(),
