@@ -9,6 +9,7 @@ mod content;
 mod error;
 mod events;
 mod form;
+mod governed;
 mod hook;
 mod integration;
 mod jobs;

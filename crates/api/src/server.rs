@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, middleware::from_fn, web};
+use hermod_governance::{LiveRules, Rules};
 use hermod_queue::webhooks::Webhooks;
 use hermod_queue::{
     Events, Lists, OutcomeReader, Positions, Queue, QueueSettings, Sessions, Store, Tolerance,
@@ -122,6 +123,7 @@ impl ApiServer {
             sender,
             ..
         } = self;
+        let rules = LiveRules::new(Rules::new(config.definitions.clone()));
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
@@ -155,6 +157,7 @@ impl ApiServer {
             // Called once on each server thread: every thread has its own connections, and forms its own batches.
             let state = State {
                 config: Arc::clone(&config),
+                rules: rules.clone(),
                 queue: Queue::spawn(&store, &queue, &tasks),
                 outcomes: OutcomeReader::new(&store),
                 lists: queue.lists.then(|| Lists::new(&store, &queue)),

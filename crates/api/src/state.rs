@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_governance::LiveRules;
 use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue, Store};
 use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::Sender;
@@ -14,6 +15,8 @@ use crate::webhooks::Endpoints;
 /// What requests are served with. Each server thread has its own, as it has its own connections and forms its own batches.
 pub(crate) struct State {
     pub(crate) config: Arc<ApiConfig>,
+    /// Who may use what, and how much of it: one for all threads.
+    pub(crate) rules: LiveRules,
     pub(crate) queue: Queue,
     pub(crate) outcomes: OutcomeReader,
     /// None where jobs are not listed.

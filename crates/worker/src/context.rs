@@ -1,10 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::Prices;
+use hermod_governance::{LiveRules, Prices};
 use hermod_providers::{Meter, Providers};
 use hermod_queue::{JobRequest, Started, WorkerQueue};
-use hermod_types::config::VirtualKey;
 use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::Cooldowns;
@@ -18,8 +17,8 @@ use crate::work::Work;
 /// What every running job reaches.
 pub(crate) struct Context {
     pub(crate) providers: Providers,
-    /// The virtual keys that jobs may have been submitted with.
-    pub(crate) virtual_keys: Vec<VirtualKey>,
+    /// Who may use what, and how much of it.
+    pub(crate) rules: LiveRules,
     pub(crate) limits: JobLimits,
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
@@ -43,7 +42,7 @@ pub struct JobLimits {
 
 impl Context {
     pub(crate) fn new(
-        (providers, virtual_keys, prices): (Providers, Vec<VirtualKey>, Prices),
+        (providers, rules, prices): (Providers, LiveRules, Prices),
         limits: JobLimits,
         queue: WorkerQueue,
         cooldowns: Cooldowns,
@@ -52,7 +51,7 @@ impl Context {
     ) -> Self {
         let counters = Counters::new(providers.names());
         let spending = Spending::new(prices);
-        Self { providers, virtual_keys, limits, queue, cooldowns, counters, spending, memory, release }
+        Self { providers, rules, limits, queue, cooldowns, counters, spending, memory, release }
     }
 }
 

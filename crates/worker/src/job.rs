@@ -42,7 +42,7 @@ pub(crate) async fn run(context: &Context, started: Started, job: HeldGuard, mem
     job.settling();
     if settle(context, ended, operation_of(&started), &charge).await {
         let owner = started.request.as_ref().and_then(|request| request.owner.as_deref());
-        count_charged(owner.unwrap_or_default(), &charge);
+        count_charged(context.rules.current().name_of(owner), &charge);
     }
     let elapsed = begun.elapsed();
     tracing::debug!(job = %job.held().id, code, duration_ms = elapsed.as_millis(), "job ended");
@@ -126,13 +126,15 @@ async fn execute(
     };
     let media = context.queue.media(&started.held);
     let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
+    // Those of its start: what changes meanwhile is for those that start after it.
+    let rules = context.rules.current();
     let chain = Chain {
         context: TargetContext {
             providers: &context.providers,
             cooldowns: &context.cooldowns,
             counters: &context.counters,
             spending: &context.spending,
-            virtual_keys: &context.virtual_keys,
+            rules: &rules,
             request,
             body: &body,
             media: media.as_ref(),

@@ -3,12 +3,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::Prices;
+use hermod_governance::{LiveRules, Prices};
 use hermod_providers::Providers;
 use hermod_queue::{Lane, Store, Tolerance, WorkerName, WorkerQueue};
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::ShardCount;
-use hermod_types::config::VirtualKey;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,8 +30,8 @@ pub struct Worker {
     /// Unique to this start of it.
     pub name: WorkerName,
     pub providers: Providers,
-    /// The virtual keys that jobs may have been submitted with.
-    pub virtual_keys: Vec<VirtualKey>,
+    /// Who may use what, and how much of it.
+    pub rules: LiveRules,
     pub prices: Prices,
     pub store: Store,
     /// What is accepted of that Redis.
@@ -79,7 +78,7 @@ impl Drained {
 /// # Errors
 /// If it cannot run at all, or Redis must not be used. Redis being away is not such a reason: it is waited for.
 pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<Drained> {
-    let Worker { name, providers, virtual_keys, prices, store, tolerance, metrics, .. } = worker;
+    let Worker { name, providers, rules, prices, store, tolerance, metrics, .. } = worker;
     let Worker { concurrency, memory, shards, lease, limits, deliveries, grace, .. } = worker;
     probe::describe_metrics();
     let tasks = TaskTracker::new();
@@ -110,7 +109,7 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     let release = CancellationToken::new();
     let memory = Memory::new(memory);
     let context = Arc::new(Context::new(
-        (providers, virtual_keys, prices),
+        (providers, rules, prices),
         limits,
         queue,
         Cooldowns::new(&store, &tasks),

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_governance::{RefusalKind, Rules};
 use hermod_providers::{
     Bill, CallError, Key, MediaSource, Meter, ProviderCall, Providers, Replies, RetryPolicy, Verdict, choose,
 };
 use hermod_queue::JobRequest;
-use hermod_types::config::{Models, VirtualKey};
-use hermod_types::{Attempt, Dollars, ErrorCode, ResultExtra, Target, Timestamp};
+use hermod_types::config::Models;
+use hermod_types::governance::Money;
+use hermod_types::{Attempt, ErrorCode, ResultExtra, Target, Timestamp};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -28,8 +30,8 @@ pub(crate) struct TargetContext<'a> {
     pub(crate) cooldowns: &'a Cooldowns,
     pub(crate) counters: &'a Counters,
     pub(crate) spending: &'a Spending,
-    /// The virtual keys, one of which the job may have been submitted with.
-    pub(crate) virtual_keys: &'a [VirtualKey],
+    /// Who may use what.
+    pub(crate) rules: &'a Rules,
     pub(crate) request: &'a JobRequest,
     /// What the provider gets, less the model.
     pub(crate) body: &'a str,
@@ -43,10 +45,15 @@ pub(crate) struct TargetContext<'a> {
 impl TargetContext<'_> {
     /// The provider's keys that the job's owner may use: all where it has none.
     fn allowed_keys(&self, target: &Target) -> Result<&Models, CallError> {
-        let Some(owner) = &self.request.owner else { return Ok(&Models::All) };
-        let key = self.virtual_keys.iter().find(|key| key.id == *owner && key.active);
-        let grant = key.filter(|key| key.allows(target)).and_then(|key| key.grant(target.provider()));
-        grant.map(|grant| &grant.key_ids).ok_or_else(|| CallError::not_allowed(target))
+        let allowed = self.rules.provider_keys(self.request.owner.as_deref(), target, Timestamp::now());
+        allowed.map_err(|refusal| {
+            let code = match refusal.kind {
+                RefusalKind::ProviderBlocked => ErrorCode::ProviderBlocked,
+                RefusalKind::ModelBlocked => ErrorCode::ModelBlocked,
+                _ => ErrorCode::AccessBlocked,
+            };
+            CallError::not_allowed(code, refusal.message)
+        })
     }
 }
 
@@ -243,7 +250,7 @@ impl TargetRun<'_> {
             may_be_billed,
             input_tokens: call.as_ref().map(|call| call.input_tokens),
             output_tokens: call.as_ref().map(|call| call.output_tokens),
-            cost: call.as_ref().and_then(|call| call.cost).map(Dollars::from_nanos),
+            cost: call.as_ref().and_then(|call| call.cost).map(Money::from_nanos),
         });
         if let Some(call) = call {
             self.progress.charge.add(call);

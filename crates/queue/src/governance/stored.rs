@@ -1,8 +1,8 @@
 //! What is stored, as definitions.
 
 use hermod_types::governance::{
-    Budget, Customer, Definitions, Kind, ModelConfig, PricingOverride, ProviderLimits, RateLimit, Team, ValueHash,
-    VirtualKey,
+    Budget, Customer, Definitions, Kind, ModelConfig, PricingOverride, ProviderLimits, RateLimit, Team,
+    ValueHash, VirtualKey,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -77,6 +77,14 @@ impl FromStr for ResetDuration {
     }
 }
 
+/// A time that may be nothing, in the same words.
+pub(crate) fn span_of(text: &str) -> Option<Duration> {
+    let seconds = in_units(text).map(|(seconds, _)| seconds).or_else(|| in_go(text));
+    seconds
+        .filter(|seconds| *seconds <= LONGEST)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+}
+
 /// A number of days, weeks, and so on.
 fn in_units(text: &str) -> Option<(f64, Option<CalendarUnit>)> {
     let number = text.get(..text.len().checked_sub(1)?)?;

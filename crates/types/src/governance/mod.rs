@@ -21,13 +21,14 @@ mod virtual_key;
 
 pub use budget::{Budget, BudgetOverride, BudgetOwner, OverrideMode};
 pub use check::{Fault, Kind};
+pub(crate) use duration::span_of;
 pub use duration::{CalendarUnit, InvalidDuration, ResetDuration};
 pub use model_list::{InvalidPattern, pattern_of};
 pub use models::{ModelConfig, ModelScope, ProviderLimits};
 pub use money::Money;
 pub use pricing::{MatchType, PricingOverride, PricingSource, ScopeKind};
 pub use rate_limit::{Rate, RateLimit};
-pub use settings::{KeyOptions, ProviderOptions, UnknownPrice};
+pub use settings::{FileKey, KeyOptions, ProviderOptions, UnknownPrice};
 pub use teams::{Customer, Team};
 pub use value::{NEW_PREFIX, ValueHash};
 pub use virtual_key::{Blocked, ProviderGrant, VirtualKey};
@@ -49,7 +50,7 @@ pub struct Definitions {
     /// `hermod.defaults`: what holds for keys that say nothing themselves, and for jobs without a key.
     pub defaults: KeyOptions,
     /// `hermod.keys` of ids that the file does not define: those of keys that were made over HTTP, or of none.
-    pub key_options: BTreeMap<String, KeyOptions>,
+    pub file_keys: BTreeMap<String, FileKey>,
     /// `hermod.providers`, by name.
     pub provider_options: BTreeMap<String, ProviderOptions>,
     pub unknown_price: UnknownPrice,
@@ -84,10 +85,11 @@ impl Definitions {
         add(&mut all.model_configs, stored.model_configs, |config| &config.id);
         add(&mut all.providers, stored.providers, |provider| &provider.name);
         add(&mut all.pricing_overrides, stored.pricing_overrides, |price| &price.id);
-        let Self { virtual_keys, key_options, .. } = &mut all;
+        let Self { virtual_keys, file_keys, .. } = &mut all;
         for key in virtual_keys {
-            if let Some(options) = key_options.remove(&key.id) {
-                key.options = options.or(key.options);
+            if let Some(file) = file_keys.remove(&key.id) {
+                key.options = file.options.or(key.options);
+                key.webhook_secret = file.webhook_secret;
             }
         }
         all
@@ -95,7 +97,7 @@ impl Definitions {
 
     /// Ids under `hermod.keys` that no virtual key has.
     pub fn unknown_keys(&self) -> impl Iterator<Item = &str> {
-        self.key_options.keys().map(String::as_str)
+        self.file_keys.keys().map(String::as_str)
     }
 }
 

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::webhook::SigningSecret;
+
 /// What `hermod.keys.<id>` and `hermod.defaults` say of a key's jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeyOptions {
@@ -28,6 +30,13 @@ impl KeyOptions {
             max_wait: self.max_wait.or(other.max_wait),
         }
     }
+}
+
+/// What `hermod.keys.<id>` says of a key that the file does not define.
+#[derive(Clone, Debug, Default)]
+pub struct FileKey {
+    pub options: KeyOptions,
+    pub webhook_secret: Option<SigningSecret>,
 }
 
 /// What `hermod.providers.<name>` says.

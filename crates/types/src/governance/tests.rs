@@ -213,8 +213,9 @@ fn what_is_wrong_with_definitions_together_is_named_with_its_path() {
 #[test]
 fn what_the_file_says_overrules_what_is_stored() {
     let mut file = sound();
-    file.key_options.insert("made".to_owned(), KeyOptions { max_waiting: Some(7), ..KeyOptions::default() });
-    file.key_options.insert("nobody".to_owned(), KeyOptions::default());
+    let options = KeyOptions { max_waiting: Some(7), ..KeyOptions::default() };
+    file.file_keys.insert("made".to_owned(), FileKey { options, webhook_secret: None });
+    file.file_keys.insert("nobody".to_owned(), FileKey::default());
     let mut stored = VirtualKey::new("made");
     stored.options = KeyOptions { max_waiting: Some(1), max_concurrent: Some(2), ..KeyOptions::default() };
     let mut same = VirtualKey::new("k");
