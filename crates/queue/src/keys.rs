@@ -22,6 +22,8 @@ pub(crate) const LEADER: &str = "{hermod:0}:leader";
 pub(crate) const CHECKED: &str = "{hermod:0}:checked";
 /// Ids of the receivers of webhooks that have a history.
 pub(crate) const WEBHOOK_HISTORIES: &str = "{hermod:0}:webhook_histories";
+/// What jobs hold of their limits.
+pub(crate) const PERMITS: &str = "{hermod:0}:permits";
 /// What the keys of all bodies match that are kept apart, and of all media.
 pub(crate) const BODIES: &str = "{hermod:*}:body:*";
 pub(crate) const MEDIA: &str = "{hermod:*}:media:*";
@@ -121,6 +123,11 @@ pub(crate) fn staged(id: JobId, what: &str) -> String {
 /// A job's outcome, where it is kept apart from the record. `token` is its holder's, so that no late holder overwrites it.
 pub(crate) fn outcome(id: JobId, token: &str) -> String {
     of_shard(id.shard(), &format!("outcome:{id}:{token}"))
+}
+
+/// What jobs of a shard have used, until it is counted.
+pub(crate) fn owed(shard: Shard) -> String {
+    of_shard(shard, "owed")
 }
 
 /// What was used on a day, `20300131`.

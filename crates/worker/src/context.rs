@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use hermod_governance::{LiveRules, Prices};
 use hermod_providers::{Meter, Providers};
+use hermod_queue::governance::Limits;
 use hermod_queue::{JobRequest, Started, WorkerQueue};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,8 @@ pub(crate) struct Context {
     pub(crate) providers: Providers,
     /// Who may use what, and how much of it.
     pub(crate) rules: LiveRules,
+    /// How much of it is used.
+    pub(crate) governance: Limits,
     pub(crate) limits: JobLimits,
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
@@ -43,6 +46,7 @@ pub struct JobLimits {
 impl Context {
     pub(crate) fn new(
         (providers, rules, prices): (Providers, LiveRules, Prices),
+        governance: Limits,
         limits: JobLimits,
         queue: WorkerQueue,
         cooldowns: Cooldowns,
@@ -51,7 +55,7 @@ impl Context {
     ) -> Self {
         let counters = Counters::new(providers.names());
         let spending = Spending::new(prices);
-        Self { providers, rules, limits, queue, cooldowns, counters, spending, memory, release }
+        Self { providers, rules, governance, limits, queue, cooldowns, counters, spending, memory, release }
     }
 }
 

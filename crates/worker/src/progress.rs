@@ -30,6 +30,9 @@ pub(crate) struct Progress {
     /// What its calls have used so far.
     #[serde(skip_serializing_if = "Charge::is_empty")]
     pub(crate) charge: Charge,
+    /// Whether a call is under way.
+    #[serde(skip)]
+    pub(crate) in_call: bool,
 }
 
 impl Progress {
