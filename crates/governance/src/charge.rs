@@ -1,4 +1,5 @@
-use hermod_types::{Dollars, Target, UsageCharged};
+use hermod_types::governance::Money;
+use hermod_types::{Target, UsageCharged};
 use serde::{Deserialize, Serialize};
 
 use crate::{Limit, Measure};
@@ -77,9 +78,9 @@ impl Charge {
     }
 
     /// The sum of what its calls have cost; none if one of them has no price.
-    pub fn cost(&self) -> Option<Dollars> {
+    pub fn cost(&self) -> Option<Money> {
         let costs = self.calls.iter().map(|call| call.cost);
-        costs.sum::<Option<u64>>().map(Dollars::from_nanos)
+        costs.sum::<Option<u64>>().map(Money::from_nanos)
     }
 
     /// What a client is told that its job has used, if that is anything.
@@ -120,12 +121,12 @@ mod tests {
     #[test]
     fn the_cost_is_the_sum_or_unknown() {
         let mut charge = Charge::default();
-        assert_eq!((charge.usage_charged(), charge.cost()), (None, Some(Dollars::default())));
+        assert_eq!((charge.usage_charged(), charge.cost()), (None, Some(Money::default())));
         charge.add(CallCharge { input_tokens: 0, output_tokens: 0, ..call("a/b", Some(0)) });
         assert_eq!(charge.usage_charged(), None, "nothing was used");
         charge.add(call("a/b", Some(5)));
         charge.add(call("c/d", Some(7)));
-        assert_eq!(charge.cost(), Some(Dollars::from_nanos(12)));
+        assert_eq!(charge.cost(), Some(Money::from_nanos(12)));
         let used = UsageCharged { requests: 1, input_tokens: 6, output_tokens: 4, cost: charge.cost() };
         assert_eq!(charge.usage_charged(), Some(used));
         charge.add(call("c/d", None));

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Dollars, Target, Timestamp};
+use crate::governance::Money;
+use crate::{Target, Timestamp};
 
 /// Attempts that a journal keeps; of more, the ones in the middle go.
 const MOST_ATTEMPTS: usize = 100;
@@ -37,7 +38,7 @@ pub struct Attempt {
     pub output_tokens: Option<u64>,
     /// What it has cost; none for one without a price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cost: Option<Dollars>,
+    pub cost: Option<Money>,
 }
 
 impl Attempt {
@@ -102,7 +103,7 @@ mod tests {
         let text = r#"{"target":"a/b","key":"one","started_at":"1970-01-01T00:00:00.007Z","duration_ms":0,"skipped":"cooldown"}"#;
         assert_eq!(serde_json::to_string(&attempt(7)).unwrap(), text);
         assert_eq!(serde_json::from_str::<Attempt>(text).unwrap(), attempt(7));
-        let costs = Attempt { input_tokens: Some(3), cost: Some(Dollars::from_nanos(1500)), ..attempt(7) };
+        let costs = Attempt { input_tokens: Some(3), cost: Some(Money::from_nanos(1500)), ..attempt(7) };
         let text = serde_json::to_string(&costs).unwrap();
         assert!(text.ends_with(r#","input_tokens":3,"cost":1.5e-6}"#), "{text}");
         assert_eq!(serde_json::from_str::<Attempt>(&text).unwrap(), costs);

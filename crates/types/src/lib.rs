@@ -55,4 +55,4 @@ pub use seal::{Seal, SealError};
 pub use target::{InvalidTarget, Target};
 pub use timestamp::Timestamp;
 pub use ttl::Ttl;
-pub use usage::{CallUsage, Dollars, ServiceTier, UsageCharged};
+pub use usage::{CallUsage, ServiceTier, UsageCharged};

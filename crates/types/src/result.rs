@@ -1,6 +1,7 @@
 use serde::Serialize;
 
-use crate::{Dollars, Journal, Operation, RawObject, Target};
+use crate::governance::Money;
+use crate::{Journal, Operation, RawObject, Target};
 
 /// What we add to a provider's answer as `extra_fields`.
 #[derive(Clone, Debug, Serialize)]
@@ -14,7 +15,7 @@ pub struct ResultExtra<'a> {
     converted_request_type: Option<&'static str>,
     latency: u64,
     fallback_index: usize,
-    cost: Option<Dollars>,
+    cost: Option<Money>,
     #[serde(skip_serializing_if = "Journal::is_empty")]
     attempts: &'a Journal,
 }
@@ -46,7 +47,7 @@ impl<'a> ResultExtra<'a> {
 
     /// The same, with what all calls of the job have cost; none if one of them has no price.
     #[must_use]
-    pub fn costing(self, cost: Option<Dollars>) -> Self {
+    pub fn costing(self, cost: Option<Money>) -> Self {
         Self { cost, ..self }
     }
 
@@ -121,7 +122,7 @@ mod tests {
             let extra = ResultExtra::new(Operation::Responses, &target, "a", 1, 0, &journal).costing(nanos);
             serde_json::to_value(&extra).unwrap()["cost"].clone()
         };
-        assert_eq!(cost(Some(Dollars::from_nanos(2_500_000))), 0.0025);
+        assert_eq!(cost(Some(Money::from_nanos(2_500_000))), 0.0025);
         assert!(cost(None).is_null());
         assert_eq!(sent_as(Operation::ChatCompletion), "chat_completion");
         assert!(sent_as(Operation::Responses).is_null());

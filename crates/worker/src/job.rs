@@ -50,7 +50,7 @@ pub(crate) async fn run(context: &Context, started: Started, job: HeldGuard, mem
     job.settling();
     if settle(context, ended, operation_of(&started), charge).await {
         let owner = started.request.as_ref().and_then(|request| request.owner.as_deref());
-        count_charged(owner.unwrap_or_default(), charge);
+        count_charged(context.rules.current().name_of(owner), charge);
     }
     let elapsed = begun.elapsed();
     tracing::debug!(job = %job.held().id, code, duration_ms = elapsed.as_millis(), "job ended");

@@ -83,13 +83,16 @@ impl WorkerSettings {
             sender: Sender::new()?,
             history: config.webhook_history,
         };
+        let kinds = config.providers.iter().map(|(name, provider)| (name.clone(), provider.kind));
+        let kinds: Vec<_> = kinds.collect();
+        let providers = Providers::new(&config)?;
+        let rules = LiveRules::new(Rules::new(config.definitions));
+        let prices = Prices::new(kinds, rules.clone());
         let worker = Worker {
             name: WorkerName::new(host.trim(), std::process::id()),
-            providers: Providers::new(&config)?,
-            prices: Prices::new(
-                config.providers.iter().map(|(name, provider)| (name.clone(), provider.kind)),
-            ),
-            rules: LiveRules::new(Rules::new(config.definitions)),
+            providers,
+            rules,
+            prices,
             store,
             tolerance: self.redis.tolerance(),
             metrics: Metrics::install()?,

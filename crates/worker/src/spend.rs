@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use hermod_governance::{CallCharge, Charge, PricedCall, Prices};
 use hermod_providers::{Bill, Key};
-use hermod_types::{CallUsage, Dollars, Operation, Target};
+use hermod_types::governance::Money;
+use hermod_types::{CallUsage, Operation, Target};
 
 /// Models that metrics tell apart in a process, and that are warned of: names are the clients' choice.
 const MOST_MODELS: usize = 200;
@@ -116,7 +117,7 @@ pub(crate) fn count_charged(key: &str, charge: &Charge) {
     if cost > 0 {
         // A counter has whole numbers only.
         metrics::gauge!("hermod_charged_dollars_total", "key" => key())
-            .increment(Dollars::from_nanos(cost).to_f64());
+            .increment(Money::from_nanos(cost).as_dollars());
     }
     if charge.unknown_calls > 0 {
         metrics::counter!("hermod_unknown_calls_total", "key" => key()).increment(charge.unknown_calls);

@@ -7,7 +7,8 @@ use hermod_providers::{
 };
 use hermod_queue::JobRequest;
 use hermod_types::config::Models;
-use hermod_types::{Attempt, Dollars, ErrorCode, ResultExtra, Target, Timestamp};
+use hermod_types::governance::Money;
+use hermod_types::{Attempt, ErrorCode, ResultExtra, Target, Timestamp};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -252,7 +253,7 @@ impl TargetRun<'_> {
             may_be_billed,
             input_tokens: call.as_ref().map(|call| call.input_tokens),
             output_tokens: call.as_ref().map(|call| call.output_tokens),
-            cost: call.as_ref().and_then(|call| call.cost).map(Dollars::from_nanos),
+            cost: call.as_ref().and_then(|call| call.cost).map(Money::from_nanos),
         });
         if let Some(call) = call {
             self.progress.charge.add(call);

@@ -1,6 +1,7 @@
 //! What a call costs: overrides, then the list of the operator's `pricing_url`, then the table that ships.
 
 mod names;
+mod overrides;
 mod price;
 mod table;
 
@@ -8,8 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hermod_types::config::ProviderKind;
+use hermod_types::governance::Money;
 use hermod_types::{CallUsage, Operation, Target};
 
+use crate::LiveRules;
 pub use price::Price;
 pub use table::{InvalidPrices, PriceTable};
 
@@ -25,6 +28,8 @@ pub struct Prices {
 struct Shared {
     /// By a provider's name.
     kinds: BTreeMap<String, ProviderKind>,
+    /// They have the overrides.
+    rules: LiveRules,
     /// The operator's list.
     listed: RwLock<Arc<PriceTable>>,
 }
@@ -41,9 +46,9 @@ pub struct PricedCall<'a> {
 }
 
 impl Prices {
-    /// For these providers, by their names.
-    pub fn new(kinds: impl IntoIterator<Item = (String, ProviderKind)>) -> Self {
-        let shared = Shared { kinds: kinds.into_iter().collect(), ..Shared::default() };
+    /// For these providers, by their names, with the overrides of `rules`.
+    pub fn new(kinds: impl IntoIterator<Item = (String, ProviderKind)>, rules: LiveRules) -> Self {
+        let shared = Shared { kinds: kinds.into_iter().collect(), rules, ..Shared::default() };
         Self { shared: Arc::new(shared), owner: None }
     }
 
@@ -60,6 +65,17 @@ impl Prices {
 
     /// What a call costs; none if nobody knows.
     pub fn find(&self, call: &PricedCall<'_>) -> Option<Arc<Price>> {
+        let rules = self.shared.rules.current();
+        let overrides = &rules.definitions().pricing_overrides;
+        let found = overrides::best(overrides, self.owner.as_deref(), call);
+        let Some(patch) = found.and_then(overrides::price) else { return self.in_lists(call) };
+        Some(Arc::new(match self.in_lists(call) {
+            Some(listed) => listed.patched(&patch),
+            None => patch,
+        }))
+    }
+
+    fn in_lists(&self, call: &PricedCall<'_>) -> Option<Arc<Price>> {
         let listed = Arc::clone(&self.shared.listed.read().unwrap_or_else(PoisonError::into_inner));
         let models = [Some(call.target.model()), call.resolved.filter(|model| *model != call.target.model())];
         let provider = call.target.provider();
@@ -89,7 +105,7 @@ impl Prices {
         let price = self.find(call);
         let of = |usage: &CallUsage| match &price {
             Some(price) => price.cost(usage),
-            None => usage.cost.map(hermod_types::Dollars::nanos),
+            None => usage.cost.map(Money::as_nanos),
         };
         usages.iter().map(of).sum()
     }
@@ -117,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_price_is_that_of_the_name_the_alias_or_the_base() {
-        let prices = Prices::new([("mine".to_owned(), ProviderKind::OpenAi)]);
+        let prices = Prices::new([("mine".to_owned(), ProviderKind::OpenAi)], LiveRules::default());
         let gpt = input(&prices, "openai/gpt-4o", None);
         assert_eq!(gpt, Some(2_500_000));
         for (target, resolved) in [
@@ -137,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_operators_list_comes_first_and_names_providers_of_his_own() {
-        let prices = Prices::new([("mine".to_owned(), ProviderKind::Compatible)]);
+        let prices = Prices::new([("mine".to_owned(), ProviderKind::Compatible)], LiveRules::default());
         let clone = prices.clone();
         prices.set_list(
             PriceTable::parse(
@@ -149,6 +165,37 @@ mod tests {
         assert_eq!(input(&clone, "openai/gpt-4o", None), Some(1000));
         assert_eq!(input(&clone, "mine/llama", None), Some(0), "0 is a price");
         assert_eq!(input(&clone, "openai/gpt-4o-mini", None), Some(150_000), "the table stands behind it");
+    }
+
+    #[test]
+    fn an_override_replaces_what_it_names() {
+        let patch = |model: &str, patch: serde_json::Value| {
+            serde_json::from_value(serde_json::json!({"id": model, "scope_kind": "global", "match_type": "exact", "pattern": model,
+                "request_types": ["chat_completion"], "patch": patch}))
+            .unwrap()
+        };
+        let definitions = hermod_types::governance::Definitions {
+            pricing_overrides: vec![
+                patch("gpt-4o", serde_json::json!({"input_cost_per_token": 0})),
+                patch(
+                    "llama",
+                    serde_json::json!({"input_cost_per_token": 1.5e-7, "output_cost_per_token": 0.0}),
+                ),
+                patch("empty", serde_json::json!({})),
+            ],
+            ..Default::default()
+        };
+        let rules = LiveRules::default();
+        let prices = Prices::new([], rules.clone());
+        rules.set(crate::Rules::new(definitions));
+        let cost = |target: &str| {
+            let usage =
+                CallUsage { input_tokens: Some(1000), output_tokens: Some(10), ..CallUsage::default() };
+            find(&prices, target, None).and_then(|price| price.cost(&usage))
+        };
+        assert_eq!(cost("openai/gpt-4o"), Some(100_000), "0 is a price, and the others stay");
+        assert_eq!(cost("vllm/llama"), Some(150_000));
+        assert_eq!(cost("vllm/empty"), None);
     }
 
     #[test]
@@ -165,7 +212,7 @@ mod tests {
         assert_eq!(prices.cost(&call, &[usage(1), CallUsage::default()]), None);
         let nobody = "nobody/x".parse().unwrap();
         let call = PricedCall { target: &nobody, ..call };
-        let stated = CallUsage { cost: hermod_types::Dollars::from_f64(0.5), ..usage(1) };
+        let stated = CallUsage { cost: Money::from_dollars(0.5), ..usage(1) };
         assert_eq!(prices.cost(&call, &[stated]), Some(500_000_000));
         assert_eq!(prices.cost(&call, &[usage(1)]), None);
     }

@@ -69,7 +69,7 @@ impl Price {
     /// What this has cost in billionths of a dollar, rounded once; none where it cannot be said.
     pub fn cost(&self, usage: &CallUsage) -> Option<u64> {
         if let Some(stated) = usage.cost {
-            return Some(stated.nanos());
+            return Some(stated.as_nanos());
         }
         let picos = self.picos(usage)?;
         u64::try_from((picos + PICOS / 2) / PICOS).ok()
@@ -167,7 +167,7 @@ impl Price {
 
 #[cfg(test)]
 mod tests {
-    use hermod_types::Dollars;
+    use hermod_types::governance::Money;
 
     use super::*;
     use crate::prices::table::price;
@@ -274,7 +274,7 @@ mod tests {
             (r#"{"input_cost_per_token":0,"output_cost_per_token":0.0}"#, none.clone(), Some(0)),
             (
                 r#"{"input_cost_per_token":1}"#,
-                CallUsage { cost: Some(Dollars::from_nanos(7)), ..tokens(5, 5) },
+                CallUsage { cost: Some(Money::from_nanos(7)), ..tokens(5, 5) },
                 Some(7),
             ),
         ] {

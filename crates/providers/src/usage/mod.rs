@@ -1,7 +1,8 @@
 //! What an answer says that it has used, in whichever provider's words. It is read before the answer is taken apart, so that an
 //! answer that is of no use, or an error, is accounted for, too.
 
-use hermod_types::{CallUsage, Dollars, Operation, RawObject, ServiceTier};
+use hermod_types::governance::Money;
+use hermod_types::{CallUsage, Operation, RawObject, ServiceTier};
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -201,11 +202,11 @@ fn hour(usage: &Value) -> u64 {
 }
 
 /// What the provider itself charges: `OpenRouter`'s `cost`, Perplexity's `cost.total_cost`, xAI's ticks.
-fn cost(usage: &Value) -> Option<Dollars> {
-    let dollars = |value: &Value| value.as_f64().and_then(Dollars::from_f64);
+fn cost(usage: &Value) -> Option<Money> {
+    let dollars = |value: &Value| value.as_f64().and_then(Money::from_dollars);
     let stated =
         usage.get("cost").and_then(|cost| dollars(cost).or_else(|| dollars(cost.get("total_cost")?)));
-    stated.or_else(|| Dollars::from_f64(usage.get("cost_in_usd_ticks")?.as_f64()? / TICKS))
+    stated.or_else(|| Money::from_dollars(usage.get("cost_in_usd_ticks")?.as_f64()? / TICKS))
 }
 
 /// `billed_units`: <https://docs.cohere.com/reference/chat>
