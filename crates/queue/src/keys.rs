@@ -22,6 +22,8 @@ pub(crate) const LEADER: &str = "{hermod:0}:leader";
 pub(crate) const CHECKED: &str = "{hermod:0}:checked";
 /// Ids of the receivers of webhooks that have a history.
 pub(crate) const WEBHOOK_HISTORIES: &str = "{hermod:0}:webhook_histories";
+/// What jobs hold of their limits.
+pub(crate) const PERMITS: &str = "{hermod:0}:permits";
 /// What the keys of all bodies match that are kept apart, and of all media.
 pub(crate) const BODIES: &str = "{hermod:*}:body:*";
 pub(crate) const MEDIA: &str = "{hermod:*}:media:*";
@@ -83,6 +85,22 @@ pub(crate) fn closed(shard: Shard) -> String {
     of_shard(shard, "closed")
 }
 
+/// A lane: its jobs.
+pub(crate) fn lane(shard: Shard, lane: &str) -> String {
+    of_shard(shard, &format!("lane:{lane}"))
+}
+
+/// The weights of those lanes that have another than 1.
+pub(crate) fn weights(shard: Shard) -> String {
+    of_shard(shard, "weights")
+}
+
+/// The name of the lane in which a job waits: its owner's, or of that the one for a narrow limit, as `lanes.lua` names them.
+pub(crate) fn lane_of(owner: Option<&str>, sublane: Option<&str>) -> String {
+    let owner = owner.unwrap_or_default();
+    sublane.map_or_else(|| owner.to_owned(), |sublane| format!("{owner}\n{sublane}"))
+}
+
 /// Jobs in lanes that have a latest start of their own, by that (ms).
 pub(crate) fn deadlines(shard: Shard) -> String {
     of_shard(shard, "deadlines")
@@ -121,6 +139,11 @@ pub(crate) fn staged(id: JobId, what: &str) -> String {
 /// A job's outcome, where it is kept apart from the record. `token` is its holder's, so that no late holder overwrites it.
 pub(crate) fn outcome(id: JobId, token: &str) -> String {
     of_shard(id.shard(), &format!("outcome:{id}:{token}"))
+}
+
+/// What jobs of a shard have used, until it is counted.
+pub(crate) fn owed(shard: Shard) -> String {
+    of_shard(shard, "owed")
 }
 
 /// What was used on a day, `20300131`.

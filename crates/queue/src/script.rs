@@ -54,6 +54,7 @@ scripts!(
     requeue,
     repair_record,
     repair_entry,
+    repair_lanes,
     given_out,
     note_check,
     webhook_put,
@@ -68,6 +69,14 @@ scripts!(
     webhook_history,
     webhook_scan,
     webhook_rows,
+    gov_admit,
+    gov_settle,
+    gov_suspend,
+    gov_usage,
+    gov_reset,
+    gov_unwait,
+    gov_permits,
+    gov_states,
     definitions_put,
     definitions_keep,
     waiting_of,
@@ -78,6 +87,7 @@ fn source(name: &str, body: &str) -> String {
     const LIB: &str = include_str!("../lua/lib.lua");
     const EVENTS: &str = include_str!("../lua/events.lua");
     const ENDING: &str = include_str!("../lua/ending.lua");
+    const GOVERNANCE: &str = include_str!("../lua/governance.lua");
     const LANES: &str = include_str!("../lua/lanes.lua");
     const FEEDING: &str = include_str!("../lua/feeding.lua");
     const WEBHOOKS: &str = include_str!("../lua/webhooks.lua");
@@ -88,8 +98,11 @@ fn source(name: &str, body: &str) -> String {
         "delay" | "release" => &[LIB, EVENTS],
         "cancel" => &[LIB, EVENTS, ENDING, LANES],
         "finish" | "redeliver" => &[LIB, EVENTS, ENDING],
-        "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" => &[LIB, LANES],
+        "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => {
+            &[LIB, LANES]
+        }
         _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
+        _ if name.starts_with("gov_") => &[LIB, GOVERNANCE],
         _ if name.starts_with("definitions_") => &[LIB, DEFINITIONS],
         _ => &[LIB],
     };

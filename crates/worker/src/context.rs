@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::{LiveRules, Rules};
+use hermod_governance::{LiveRules, Prices, Rules};
 use hermod_providers::{Meter, Providers};
-use hermod_queue::governance::LiveDefinitions;
+use hermod_queue::governance::{Limits, LiveDefinitions};
 use hermod_queue::{JobRequest, Started, WorkerQueue};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::held::HeldGuard;
 use crate::job;
 use crate::memory::Memory;
+use crate::spend::Spending;
 use crate::work::Work;
 
 /// How often an owner that nobody knows is looked for while Redis is away, and how far apart.
@@ -24,12 +25,15 @@ pub(crate) struct Context {
     pub(crate) providers: Providers,
     /// Who may use what, and how much of it.
     pub(crate) rules: LiveRules,
+    /// How much of it is used.
+    pub(crate) governance: Limits,
     /// What the rules follow from.
     pub(crate) definitions: LiveDefinitions,
     pub(crate) limits: JobLimits,
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
     pub(crate) counters: Counters,
+    pub(crate) spending: Spending,
     pub(crate) memory: Memory,
     /// Ends running jobs early: they are released.
     pub(crate) release: CancellationToken,
@@ -48,8 +52,8 @@ pub struct JobLimits {
 
 impl Context {
     pub(crate) fn new(
-        (providers, rules): (Providers, LiveRules),
-        definitions: LiveDefinitions,
+        (providers, rules, prices): (Providers, LiveRules, Prices),
+        (governance, definitions): (Limits, LiveDefinitions),
         limits: JobLimits,
         queue: WorkerQueue,
         cooldowns: Cooldowns,
@@ -57,7 +61,20 @@ impl Context {
         release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
-        Self { providers, rules, definitions, limits, queue, cooldowns, counters, memory, release }
+        let spending = Spending::new(prices);
+        Self {
+            providers,
+            rules,
+            governance,
+            definitions,
+            limits,
+            queue,
+            cooldowns,
+            counters,
+            spending,
+            memory,
+            release,
+        }
     }
 }
 

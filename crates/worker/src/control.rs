@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_queue::governance::{Limits, Upkeep};
 use hermod_queue::{
     Admin, Control, Lane, Leadership, Maintenance, Store, WorkerName, WorkerQueue, raise_shards,
 };
@@ -142,7 +143,13 @@ async fn follow_shards(store: &Store, in_use: Option<ShardCount>, shards: &watch
 }
 
 /// Looks after the queue while this worker leads; until `stop`.
-pub(crate) async fn maintain(store: Store, lease: Duration, signals: Arc<Signals>, stop: CancellationToken) {
+pub(crate) async fn maintain(
+    store: Store,
+    limits: Limits,
+    lease: Duration,
+    signals: Arc<Signals>,
+    stop: CancellationToken,
+) {
     let tasks = TaskTracker::new();
     tasks.spawn(check(store.clone(), signals.leads.subscribe(), stop.clone()));
     let (mut shards, mut started) = (signals.shards.subscribe(), 0);
@@ -153,6 +160,8 @@ pub(crate) async fn maintain(store: Store, lease: Duration, signals: Arc<Signals
                 let maintenance = Maintenance::new(&store, lane, shard, lease);
                 tasks.spawn(maintain_shard(maintenance, shard, Arc::clone(&signals), stop.clone()));
             }
+            let upkeep = Upkeep::new(&store, &limits, shard);
+            tasks.spawn(maintain_limits(upkeep, shard, Arc::clone(&signals), stop.clone()));
             started += 1;
         }
         if !matches!(stop.run_until_cancelled(shards.changed()).await, Some(Ok(()))) {
@@ -169,17 +178,49 @@ async fn maintain_shard(
     signals: Arc<Signals>,
     stop: CancellationToken,
 ) {
-    let mut leads = signals.leads.subscribe();
-    loop {
-        let Some(Ok(_)) = stop.run_until_cancelled(leads.wait_for(|leads| *leads)).await else { return };
-        let shards = *signals.shards.borrow();
-        if shards.shards().any(|served| served == shard)
-            && let Err(error) = maintenance.run(shards).await
-        {
+    let mut turns = Turns::new(shard, &signals, stop);
+    while let Some(shards) = turns.next().await {
+        if let Err(error) = maintenance.run(shards).await {
             tracing::debug!(shard = shard.number(), %error, "not looked after");
         }
-        if stop.run_until_cancelled(sleep(TICK)).await.is_none() {
-            return;
+    }
+}
+
+async fn maintain_limits(mut upkeep: Upkeep, shard: Shard, signals: Arc<Signals>, stop: CancellationToken) {
+    let mut turns = Turns::new(shard, &signals, stop);
+    while turns.next().await.is_some() {
+        if let Err(error) = upkeep.run().await {
+            tracing::debug!(shard = shard.number(), %error, "its limits are not looked after");
+        }
+    }
+}
+
+/// When something is to be done for a shard: each second while this worker leads, and the shard is served.
+struct Turns {
+    leads: watch::Receiver<bool>,
+    shards: watch::Receiver<ShardCount>,
+    shard: Shard,
+    /// Before the next one.
+    pause: Duration,
+    stop: CancellationToken,
+}
+
+impl Turns {
+    fn new(shard: Shard, signals: &Signals, stop: CancellationToken) -> Self {
+        let (leads, shards) = (signals.leads.subscribe(), signals.shards.subscribe());
+        Self { leads, shards, shard, pause: Duration::ZERO, stop }
+    }
+
+    /// Returns with how many shards there are; none once all is over.
+    async fn next(&mut self) -> Option<ShardCount> {
+        let Self { leads, shards, shard, pause, stop } = self;
+        loop {
+            stop.run_until_cancelled(sleep(std::mem::replace(pause, TICK))).await?;
+            stop.run_until_cancelled(leads.wait_for(|leads| *leads)).await?.ok()?;
+            let shards = *shards.borrow();
+            if shards.shards().any(|served| served == *shard) {
+                return Some(shards);
+            }
         }
     }
 }

@@ -3,9 +3,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::LiveRules;
+use hermod_governance::{LiveRules, Prices};
 use hermod_providers::Providers;
-use hermod_queue::governance::LiveDefinitions;
+use hermod_queue::governance::{Limits, LiveDefinitions};
 use hermod_queue::{Lane, Store, Tolerance, WorkerName, WorkerQueue};
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::ShardCount;
@@ -33,6 +33,7 @@ pub struct Worker {
     pub providers: Providers,
     /// Who may use what, and how much of it.
     pub rules: LiveRules,
+    pub prices: Prices,
     pub store: Store,
     /// What is accepted of that Redis.
     pub tolerance: Tolerance,
@@ -78,8 +79,8 @@ impl Drained {
 /// # Errors
 /// If it cannot run at all, or Redis must not be used. Redis being away is not such a reason: it is waited for.
 pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<Drained> {
-    let Worker { name, providers, rules, store, tolerance, metrics, concurrency, .. } = worker;
-    let Worker { memory, shards, lease, limits, deliveries, grace, .. } = worker;
+    let Worker { name, providers, rules, prices, store, tolerance, metrics, .. } = worker;
+    let Worker { concurrency, memory, shards, lease, limits, deliveries, grace, .. } = worker;
     probe::describe_metrics();
     let tasks = TaskTracker::new();
     let address = listener.local_addr()?;
@@ -106,11 +107,12 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     // A worker that renews no leases, or claims no jobs, for whatever reason, is none: it drains.
     let leases = renewal.spawn(stop.clone(), shutdown.drain.clone().drop_guard())?;
 
+    let governance = Limits::of_worker(&queue, &store, &tasks);
     let release = CancellationToken::new();
     let memory = Memory::new(memory);
     let context = Arc::new(Context::new(
-        (providers, rules.clone()),
-        LiveDefinitions::new(&store, rules),
+        (providers, rules.clone(), prices),
+        (governance.clone(), LiveDefinitions::new(&store, rules)),
         limits,
         queue,
         Cooldowns::new(&store, &tasks),
@@ -131,7 +133,7 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
         control::follow(store.clone(), name, Arc::clone(&context), Arc::clone(&signals), stop.clone());
     // So does one that no longer hears the operator, or that leads and looks after nothing.
     tasks.spawn(with_alarm(control, shutdown.drain.clone()));
-    let maintain = control::maintain(store, lease, Arc::clone(&signals), stop.clone());
+    let maintain = control::maintain(store, governance, lease, Arc::clone(&signals), stop.clone());
     tasks.spawn(with_alarm(maintain, shutdown.drain.clone()));
     tasks.spawn(Arc::clone(&deliveries).keep_slots(stop.clone()));
     let mut jobs = RunningLane::start(context, held, concurrency, &signals, &shutdown.drain, &tasks);
