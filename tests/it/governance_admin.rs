@@ -113,7 +113,9 @@ async fn a_key_is_made_shown_changed_and_deleted_on_every_process() {
     // What is absent stays; null and "" detach; lists are the whole new set; {} removes.
     let changed = other.put(&path, r#"{"description": "changed"}"#).await;
     assert_eq!(changed["message"], "Virtual key updated successfully");
-    assert_eq!(changed["virtual_key"]["budgets"], shown["budgets"]);
+    for member in ["id", "max_limit", "current_usage"] {
+        assert_eq!(changed["virtual_key"]["budgets"][0][member], shown["budgets"][0][member]);
+    }
     assert_eq!((&changed["virtual_key"]["team_id"], &changed["virtual_key"]["weight"]), (&team, &json!(2.5)));
     let body = json!({"team_id": null, "weight": null, "rate_limit": {}, "budgets": [], "expires_at": "2999-01-01T00:00:00Z"});
     let changed = one.put(&path, &body).await["virtual_key"].clone();
@@ -155,7 +157,9 @@ async fn a_key_is_made_shown_changed_and_deleted_on_every_process() {
     // Each change is a line: who, what, old and new, no secret.
     let logs = cluster.logs.with_message("changed by an administrator");
     let actions: Vec<_> = logs.iter().map(|line| line["action"].as_str().unwrap()).collect();
-    for action in ["created a team", "created a virtual key", "changed a virtual key", "deleted a virtual key"] {
+    for action in
+        ["created a team", "created a virtual key", "changed a virtual key", "deleted a virtual key"]
+    {
         assert!(actions.contains(&action), "{action}: {actions:?}");
     }
     // Two processes have written them.

@@ -21,6 +21,7 @@ mod endpoints;
 mod errors;
 mod event_streams;
 mod governance_admin;
+mod governance_changes;
 mod governance_commands;
 mod governance_usage;
 mod governance_values;

@@ -67,7 +67,7 @@ impl Governance {
                 return Ok((value, draft));
             }
             draft.check()?;
-            let put = self.live.put(&known, draft.changes.clone()).await;
+            let put = self.live.put(&known, draft.changes.clone(), draft.all.clone()).await;
             match put.map_err(ApiError::Unavailable)? {
                 PutDefinitions::Done(_) => return Ok((value, draft)),
                 PutDefinitions::Changed => {}
