@@ -35,6 +35,8 @@ mod large_results;
 mod later_starts;
 mod leases;
 mod lifecycle;
+mod limits;
+mod limits_crashes;
 mod lists;
 mod media_stream;
 mod operator;
