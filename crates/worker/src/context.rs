@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::{LiveRules, Prices};
+use hermod_governance::{LiveRules, Prices, Rules};
 use hermod_providers::{Meter, Providers};
-use hermod_queue::governance::Limits;
+use hermod_queue::governance::{Limits, LiveDefinitions};
 use hermod_queue::{JobRequest, Started, WorkerQueue};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::Cooldowns;
@@ -15,6 +16,10 @@ use crate::memory::Memory;
 use crate::spend::Spending;
 use crate::work::Work;
 
+/// How often an owner that nobody knows is looked for while Redis is away, and how far apart.
+const LOOKS: u32 = 20;
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
 /// What every running job reaches.
 pub(crate) struct Context {
     pub(crate) providers: Providers,
@@ -22,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) rules: LiveRules,
     /// How much of it is used.
     pub(crate) governance: Limits,
+    /// What the rules follow from.
+    pub(crate) definitions: LiveDefinitions,
     pub(crate) limits: JobLimits,
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
@@ -46,7 +53,7 @@ pub struct JobLimits {
 impl Context {
     pub(crate) fn new(
         (providers, rules, prices): (Providers, LiveRules, Prices),
-        governance: Limits,
+        (governance, definitions): (Limits, LiveDefinitions),
         limits: JobLimits,
         queue: WorkerQueue,
         cooldowns: Cooldowns,
@@ -55,7 +62,38 @@ impl Context {
     ) -> Self {
         let counters = Counters::new(providers.names());
         let spending = Spending::new(prices);
-        Self { providers, rules, governance, limits, queue, cooldowns, counters, spending, memory, release }
+        Self {
+            providers,
+            rules,
+            governance,
+            definitions,
+            limits,
+            queue,
+            cooldowns,
+            counters,
+            spending,
+            memory,
+            release,
+        }
+    }
+}
+
+impl Context {
+    /// The rules of now. Those of an owner that nobody here knows are asked for: another process may have made it just now.
+    pub(crate) async fn rules_of(&self, owner: Option<&str>) -> Arc<Rules> {
+        let is_known = |rules: &Rules| owner.is_none_or(|owner| rules.key(owner).is_some());
+        let rules = self.rules.current();
+        if is_known(&rules) {
+            return rules;
+        }
+        for _ in 0..LOOKS {
+            match self.definitions.refresh().await {
+                Ok(_) => break,
+                Err(error) => tracing::debug!(%error, "what is defined is not read"),
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+        self.rules.current()
     }
 }
 

@@ -148,7 +148,7 @@ impl Start<'_> {
         let media = context.queue.media(&started.held);
         let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
         // Those of its start: what changes meanwhile is for those that start after it.
-        let rules = context.rules.current();
+        let rules = context.rules_of(request.owner.as_deref()).await;
         let chain = Chain {
             context: TargetContext {
                 providers: &context.providers,

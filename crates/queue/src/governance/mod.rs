@@ -23,6 +23,7 @@ mod stored;
 mod upkeep;
 mod usage;
 mod usage_rows;
+mod waiting;
 
 pub use admit::{Admission, Ask};
 pub use definitions::{Changes, DefinitionStore, PutDefinitions, StoredDefinitions};
@@ -33,3 +34,4 @@ pub use stored::{Defined, MadeValue, name_of, name_of_made};
 pub use upkeep::Upkeep;
 pub use usage::Usage;
 pub use usage_rows::{UsageRow, UsageRows};
+pub use waiting::Waiting;

@@ -13,7 +13,7 @@ use super::StoredDefinitions;
 const MADE: &str = "made_values";
 
 /// Something that is defined, by an id among its kind.
-pub trait Defined: Clone + Serialize + DeserializeOwned {
+pub trait Defined: Clone + Serialize + DeserializeOwned + 'static {
     const KIND: Kind;
 
     fn id(&self) -> &str;
