@@ -30,7 +30,7 @@ pub(crate) async fn run(context: &Context, started: Started, job: HeldGuard, mem
     let begun = Instant::now();
     // Out here it is known how far the job has come, in whatever way it is broken off.
     let mut progress = Progress::parse(&started.progress);
-    let mut admission = Admission::new(context, &started);
+    let mut admission = Admission::new(context, &started).await;
     let start = Start { context, started: &started, memory: &memory, begun, is_to_end: job.cancelled() };
     let (start, so_far, asked) = (&start, &mut progress, &mut admission);
     // Made where it runs, see there.
@@ -147,8 +147,7 @@ impl Start<'_> {
         admission.expect(Estimate { tokens: u64::try_from(body.len() / 4).unwrap_or(u64::MAX), cost: 0 });
         let media = context.queue.media(&started.held);
         let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
-        // Those of its start: what changes meanwhile is for those that start after it.
-        let rules = context.rules_of(request.owner.as_deref()).await;
+        let rules = admission.rules();
         let chain = Chain {
             context: TargetContext {
                 providers: &context.providers,
