@@ -49,8 +49,19 @@ async fn a_key_is_made_shown_rotated_and_disabled() {
     assert_eq!(tool.says(&["keys", "list"]).await, "no virtual keys");
     let made = tool
         .says(&[
-            "keys", "create", "research", "--provider", "demo", "--budget", "10/1M", "--requests", "100/1m", "--weight", "2",
-            "--field", "description=for tests",
+            "keys",
+            "create",
+            "research",
+            "--provider",
+            "demo",
+            "--budget",
+            "10/1M",
+            "--requests",
+            "100/1m",
+            "--weight",
+            "2",
+            "--field",
+            "description=for tests",
         ])
         .await;
     let value = made.lines().next().unwrap().strip_prefix("research ").unwrap().to_owned();
@@ -89,7 +100,11 @@ async fn a_key_is_made_shown_rotated_and_disabled() {
     assert!(rotated.starts_with("research sk-bf-") && !rotated.contains(&value), "{rotated}");
     assert!(rotated.ends_with("the old value counts no more"), "{rotated}");
 
-    assert!(tool.complains(&["keys", "show", "nobody"]).await.contains("no virtual key has the id or the name nobody"));
+    assert!(
+        tool.complains(&["keys", "show", "nobody"])
+            .await
+            .contains("no virtual key has the id or the name nobody")
+    );
     tool.says(&["keys", "create", "research"]).await;
     assert!(tool.complains(&["keys", "rotate", "research"]).await.contains("several virtual keys"));
     assert!(tool.complains(&["keys", "create", "x", "--field", "budget={}"]).await.contains("`budget`"));

@@ -18,7 +18,8 @@ fn limited(name: &str) -> Value {
 
 /// What Redis knows of the usage of a limit.
 fn in_redis(cluster: &Cluster, name: &str) -> Vec<(String, String)> {
-    let mut fields: Vec<(String, String)> = cluster.connect().hgetall(format!("{{hermod:0}}:limit:{name}")).unwrap();
+    let mut fields: Vec<(String, String)> =
+        cluster.connect().hgetall(format!("{{hermod:0}}:limit:{name}")).unwrap();
     fields.sort();
     fields
 }
@@ -29,7 +30,8 @@ async fn no_change_of_a_key_changes_what_was_used() {
     let made = governor.post("/virtual-keys", limited("mine")).await["virtual_key"].clone();
     let id = made["id"].as_str().unwrap();
     let path = format!("/virtual-keys/{id}");
-    let (budget, limit) = (made["budgets"][0]["id"].as_str().unwrap(), made["rate_limit"]["id"].as_str().unwrap());
+    let (budget, limit) =
+        (made["budgets"][0]["id"].as_str().unwrap(), made["rate_limit"]["id"].as_str().unwrap());
     let of_config = made["provider_configs"][0]["budgets"][0]["id"].clone();
     for name in [format!("budget:{budget}"), format!("requests:{limit}")] {
         let _: () = cluster.connect().hset(format!("{{hermod:0}}:limit:{name}"), "u", 5).unwrap();
@@ -39,7 +41,13 @@ async fn no_change_of_a_key_changes_what_was_used() {
     let mut other = limited("renamed");
     other["budgets"][0]["max_limit"] = json!(20);
     other["rate_limit"]["request_max_limit"] = json!(1);
-    for body in [json!({"description": "x"}), json!({"is_active": false}), limited("mine"), other, json!({"calendar_aligned": true})] {
+    for body in [
+        json!({"description": "x"}),
+        json!({"is_active": false}),
+        limited("mine"),
+        other,
+        json!({"calendar_aligned": true}),
+    ] {
         let changed = governor.put(&path, &body).await["virtual_key"].clone();
         assert_eq!(changed["budgets"][0]["id"], json!(budget), "the same budget: {body}");
         assert_eq!(changed["rate_limit"]["id"], json!(limit), "{body}");
@@ -70,7 +78,8 @@ async fn an_override_adds_to_a_budget_until_its_windows_are_over() {
     assert_eq!(raised["effective_max_limit"], json!(10.5), "a second one replaces the first");
     assert!(raised["budget"]["override"]["until"].is_null());
     let shown = governor.get("/budgets").await;
-    let shown = shown["budgets"].as_array().unwrap().iter().find(|shown| shown["id"] == json!(budget)).unwrap();
+    let shown =
+        shown["budgets"].as_array().unwrap().iter().find(|shown| shown["id"] == json!(budget)).unwrap();
     assert_eq!(shown["effective_max_limit"], json!(10.5));
     // A change of the key leaves it.
     let changed = governor.put(&format!("/virtual-keys/{id}"), limited("mine")).await;
@@ -107,7 +116,12 @@ async fn a_key_asks_what_it_has_left_also_where_the_administration_is_closed() {
     }, "hermod": {"keys": {"vk-1": {"max_concurrent": 3}}}});
     let cluster = Cluster::builder().workers(0).config(file).start().await;
     let mut redis = cluster.connect();
-    let _: () = redis.hset_multiple("{hermod:0}:totals:vk-1", &[("requests", 7), ("unknown_calls", 1), ("unpriced_calls", 2)]).unwrap();
+    let _: () = redis
+        .hset_multiple(
+            "{hermod:0}:totals:vk-1",
+            &[("requests", 7), ("unknown_calls", 1), ("unpriced_calls", 2)],
+        )
+        .unwrap();
     let ask = async |value: Option<&str>| {
         let request = cluster.api.request(Method::GET, "/api/governance/virtual-keys/quota");
         let request = match value {
@@ -121,7 +135,10 @@ async fn a_key_asks_what_it_has_left_also_where_the_administration_is_closed() {
     let quota = answer.json();
     assert_eq!((&quota["virtual_key_name"], &quota["is_active"]), (&json!("mine"), &json!(true)));
     let budget = &quota["budgets"][0];
-    assert_eq!((&budget["id"], &budget["max_limit"], &budget["current_usage"]), (&json!("budget"), &json!(5), &json!(0)));
+    assert_eq!(
+        (&budget["id"], &budget["max_limit"], &budget["current_usage"]),
+        (&json!("budget"), &json!(5), &json!(0))
+    );
     assert!(budget.get("reserved").is_some() && budget.get("window_ends_at").is_some(), "{budget}");
     assert_eq!(quota["rate_limit"]["request_max_limit"], json!(5));
     assert_eq!(quota["rate_limits"][0]["id"], json!("limit"));
@@ -141,11 +158,19 @@ async fn usage_is_told_by_day_key_and_model() {
     let (cluster, governor) = start(json!({})).await;
     let (id, _) = governor.key(key("mine")).await;
     let mut redis = cluster.connect();
-    for (day, owner, requests) in [("20300101", id.as_str(), 1), ("20300102", id.as_str(), 2), ("20300102", "", 3), ("20300103", "gone", 4)] {
+    for (day, owner, requests) in [
+        ("20300101", id.as_str(), 1),
+        ("20300102", id.as_str(), 2),
+        ("20300102", "", 3),
+        ("20300103", "gone", 4),
+    ] {
         let name = format!("{{hermod:0}}:usage:{day}");
         let field = |field: &str| format!("{owner}\ndemo/echo\n{field}");
         let _: () = redis
-            .hset_multiple(&name, &[(field("requests"), requests), (field("cost"), 1_500_000_000), (field("input_tokens"), 9)])
+            .hset_multiple(
+                &name,
+                &[(field("requests"), requests), (field("cost"), 1_500_000_000), (field("input_tokens"), 9)],
+            )
             .unwrap();
     }
     let rows = governor.get("/usage?from=2030-01-01&to=2030-01-02").await;
@@ -153,13 +178,16 @@ async fn usage_is_told_by_day_key_and_model() {
         json!({"date": date, "virtual_key_id": owner, "name": name, "model": "demo/echo", "requests": requests,
             "input_tokens": 9, "output_tokens": 0, "cost": 1.5, "unpriced_calls": 0, "unknown_calls": 0})
     };
-    let expected = [row("2030-01-01", &id, "mine", 1), row("2030-01-02", "", "", 3), row("2030-01-02", &id, "mine", 2)];
+    let expected =
+        [row("2030-01-01", &id, "mine", 1), row("2030-01-02", "", "", 3), row("2030-01-02", &id, "mine", 2)];
     assert_eq!(rows, json!({"rows": expected}));
     let of_one = governor.get(&format!("/usage?from=2030-01-01&to=2030-01-03&virtual_key_id={id}")).await;
     assert_eq!(of_one["rows"].as_array().unwrap().len(), 2, "{of_one}");
     assert_eq!(governor.get("/usage?from=2030-01-03&to=2030-01-03").await["rows"][0]["name"], "");
     assert_eq!(governor.get("/usage").await, json!({"rows": []}));
-    for query in ["from=yesterday", "to=2030-13-01", "from=2030-01-02&to=2030-01-01", "from=2020-01-01&to=2030-01-01"] {
+    for query in
+        ["from=yesterday", "to=2030-13-01", "from=2030-01-02&to=2030-01-01", "from=2020-01-01&to=2030-01-01"]
+    {
         governor.send(Method::GET, &format!("/usage?{query}"), "").await.error(400);
     }
 }

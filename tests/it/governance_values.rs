@@ -39,7 +39,10 @@ async fn a_value_is_shown_once_and_again_only_where_it_is_kept_encrypted() {
         governor.put(&path, r#"{"description": "changed"}"#).await;
         for list in [&path, "/virtual-keys"] {
             let answer = governor.get(list).await.to_string();
-            assert!(!answer.contains(&value) && !answer.contains("sha256") && !answer.contains("sealed"), "{answer}");
+            assert!(
+                !answer.contains(&value) && !answer.contains("sha256") && !answer.contains("sealed"),
+                "{answer}"
+            );
         }
         let revealed = governor.send(Method::GET, &format!("{path}/reveal"), "").await;
         if secret_key.is_some() {
@@ -109,7 +112,12 @@ fn file() -> Value {
 async fn a_key_of_the_file_without_a_value_gets_one_that_is_printed_once() {
     let mut cluster = Cluster::builder().workers(0).apis(3).config(file()).start().await;
     let printed = eventually("a value is printed", PATIENCE, async || {
-        let lines: Vec<_> = cluster.logs.all().into_iter().filter(|line| line.contains("is not shown again: sk-bf-")).collect();
+        let lines: Vec<_> = cluster
+            .logs
+            .all()
+            .into_iter()
+            .filter(|line| line.contains("is not shown again: sk-bf-"))
+            .collect();
         (!lines.is_empty()).then_some(lines)
     })
     .await;
@@ -132,7 +140,8 @@ async fn a_key_of_the_file_without_a_value_gets_one_that_is_printed_once() {
 
 #[tokio::test]
 async fn with_a_secret_key_a_made_value_is_kept_and_shown() {
-    let cluster = Cluster::builder().workers(0).config(file()).set("HERMOD_SECRET_KEY", SECRET_KEY).start().await;
+    let cluster =
+        Cluster::builder().workers(0).config(file()).set("HERMOD_SECRET_KEY", SECRET_KEY).start().await;
     let governor = Governor(cluster.api.clone());
     let value = eventually("a value is made", PATIENCE, async || {
         let answer = governor.send(Method::GET, "/virtual-keys/vk-made/reveal", "").await;

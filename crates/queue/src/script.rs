@@ -98,7 +98,9 @@ fn source(name: &str, body: &str) -> String {
         "delay" | "release" => &[LIB, EVENTS],
         "cancel" => &[LIB, EVENTS, ENDING, LANES],
         "finish" | "redeliver" => &[LIB, EVENTS, ENDING],
-        "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => &[LIB, LANES],
+        "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => {
+            &[LIB, LANES]
+        }
         _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
         _ if name.starts_with("gov_") => &[LIB, GOVERNANCE],
         _ if name.starts_with("definitions_") => &[LIB, DEFINITIONS],
