@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::LiveRules;
+use hermod_governance::{LiveRules, Prices};
 use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue, Store};
 use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::Sender;
@@ -18,6 +18,8 @@ pub(crate) struct State {
     pub(crate) config: Arc<ApiConfig>,
     /// Who may use what, and how much of it: one for all threads.
     pub(crate) rules: LiveRules,
+    /// What models cost.
+    pub(crate) prices: Prices,
     pub(crate) queue: Queue,
     pub(crate) outcomes: OutcomeReader,
     /// None where jobs are not listed.
