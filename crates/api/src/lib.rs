@@ -25,6 +25,7 @@ mod result_stream;
 mod routes;
 mod server;
 mod settings;
+mod share;
 mod start;
 mod state;
 mod submit;

@@ -123,7 +123,7 @@ impl ApiServer {
             sender,
             ..
         } = self;
-        let rules = LiveRules::new(Rules::new(config.definitions.clone()));
+        let rules = LiveRules::new(Rules::new(&config.definitions));
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));

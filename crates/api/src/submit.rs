@@ -16,6 +16,7 @@ use crate::hook;
 use crate::memory::Room;
 use crate::once::{Contents, Once, Shape};
 use crate::poll;
+use crate::share::priority_of;
 use crate::start::start_of;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
@@ -118,6 +119,7 @@ pub(crate) struct Submit<'a> {
     caller: Caller,
     once: Once<'a>,
     start: Option<Start>,
+    priority: u8,
 }
 
 impl<'a> Submit<'a> {
@@ -130,7 +132,8 @@ impl<'a> Submit<'a> {
     ) -> Result<Self, ApiError> {
         let caller = caller::authenticate(headers, state)?;
         let once = Once::of(headers, caller.owner(), operation.path())?;
-        Ok(Self { operation, headers, state, caller, once, start: start_of(headers)? })
+        let (start, priority) = (start_of(headers)?, priority_of(headers)?);
+        Ok(Self { operation, headers, state, caller, once, start, priority })
     }
 
     /// Reads a JSON body. A model without a provider is `default_provider`'s, where there is one.
@@ -236,7 +239,7 @@ impl<'a> Submit<'a> {
             repeats: self.once.clone().repeats(job, shape),
             start: self.start,
             echo: echo.cloned(),
-            share: Share::default(),
+            share: Share { priority: self.priority, ..Share::default() },
         })
     }
 
@@ -275,7 +278,7 @@ impl<'a> Submit<'a> {
 
 fn accepted(submission: Result<Submission, QueueError>) -> Result<Submitted, ApiError> {
     match submission.map_err(ApiError::from_submit)? {
-        Submission::Full => Err(ApiError::QueueFull),
+        Submission::Full | Submission::QueueLimited => Err(ApiError::QueueFull),
         Submission::TooLate => {
             Err(ApiError::NotAccepted(QueueError::Unreachable("it answered too late".to_owned())))
         }

@@ -42,8 +42,11 @@ end
 end_job(record, is, {id = id, fence = holder.fence, code = CANCELLED, outcome = outcome, ttl_ms = ttl * 1000}, now)
 -- Of a header that cannot be read it is not known which it has.
 redis.call('UNLINK', body_key(id), media_key(id))
-if entry and string.match(entry, '^%d+%-%d+$') then remove_entries({entry}) end
-redis.call('ZREM', key('delayed'), id)
+if entry and string.match(entry, '^%d+%-%d+$') then
+  remove_entries({entry})
+elseif redis.call('ZREM', key('delayed'), id) == 0 then
+  leave_lane(lane_of(is.owner, is.lane), id)
+end
 free_bytes(whole(header.bytes) or 0)
 publish()
 return reply({became = 'cancelled'})

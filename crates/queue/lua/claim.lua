@@ -2,18 +2,38 @@
 -- show it.
 -- KEYS  1 queue
 -- args  worker, count (at most so many), now (ms), lease_ms, token (of this call)
---       source: 'queue'    new entries
+--       source: 'queue'    new entries, and as far as there are not so many, jobs from the lanes, which get an entry
 --               'expired'  entries that nobody has renewed for idle_ms: those of gone workers, and released ones
 --               'repeat'   what an earlier call with this token gave, whose answer was lost
 --       held: of 'expired', the ids of the jobs that this worker runs
 -- ->    taken: how many entries were claimed, those that came to nothing among them
---       jobs: for each that is to be run: id, entry, fence, request, owner, released, history, progress, queued (ms),
+--       jobs: for each that is to be run: id, entry, fence, request, owner, released, history, progress, queued (ms), share,
 --       cancelled (it is to be ended as such); members without a value are absent
+--       again_ms: there are more, which may be claimed so much later; absent if there are none
 local now, lease_ms, worker = args.now, args.lease_ms, args.worker
 -- No lease is longer: one that seems to be is the work of a clock that was set back.
 local LONGEST_LEASE_MS = 3600 * 1000
 -- Clocks are estimated to within so much.
 local TOLERANCE_MS = 100
+
+-- Entries that were made for jobs of lanes just now, by the call.
+local fed, again_ms = {}, nil
+local function read_new(count)
+  local streams = with_group('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count, 'STREAMS', QUEUE, '>')
+  return streams and streams[1] and streams[1][2] or {}
+end
+
+-- Gives entries to so many jobs of the lanes, and takes those.
+local function feed(count, entries)
+  local ids, is_paced = take_from_lanes(count)
+  if is_paced and #ids < count then again_ms = PACE_MS end
+  if #ids == 0 then return entries end
+  for _, id in ipairs(ids) do fed[enqueue(id)] = true end
+  local more = read_new(#ids)
+  if #entries == 0 then return more end
+  for _, entry in ipairs(more) do entries[#entries + 1] = entry end
+  return entries
+end
 
 local function claim()
   if args.source == 'expired' then
@@ -23,8 +43,11 @@ local function claim()
     for i, row in ipairs(idle) do entries[i] = row[1] end
     return redis.call('XCLAIM', QUEUE, GROUP, worker, args.idle_ms, unpack(entries))
   end
-  local from = args.source == 'queue' and '>' or '0'
-  local streams = with_group('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', args.count, 'STREAMS', QUEUE, from)
+  if args.source == 'queue' then
+    local entries = read_new(args.count)
+    return IS_JOBS and #entries < args.count and feed(args.count - #entries, entries) or entries
+  end
+  local streams = with_group('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', args.count, 'STREAMS', QUEUE, '0')
   return streams and streams[1] and streams[1][2] or {}
 end
 
@@ -37,7 +60,8 @@ local function add(entry, id, is, holder, fence, history)
     id = id, entry = entry, fence = fence, request = is[1], owner = is[4] or nil, released = whole(is[5]),
     history = history or nil, progress = is[7] or nil,
     -- What ran has not waited meanwhile.
-    queued = whole(holder.runs and holder.lease_end or is[8]), cancelled = is[9] and true or nil,
+    queued = whole(holder.runs and holder.lease_end or is[8]) or (fed[entry] and accepted_at(id)) or nil,
+    cancelled = is[9] and true or nil, share = is[10] or nil,
   }
 end
 
@@ -47,7 +71,7 @@ for _, found in ipairs(entries) do
   local record = job_key(id)
   -- What is no hash must not keep the others from being started.
   local is = redis.pcall('HMGET', record, 'request', 'holder', 'code', 'owner', 'released', 'history', 'progress', 'queued',
-    'cancel')
+    'cancel', 'share', 'waits_for')
   local holder = read_holder(is[2])
   local left = holder.runs and (holder.lease_end or 0) - now or 0
   if #id ~= 36 or not is[1] or is[3] then
@@ -67,7 +91,14 @@ for _, found in ipairs(entries) do
       history = (history or '') .. holder.worker .. ' ' .. holder.started .. '\n'
       redis.call('HSET', record, 'history', history)
     end
-    redis.call('HSET', record, 'holder', write_holder(fence, worker, args.token, now, now + lease_ms))
+    local text = write_holder(fence, worker, args.token, now, now + lease_ms)
+    if fed[entry] then
+      redis.call('HSET', record, 'holder', text, 'entry', entry)
+      if is[10] and read_share(is[10]).max_wait_ms then redis.call('ZREM', DEADLINES, id) end
+    else
+      redis.call('HSET', record, 'holder', text)
+    end
+    if is[11] then redis.call('HDEL', record, 'waits_for', 'lane') end
     add(entry, id, is, holder, fence, history)
     if is_heard() then tell(id, fence, true, is[9], 0, is[4]) end
   end
@@ -76,4 +107,4 @@ remove_entries(strangers)
 -- There may be more: for the next idle worker.
 if #entries == args.count and args.source ~= 'repeat' then wake(args.source) end
 publish()
-return reply({taken = #entries, jobs = jobs})
+return reply({taken = #entries, jobs = jobs, again_ms = again_ms})

@@ -1,7 +1,6 @@
 -- What transitions tell to those who wait; it stands before each script that is one.
 -- Lines are collected, and published once at the end of a script; not at all where nobody listens. Nobody waits for deliveries.
 local EVENTS = key('events')
-local IS_JOBS = string.sub(PREFIX, -#':hooks:') ~= ':hooks:'
 local heard
 local lines = {}
 local function is_heard()

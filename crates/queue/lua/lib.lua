@@ -7,6 +7,8 @@ local QUEUE = KEYS[1]
 local PREFIX = string.sub(QUEUE, 1, -1 - #'queue')
 local args = cmsgpack.unpack(ARGV[1])
 local reply = cmsgpack.pack
+-- Whether these are jobs of clients, and not deliveries.
+local IS_JOBS = string.sub(PREFIX, -#':hooks:') ~= ':hooks:'
 
 local function key(name) return PREFIX .. name end
 local function job_key(id) return PREFIX .. 'job:' .. id end
@@ -41,6 +43,9 @@ local function whole(value)
   if not number or number ~= number then return nil end
   return math.min(math.max(math.floor(number), 0), 1e15)
 end
+
+-- When the job with this id was accepted (ms): its id is a UUIDv7.
+local function accepted_at(id) return tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16) or 0 end
 
 -- A record's `holder`: the fence, 0 before the first start; while the job runs, also who runs it:
 -- "<fence> <worker> <token of its claim> <started, ms> <end of its lease, ms>".

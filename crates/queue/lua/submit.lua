@@ -1,17 +1,21 @@
--- submit: writes each job's record and its entry in the queue, or neither.
+-- submit: writes each job's record, and its entry in the queue or its place in a lane, or neither.
 -- Safe to send again: a job whose record exists is taken once.
 -- KEYS  1 queue
 -- args  limit, limit_bytes: of what waits, 0 for none     counted: whether to compare with them
 --       lists: whether jobs are to be found by their owner
 --       jobs: id, request, model, owner and type (absent for none), bytes, latest (ms: from then on its client has given up),
 --       body_pieces, media_pieces (how many are staged; absent for none), hook (what is to be delivered at its end),
---       run_at (ms: not to be started before), echo (what its Response repeats of the request), and what tells a repeated submit:
+--       run_at (ms: not to be started before), echo (what its Response repeats of the request), share (absent for the usual one, see lanes.lua),
+--       max_waiting (how many jobs of its owner may wait in this shard; absent for no limit), and what tells a repeated submit:
 --       once: name, print    of an idempotency key, and of the request that it came with
 --       sent: name, count    of a request, and how many tries of its client came before
 -- ->    now (ms), room and room_bytes (what may still come; absent if not counted), results: for each job
---       'accepted', 'full', 'late', 'conflict' (its key came with another request), or 'replayed <id>' of the job that was
---       accepted before
-local now, room, room_bytes = now_ms(), math.huge, math.huge
+--       'accepted', 'full', 'queue_limited' (its owner has as many waiting jobs as it may have), 'late', 'conflict' (its key came
+--       with another request), or 'replayed <id>' of the job that was accepted before
+local time = redis.call('TIME')
+-- Jobs that come in one millisecond stay in their order, in lanes, too.
+local precise = time[1] * 1000 + math.floor(time[2] * 128 / 1000) / 128
+local now, room, room_bytes = math.floor(precise), math.huge, math.huge
 -- Longer than any job lives: its end says how long exactly.
 local ONCE_MS = 100 * 24 * 3600 * 1000
 -- How long they are remembered after the submit, at least.
@@ -20,7 +24,7 @@ local KEY_MS, SENT_MS = 24 * 3600 * 1000, 180 * 1000
 if args.counted then
   if args.limit > 0 then
     -- A delayed job waits, too.
-    local waiting = redis.call('XLEN', QUEUE) + redis.call('ZCARD', key('delayed'))
+    local waiting = redis.call('XLEN', QUEUE) + redis.call('ZCARD', key('delayed')) + (tonumber(redis.call('GET', LANED)) or 0)
     -- What somebody else has removed was never subtracted.
     if waiting == 0 then redis.call('DEL', key('bytes')) end
     if waiting + #args.jobs > args.limit then waiting = waiting - count_running() end
@@ -66,6 +70,20 @@ local function remember(job)
   return names[1] and table.concat(names, ' ')
 end
 
+-- Whether a job's owner has as many in lanes as it may have. One that waits for its time is in none.
+local waiting_of = {}
+local function is_limited(job)
+  if not job.max_waiting then return false end
+  local owner = job.owner or ''
+  local waiting = waiting_of[owner]
+  if not waiting then
+    waiting = redis.call('ZCARD', lane_key(owner))
+    for _, lane in ipairs(redis.call('SMEMBERS', sublanes_key(owner))) do waiting = waiting + redis.call('ZCARD', lane_key(lane)) end
+  end
+  waiting_of[owner] = waiting
+  return waiting >= job.max_waiting
+end
+
 local results, accepted, queued, added = {}, {}, 0, 0
 for i, job in ipairs(args.jobs) do
   local record = job_key(job.id)
@@ -82,6 +100,8 @@ for i, job in ipairs(args.jobs) do
   elseif (body and not has_pieces(body, job.body_pieces)) or (media and not has_pieces(media, job.media_pieces)) then
     -- They were written before this call, and have expired since; or the job was taken by an earlier try.
     result = redis.call('EXISTS', record) == 1 and 'accepted' or 'late'
+  elseif is_limited(job) then
+    result = redis.call('EXISTS', record) == 1 and 'accepted' or 'queue_limited'
   elseif redis.call('HSETNX', record, 'holder', 0) == 1 then
     local fields = {'request', job.request, 'model', job.model}
     local function add(name, value) fields[#fields + 1], fields[#fields + 2] = name, value end
@@ -89,13 +109,19 @@ for i, job in ipairs(args.jobs) do
     if job.type then add('type', job.type) end
     if job.hook then add('hook', job.hook) end
     if job.echo then add('echo', job.echo) end
+    if job.share then add('share', job.share) end
     if job.once or job.sent then add('once', remember(job)) end
     if job.run_at and job.run_at > now then
       redis.call('ZADD', key('delayed'), job.run_at, job.id)
       add('queued', job.run_at)
     else
-      add('entry', enqueue(job.id))
-      queued = queued + 1
+      local entry = place_job(job.id, job.owner, read_share(job.share), precise + i / 128, job.max_waiting)
+      if entry then
+        add('entry', entry)
+        queued = queued + 1
+      elseif job.max_waiting then
+        waiting_of[job.owner or ''] = waiting_of[job.owner or ''] + 1
+      end
     end
     redis.call('HSET', record, unpack(fields))
     if body then keep_pieces(body, body_key(job.id)) end
@@ -114,7 +140,7 @@ for i, job in ipairs(args.jobs) do
   if media then redis.call('UNLINK', media) end
   results[i] = result
 end
-if queued > 0 then wake('queue') end
+if write_lanes() or queued > 0 then wake('queue') end
 if args.limit_bytes > 0 and added > 0 then redis.call('INCRBY', key('bytes'), added) end
 if args.lists then
   local lists = {}

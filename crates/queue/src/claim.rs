@@ -5,6 +5,7 @@ use hermod_types::Shard;
 use redis::aio::MultiplexedConnection;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use crate::clock::millis;
 use crate::connection::{Call, Connection};
@@ -65,6 +66,8 @@ pub struct Claimer<R = JobRequest> {
     recoveries: watch::Receiver<u64>,
     /// Of a claim whose answer was lost: what it started is still to be learnt.
     lost_token: Option<String>,
+    /// Nothing more is to be claimed before.
+    paced_until: Option<Instant>,
     payload: PhantomData<fn() -> R>,
 }
 
@@ -84,6 +87,17 @@ struct Args<'a> {
 struct Reply {
     taken: usize,
     jobs: Vec<Row>,
+    /// There are more, for whoever asks so much later.
+    #[serde(default)]
+    again_ms: Option<u64>,
+}
+
+/// What one call gave.
+struct Taken<R> {
+    jobs: Vec<Started<R>>,
+    entries: usize,
+    /// There are more, for whoever asks so much later.
+    again: Option<Duration>,
 }
 
 /// The idle time of an entry that was released, at least: `release.lua` gives it a longer one.
@@ -109,6 +123,7 @@ impl<R: Payload> Claimer<R> {
             waiting: None,
             recoveries: store.health().recoveries(),
             lost_token: None,
+            paced_until: None,
             payload: PhantomData,
         }
     }
@@ -195,9 +210,15 @@ impl<R: Payload> Claimer<R> {
         if !jobs.is_empty() {
             return Ok(Claimed { jobs, more: true });
         }
+        if let Some(until) = self.paced_until.take() {
+            sleep_until(until).await;
+        }
         let token = format!("{:x}", fastrand::u64(..));
         match self.run(source.as_str(), slots, &token, held).await {
-            Ok((jobs, taken)) => Ok(Claimed { jobs, more: taken >= slots }),
+            Ok(Taken { jobs, entries, again }) => {
+                self.paced_until = again.map(|pace| Instant::now() + pace);
+                Ok(Claimed { jobs, more: entries >= slots || again.is_some() })
+            }
             Err(error) => {
                 self.lost_token = Some(token);
                 Err(error)
@@ -211,9 +232,9 @@ impl<R: Payload> Claimer<R> {
     /// If Redis does not answer.
     pub async fn lost(&mut self) -> Result<Vec<Started<R>>, QueueError> {
         let Some(token) = self.lost_token.clone() else { return Ok(Vec::new()) };
-        let (jobs, _) = self.run("repeat", REPEATED, &token, &[]).await?;
+        let taken = self.run("repeat", REPEATED, &token, &[]).await?;
         self.lost_token = None;
-        Ok(jobs)
+        Ok(taken.jobs)
     }
 
     async fn run(
@@ -222,7 +243,7 @@ impl<R: Payload> Claimer<R> {
         count: usize,
         token: &str,
         held: &[Held],
-    ) -> Result<(Vec<Started<R>>, usize), QueueError> {
+    ) -> Result<Taken<R>, QueueError> {
         let now = self.connection.now_ms().await?;
         let may_reclaim = self.store.may_reclaim(self.shard, self.lease);
         let is_expired = source == Source::Expired.as_str();
@@ -241,7 +262,7 @@ impl<R: Payload> Claimer<R> {
         let queue = R::LANE.queue(self.shard);
         let reply: Reply = script::run_once(&self.connection, &SCRIPTS.claim, &queue, &args).await?;
         let jobs = reply.jobs.into_iter().filter_map(|row| row.into_started(now)).collect();
-        Ok((jobs, reply.taken))
+        Ok(Taken { jobs, entries: reply.taken, again: reply.again_ms.map(Duration::from_millis) })
     }
 
     /// Changes each time that a wait that began before may never end.

@@ -104,9 +104,22 @@ pub struct JobRecord {
     pub cancel_requested: Option<Timestamp>,
     /// Its entry in the queue, while it waits there or runs.
     pub(crate) entry: Option<String>,
+    /// The name of the narrow limit in whose lane it waits; none for its owner's lane.
+    pub(crate) sublane: Option<String>,
+    /// What it waits for, while it waits for a limit.
+    pub waiting_for: Option<WaitingFor>,
     /// What its Response repeats of the request; none for another call, and for one that was not asked for as a Response.
     pub echo: Option<ResponseEcho>,
     ended: Option<EndedRecord>,
+}
+
+/// A limit that has not admitted a job yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingFor {
+    /// The `type` of the refusal.
+    pub kind: String,
+    /// When it is asked again.
+    pub until: Timestamp,
 }
 
 #[derive(Debug)]

@@ -3,8 +3,9 @@ use std::time::Duration;
 use hermod_types::{JobId, Ttl};
 use serde_bytes::ByteBuf;
 
+use crate::governance::Owed;
 use crate::pieces::LARGE;
-use crate::{JobRequest, Payload};
+use crate::{JobRequest, Payload, Share};
 
 /// A job that this worker holds: what every later write of it must show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,10 @@ pub struct Started<R = JobRequest> {
     pub waited: Duration,
     /// Whether it is only to be ended, as cancelled: its last holder did not come to it.
     pub is_cancelled: bool,
+    /// Its place among its owner's jobs, 1 to 5.
+    pub priority: u8,
+    /// How long it may wait for its limits, where its client or its key said so.
+    pub max_wait: Option<Duration>,
 }
 
 impl Started {
@@ -79,6 +84,8 @@ pub struct Ended {
     pub given_up: Option<&'static str>,
     /// Whether it ends as cancelled. One that is to be cancelled can end in no other way.
     pub cancelled: bool,
+    /// What it has used of its limits; none for a job that holds none.
+    pub owed: Option<Owed>,
 }
 
 impl Ended {
@@ -125,6 +132,8 @@ pub(crate) struct Row {
     queued: Option<u64>,
     #[serde(default)]
     cancelled: bool,
+    #[serde(default)]
+    share: Option<ByteBuf>,
 }
 
 impl Row {
@@ -156,6 +165,8 @@ impl Row {
             counted_bytes: stored.as_ref().map_or(0, |stored| stored.counted_bytes),
             entry: self.entry,
         };
+        let share = self.share.as_deref().and_then(|share| std::str::from_utf8(share).ok());
+        let (priority, max_wait) = Share::read(share);
         Some(Started {
             attempt: held.fence.saturating_sub(self.released.unwrap_or_default()),
             held,
@@ -164,6 +175,8 @@ impl Row {
             progress: text(self.progress),
             waited: Duration::from_millis(now.saturating_sub(since)),
             is_cancelled: self.cancelled,
+            priority,
+            max_wait,
         })
     }
 }

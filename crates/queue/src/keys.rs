@@ -22,6 +22,8 @@ pub(crate) const LEADER: &str = "{hermod:0}:leader";
 pub(crate) const CHECKED: &str = "{hermod:0}:checked";
 /// Ids of the receivers of webhooks that have a history.
 pub(crate) const WEBHOOK_HISTORIES: &str = "{hermod:0}:webhook_histories";
+/// What jobs hold of their limits.
+pub(crate) const PERMITS: &str = "{hermod:0}:permits";
 /// What the keys of all bodies match that are kept apart, and of all media.
 pub(crate) const BODIES: &str = "{hermod:*}:body:*";
 pub(crate) const MEDIA: &str = "{hermod:*}:media:*";
@@ -73,6 +75,21 @@ pub(crate) fn queue(shard: Shard) -> String {
     Lane::Jobs.queue(shard)
 }
 
+/// The open lanes of a shard, by virtual time.
+pub(crate) fn lanes(shard: Shard) -> String {
+    of_shard(shard, "lanes")
+}
+
+/// The lanes that wait for a limit, by when they open (ms).
+pub(crate) fn closed(shard: Shard) -> String {
+    of_shard(shard, "closed")
+}
+
+/// Jobs in lanes that have a latest start of their own, by that (ms).
+pub(crate) fn deadlines(shard: Shard) -> String {
+    of_shard(shard, "deadlines")
+}
+
 /// A job's record.
 pub(crate) fn job(id: JobId) -> String {
     Lane::Jobs.job(id)
@@ -108,9 +125,19 @@ pub(crate) fn outcome(id: JobId, token: &str) -> String {
     of_shard(id.shard(), &format!("outcome:{id}:{token}"))
 }
 
+/// What jobs of a shard have used, until it is counted.
+pub(crate) fn owed(shard: Shard) -> String {
+    of_shard(shard, "owed")
+}
+
 /// What was used on a day, `20300131`.
 pub(crate) fn usage(day: &str) -> String {
     of_shard(Shard::default(), &format!("usage:{day}"))
+}
+
+/// What an owner has used since it was made.
+pub(crate) fn totals(owner: &str) -> String {
+    of_shard(Shard::default(), &format!("totals:{owner}"))
 }
 
 /// A login of an administrator.

@@ -1,9 +1,11 @@
-//! What one worker does for all: finding jobs that nobody holds any more, and queueing delayed ones whose time has come. All of
+//! What one worker does for all: finding jobs that nobody holds any more, queueing delayed ones whose time has come, and opening
+//! lanes. All of
 //! it is safe to do twice, so the lock need not be perfect: it saves work, and protects nothing.
 
 use std::time::Duration;
 
 use hermod_types::{Shard, ShardCount};
+use redis::Pipeline;
 use redis::streams::StreamPendingCountReply;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -13,7 +15,7 @@ use crate::connection::{Call, Connection};
 use crate::keys::{self, GROUP};
 use crate::list_trim::ListTrim;
 use crate::script::{self, SCRIPTS};
-use crate::{Control, Lane, QueueError, Store, WorkerName};
+use crate::{Control, Lane, QueueError, Store, WorkerName, park};
 
 /// How long a leader stays one without a renewal.
 const LEADERSHIP: Duration = Duration::from_secs(3);
@@ -39,8 +41,8 @@ pub struct Maintenance {
     shard: Shard,
     lease: Duration,
     connection: Connection,
-    /// When its delayed jobs are looked at next.
-    next_promotion: Instant,
+    /// When what has a time is looked at next: delayed jobs, closed lanes, and latest starts.
+    next_due: Instant,
     next_look: Instant,
     /// Deliveries have no lists.
     lists: Option<ListTrim>,
@@ -59,7 +61,7 @@ pub(crate) struct WakeArgs {
 }
 
 #[derive(Serialize)]
-struct PromoteArgs {
+struct CountArgs {
     count: usize,
 }
 
@@ -69,6 +71,17 @@ struct Promoted {
     now: u64,
     #[serde(default)]
     next: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Hastened {
+    moved: usize,
+    #[serde(default)]
+    next: Option<f64>,
+}
+
+fn is_due(due: Option<f64>, now: u64) -> bool {
+    due.is_some_and(|due| until(due, now).is_zero())
 }
 
 /// How long until `due`, at most until the next look; both in milliseconds since the epoch.
@@ -121,7 +134,7 @@ impl Maintenance {
             shard,
             lease,
             connection,
-            next_promotion: now,
+            next_due: now,
             next_look: now,
             lists,
         }
@@ -133,8 +146,8 @@ impl Maintenance {
     /// If the shard's server does not answer.
     pub async fn run(&mut self, shards: ShardCount) -> Result<(), QueueError> {
         let now = Instant::now();
-        if now >= self.next_promotion {
-            self.promote().await?;
+        if now >= self.next_due {
+            self.do_due().await?;
         }
         if now >= self.next_look {
             self.next_look = now
@@ -148,27 +161,70 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Queues the delayed jobs that are due.
-    async fn promote(&mut self) -> Result<(), QueueError> {
+    /// Does what has a time, and is due.
+    async fn do_due(&mut self) -> Result<(), QueueError> {
         let Self { lane, shard, connection, .. } = &*self;
-        let mut command = redis::cmd("ZRANGE");
-        command.arg(lane.delayed(*shard)).arg(0).arg(0).arg("WITHSCORES");
-        let first: Vec<(String, f64)> = connection.run(Call::Command(&command)).await?;
-        let mut wait = DELAYED_INTERVAL;
-        if let Some((_, due)) = first.first() {
+        let timed = match lane {
+            Lane::Jobs => vec![lane.delayed(*shard), keys::closed(*shard), keys::deadlines(*shard)],
+            Lane::Deliveries => vec![lane.delayed(*shard)],
+        };
+        let mut firsts = Pipeline::with_capacity(timed.len());
+        for key in timed {
+            firsts.cmd("ZRANGE").arg(key).arg(0).arg(0).arg("WITHSCORES");
+        }
+        let firsts: Vec<Vec<(String, f64)>> = connection.run(Call::Pipeline(&firsts)).await?;
+        let mut firsts = firsts.into_iter().map(|first| first.first().map(|(_, due)| *due));
+        let mut dues = [(); 3].map(|()| firsts.next().flatten());
+        if dues.iter().any(Option::is_some) {
             let now = connection.ask_time().await?;
-            wait = until(*due, now);
+            let [delayed, closed, latest] = &mut dues;
+            self.promote(delayed, now).await?;
+            self.open_lanes(closed, now).await?;
+            self.hasten(latest, now).await?;
+            let wait = dues.iter().flatten().map(|due| until(*due, now)).min();
+            self.next_due = Instant::now() + wait.unwrap_or(DELAYED_INTERVAL);
+        } else {
+            self.next_due = Instant::now() + DELAYED_INTERVAL;
         }
-        while wait.is_zero() {
-            let args = PromoteArgs { count: PROMOTED };
-            let Promoted { promoted, now, next } =
+        Ok(())
+    }
+
+    /// Queues delayed jobs while the next one is due.
+    async fn promote(&self, due: &mut Option<f64>, mut now: u64) -> Result<(), QueueError> {
+        let Self { lane, shard, connection, .. } = self;
+        while is_due(*due, now) {
+            let args = CountArgs { count: PROMOTED };
+            let promoted: Promoted =
                 script::run(connection, &SCRIPTS.promote, &lane.queue(*shard), &args).await?;
-            if promoted > 0 {
-                tracing::debug!(shard = shard.number(), jobs = promoted, "delayed jobs queued");
+            if promoted.promoted > 0 {
+                tracing::debug!(shard = shard.number(), jobs = promoted.promoted, "delayed jobs queued");
             }
-            wait = next.map_or(DELAYED_INTERVAL, |next| until(next, now));
+            (*due, now) = (promoted.next, promoted.now);
         }
-        self.next_promotion = Instant::now() + wait;
+        Ok(())
+    }
+
+    /// Opens lanes that wait for a limit while the next one's time has come.
+    async fn open_lanes(&self, due: &mut Option<f64>, now: u64) -> Result<(), QueueError> {
+        while is_due(*due, now) {
+            let opened = park::open(&self.connection, &self.lane.queue(self.shard), false).await?;
+            *due = opened.next;
+        }
+        Ok(())
+    }
+
+    /// Lets jobs end in lanes whose latest start has passed.
+    async fn hasten(&self, due: &mut Option<f64>, now: u64) -> Result<(), QueueError> {
+        let Self { lane, shard, connection, .. } = self;
+        while is_due(*due, now) {
+            let args = CountArgs { count: PROMOTED };
+            let hastened: Hastened =
+                script::run(connection, &SCRIPTS.hasten, &lane.queue(*shard), &args).await?;
+            if hastened.moved > 0 {
+                tracing::debug!(shard = shard.number(), jobs = hastened.moved, "jobs have waited too long");
+            }
+            *due = hastened.next;
+        }
         Ok(())
     }
 
@@ -176,12 +232,13 @@ impl Maintenance {
     async fn look(&self) -> Result<(), QueueError> {
         let Self { lane, shard, connection, .. } = self;
         let queue = lane.queue(*shard);
-        let entries: u64 = connection.run(Call::Command(redis::cmd("XLEN").arg(&queue))).await?;
-        if entries == 0 {
+        let (entries, lanes) = self.waiting(&queue).await?;
+        if entries + lanes == 0 {
             return Ok(());
         }
         let mut expired = false;
-        if self.store.may_reclaim(*shard, self.lease) && self.has_expired(&queue).await? {
+        if entries > 0
+            && self.store.may_reclaim(*shard, self.lease) && self.has_expired(&queue).await? {
             // What seems to have ended may be the work of a clock that has stepped just now.
             connection.ask_time().await?;
             expired = self.store.may_reclaim(*shard, self.lease);
@@ -189,6 +246,18 @@ impl Maintenance {
         // A wake-up may have been lost with the worker that it was given to.
         let args = WakeArgs { queue: true, expired };
         script::run(connection, &SCRIPTS.wake, &queue, &args).await.map(|_: bool| ())
+    }
+
+    /// How many entries and open lanes there are.
+    async fn waiting(&self, queue: &str) -> Result<(u64, u64), QueueError> {
+        let mut command = redis::cmd("XLEN");
+        command.arg(queue);
+        if self.lane == Lane::Deliveries {
+            return Ok((self.connection.run(Call::Command(&command)).await?, 0));
+        }
+        let mut both = Pipeline::with_capacity(2);
+        both.add_command(command).cmd("ZCARD").arg(keys::lanes(self.shard));
+        self.connection.run(Call::Pipeline(&both)).await
     }
 
     async fn has_expired(&self, queue: &str) -> Result<bool, QueueError> {

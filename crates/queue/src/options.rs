@@ -4,6 +4,8 @@ use hermod_types::webhook::Hook;
 use hermod_types::{ResponseEcho, Shard, ShardCount, Timestamp};
 use serde::Serialize;
 
+use crate::clock::millis;
+
 /// What a submit asks for besides the call.
 #[derive(Clone, Debug, Default)]
 pub struct JobOptions {
@@ -34,9 +36,33 @@ pub struct Share {
     pub is_admitted: bool,
 }
 
+impl Share {
+    /// The priority of a job whose client asks for none.
+    pub const USUAL_PRIORITY: u8 = 3;
+}
+
 impl Default for Share {
     fn default() -> Self {
-        Self { priority: 3, weight: 1.0, max_waiting: None, max_wait: None, is_admitted: false }
+        Self { priority: Self::USUAL_PRIORITY, weight: 1.0, max_waiting: None, max_wait: None, is_admitted: false }
+    }
+}
+
+impl Share {
+    /// The `share` of a record, as `lanes.lua` reads it; none for the usual one.
+    pub(crate) fn field(&self) -> Option<String> {
+        let Self { priority, weight, max_wait, .. } = *self;
+        #[expect(clippy::float_cmp, reason = "the usual weight is exactly that")]
+        let is_usual = priority == Self::USUAL_PRIORITY && weight == 1.0 && max_wait.is_none();
+        let wait = max_wait.map_or_else(|| "-".to_owned(), |wait| millis(wait).to_string());
+        (!is_usual).then(|| format!("{priority} {weight} {wait}"))
+    }
+
+    /// Reads priority and longest wait of a record's `share`; the usual ones where there is none.
+    pub(crate) fn read(field: Option<&str>) -> (u8, Option<Duration>) {
+        let mut parts = field.unwrap_or_default().split(' ');
+        let priority = parts.next().and_then(|priority| priority.parse().ok());
+        let wait = parts.nth(1).and_then(|wait| wait.parse().ok()).map(Duration::from_millis);
+        (priority.unwrap_or(Self::USUAL_PRIORITY), wait)
     }
 }
 
@@ -138,5 +164,25 @@ impl Tries {
     /// Likewise.
     pub(crate) fn field(&self) -> String {
         format!("sent:{}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_stored_where_it_is_not_the_usual_one() {
+        let usual = Share { max_waiting: Some(7), is_admitted: true, ..Share::default() };
+        assert_eq!((usual.field(), Share::read(None)), (None, (3, None)));
+        for (share, field) in [
+            (Share { priority: 1, ..usual }, "1 1 -"),
+            (Share { weight: 0.25, ..usual }, "3 0.25 -"),
+            (Share { max_wait: Some(Duration::from_secs(2)), ..usual }, "3 1 2000"),
+        ] {
+            assert_eq!(share.field().as_deref(), Some(field));
+            assert_eq!(Share::read(Some(field)), (share.priority, share.max_wait));
+        }
+        assert_eq!(Share::read(Some("x")), (3, None), "it is somebody else's writing");
     }
 }

@@ -33,6 +33,9 @@ scripts!(
     renew,
     progress,
     delay,
+    park,
+    open_lanes,
+    hasten,
     promote,
     release,
     finish,
@@ -65,6 +68,14 @@ scripts!(
     webhook_history,
     webhook_scan,
     webhook_rows,
+    gov_admit,
+    gov_settle,
+    gov_suspend,
+    gov_usage,
+    gov_reset,
+    gov_unwait,
+    gov_permits,
+    gov_states,
     definitions_put,
     definitions_keep,
 );
@@ -74,12 +85,20 @@ fn source(name: &str, body: &str) -> String {
     const LIB: &str = include_str!("../lua/lib.lua");
     const EVENTS: &str = include_str!("../lua/events.lua");
     const ENDING: &str = include_str!("../lua/ending.lua");
+    const GOVERNANCE: &str = include_str!("../lua/governance.lua");
+    const LANES: &str = include_str!("../lua/lanes.lua");
+    const FEEDING: &str = include_str!("../lua/feeding.lua");
     const WEBHOOKS: &str = include_str!("../lua/webhooks.lua");
     const DEFINITIONS: &str = include_str!("../lua/definitions.lua");
     let parts: &[&str] = match name {
-        "claim" | "delay" | "release" => &[LIB, EVENTS],
-        "finish" | "cancel" | "redeliver" => &[LIB, EVENTS, ENDING],
+        "claim" => &[LIB, EVENTS, LANES, FEEDING],
+        "park" => &[LIB, EVENTS, LANES],
+        "delay" | "release" => &[LIB, EVENTS],
+        "cancel" => &[LIB, EVENTS, ENDING, LANES],
+        "finish" | "redeliver" => &[LIB, EVENTS, ENDING],
+        "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" => &[LIB, LANES],
         _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
+        _ if name.starts_with("gov_") => &[LIB, GOVERNANCE],
         _ if name.starts_with("definitions_") => &[LIB, DEFINITIONS],
         _ => &[LIB],
     };

@@ -35,6 +35,8 @@ pub enum Submission {
     Accepted(JobId),
     /// As many jobs, or bytes, wait as are allowed.
     Full,
+    /// As many jobs of its owner wait as may.
+    QueueLimited,
     /// It reached Redis after its client had stopped to wait.
     TooLate,
     /// It repeats an earlier submit, whose job has this id.
@@ -217,6 +219,10 @@ struct JobArgs<'a> {
     once: Option<OnceArgs<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sent: Option<SentArgs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_waiting: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -232,6 +238,7 @@ struct Reply {
 enum Taken {
     Accepted,
     Full,
+    QueueLimited,
     Late,
     Conflict,
     Replayed(JobId),
@@ -245,6 +252,7 @@ impl TryFrom<String> for Taken {
         match word.as_str() {
             "accepted" => Ok(Self::Accepted),
             "full" => Ok(Self::Full),
+            "queue_limited" => Ok(Self::QueueLimited),
             "late" => Ok(Self::Late),
             "conflict" => Ok(Self::Conflict),
             _ => replayed().ok_or(word),
@@ -282,7 +290,7 @@ impl Batch for Submits {
         }
         let now = self.connection.now_ms().await.map_err(QueueError::before_sending)?;
         let limits = Limits::of(&self.settings);
-        let is_counted = limits.bytes > 0;
+        let (is_counted, shards) = (limits.bytes > 0, u64::from(self.settings.shards.get()));
         let mut args = Vec::with_capacity(jobs.len());
         for New { id, request, options, asked } in jobs {
             // A Redis that hung and comes back finds our command in its buffer, after the client was told that the job is
@@ -308,6 +316,8 @@ impl Batch for Submits {
                 echo: options.echo.as_ref().map(ResponseEcho::as_json),
                 once: options.repeats.once(),
                 sent: options.repeats.sent(),
+                share: options.share.field(),
+                max_waiting: options.share.max_waiting.map(|most| most.div_ceil(shards)),
             });
         }
         let bytes = args.iter().map(|job| job.bytes).sum();
@@ -328,6 +338,7 @@ impl Batch for Submits {
         let outcome = |(taken, new): (&Taken, &New)| match taken {
             Taken::Accepted => Submission::Accepted(new.id),
             Taken::Full => Submission::Full,
+            Taken::QueueLimited => Submission::QueueLimited,
             Taken::Late => Submission::TooLate,
             Taken::Conflict => Submission::Conflict,
             Taken::Replayed(id) => Submission::Replayed(*id),

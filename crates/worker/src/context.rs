@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use hermod_governance::LiveRules;
 use hermod_providers::{Meter, Providers};
+use hermod_queue::governance::Limits;
 use hermod_queue::{JobRequest, Started, WorkerQueue};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,8 @@ pub(crate) struct Context {
     pub(crate) providers: Providers,
     /// Who may use what, and how much of it.
     pub(crate) rules: LiveRules,
+    /// How much of it is used.
+    pub(crate) governance: Limits,
     pub(crate) limits: JobLimits,
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
@@ -41,6 +44,7 @@ pub struct JobLimits {
 impl Context {
     pub(crate) fn new(
         (providers, rules): (Providers, LiveRules),
+        governance: Limits,
         limits: JobLimits,
         queue: WorkerQueue,
         cooldowns: Cooldowns,
@@ -48,7 +52,7 @@ impl Context {
         release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
-        Self { providers, rules, limits, queue, cooldowns, counters, memory, release }
+        Self { providers, rules, governance, limits, queue, cooldowns, counters, memory, release }
     }
 }
 

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_queue::{Admin, Control, Lane, Leadership, Maintenance, Store, WorkerName, raise_shards};
+use hermod_queue::governance::{Limits, Upkeep};
+use hermod_queue::{
+    Admin, Control, Lane, Leadership, Maintenance, QueueError, Store, WorkerName, raise_shards,
+};
 use hermod_types::{Shard, ShardCount};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -107,7 +110,13 @@ async fn follow_shards(store: &Store, in_use: Option<ShardCount>, shards: &watch
 }
 
 /// Looks after the queue while this worker leads; until `stop`.
-pub(crate) async fn maintain(store: Store, lease: Duration, signals: Arc<Signals>, stop: CancellationToken) {
+pub(crate) async fn maintain(
+    store: Store,
+    limits: Limits,
+    lease: Duration,
+    signals: Arc<Signals>,
+    stop: CancellationToken,
+) {
     let tasks = TaskTracker::new();
     tasks.spawn(check(store.clone(), signals.leads.subscribe(), stop.clone()));
     let (mut shards, mut started) = (signals.shards.subscribe(), 0);
@@ -118,6 +127,8 @@ pub(crate) async fn maintain(store: Store, lease: Duration, signals: Arc<Signals
                 let maintenance = Maintenance::new(&store, lane, shard, lease);
                 tasks.spawn(maintain_shard(maintenance, shard, Arc::clone(&signals), stop.clone()));
             }
+            let upkeep = Upkeep::new(&store, &limits, shard);
+            tasks.spawn(maintain_limits(upkeep, shard, Arc::clone(&signals), stop.clone()));
             started += 1;
         }
         if !matches!(stop.run_until_cancelled(shards.changed()).await, Some(Ok(()))) {
@@ -134,12 +145,33 @@ async fn maintain_shard(
     signals: Arc<Signals>,
     stop: CancellationToken,
 ) {
+    let run = async |shards| maintenance.run(shards).await;
+    each_second(run, shard, signals, stop).await;
+}
+
+async fn maintain_limits(
+    mut upkeep: Upkeep,
+    shard: Shard,
+    signals: Arc<Signals>,
+    stop: CancellationToken,
+) {
+    let run = async |_| upkeep.run().await;
+    each_second(run, shard, signals, stop).await;
+}
+
+/// Does something for a shard while this worker leads, and the shard is served; until `stop`.
+async fn each_second(
+    mut run: impl AsyncFnMut(ShardCount) -> Result<(), QueueError>,
+    shard: Shard,
+    signals: Arc<Signals>,
+    stop: CancellationToken,
+) {
     let mut leads = signals.leads.subscribe();
     loop {
         let Some(Ok(_)) = stop.run_until_cancelled(leads.wait_for(|leads| *leads)).await else { return };
         let shards = *signals.shards.borrow();
         if shards.shards().any(|served| served == shard)
-            && let Err(error) = maintenance.run(shards).await
+            && let Err(error) = run(shards).await
         {
             tracing::debug!(shard = shard.number(), %error, "not looked after");
         }

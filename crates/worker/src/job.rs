@@ -6,10 +6,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use hermod_providers::MediaSource;
 use hermod_queue::{Ended, JobRequest, QueueError, Started};
-use hermod_types::{Backoff, ErrorBody, ErrorCode, Journal, Operation, Ttl, media_of};
+use hermod_governance::Estimate;
+use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation, Ttl, media_of};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::chain::{Chain, ChainEnd};
 use crate::context::Context;
 use crate::held::HeldGuard;
@@ -25,17 +27,22 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 /// Runs one job from its start to its end.
 pub(crate) async fn run(context: &Context, started: Started, job: HeldGuard, memory: JobMemory) {
     let begun = Instant::now();
+    // Out here it is known how far the job has come, in whatever way it is broken off.
+    let mut progress = Progress::parse(&started.progress);
+    let mut admission = Admission::new(context, &started);
+    let start = Start { context, started: &started, memory: &memory, begun, is_to_end: job.cancelled() };
     let execute =
-        || AssertUnwindSafe(execute(context, &started, &memory, begun, job.cancelled())).catch_unwind();
+        || AssertUnwindSafe(start.execute(&mut progress, &mut admission)).catch_unwind();
     let ended = match first_of(execute, job.lost(), context.release.cancelled()).await {
         First::Executed(executed) => executed.unwrap_or_else(|_| Some(after_panic(&started))),
         First::Lost => None,
         First::Released => {
-            job.release();
+            job.release(admission.hand_back(&progress).await);
             None
         }
     };
-    let Some(ended) = ended else { return };
+    let Some(mut ended) = ended else { return };
+    ended.owed = admission.owed(&progress);
     let code = ended.code;
     job.settling();
     settle(context, ended, operation_of(&started)).await;
@@ -81,26 +88,39 @@ fn ttl_of(started: &Started) -> Ttl {
 /// A job's result, or its error.
 type Outcome = Result<String, Box<ErrorBody>>;
 
-/// Finds out how the job ends; none if it is not this worker's to end: it is delayed, or is another's by now.
-async fn execute(
-    context: &Context,
-    started: &Started,
-    memory: &JobMemory,
+/// One start of a job.
+struct Start<'a> {
+    context: &'a Context,
+    started: &'a Started,
+    memory: &'a JobMemory,
     begun: Instant,
-    is_to_end: &CancellationToken,
-) -> Option<Ended> {
-    let progress = Progress::parse(&started.progress);
+    is_to_end: &'a CancellationToken,
+}
+
+impl Start<'_> {
+/// Finds out how the job ends; none if it is not this worker's to end: it waits, is delayed, or is another's by now.
+async fn execute(&self, progress: &mut Progress, admission: &mut Admission<'_>) -> Option<Ended> {
+    let Self { context, started, memory, begun, is_to_end } = *self;
     if started.is_cancelled {
-        return Some(cancelled(started, ttl_of(started), progress.attempts));
+        return Some(cancelled(started, ttl_of(started), progress));
     }
     let Some(request) = &started.request else { return Some(unreadable(started, Ttl::MAX)) };
+    if let Some(error) = admission.blocked() {
+        return Some(end(started, request.ttl, Err(error), None));
+    }
     if let Some((error, reason)) = give_up(context, started, request) {
+        // What it has waited for may have been its limits.
+        if reason == ErrorCode::JobDeadlineExceeded.as_str()
+            && let Some(refusal) = admission.overdue().await
+        {
+            return Some(end(started, request.ttl, Err(refusal), None));
+        }
         return Some(end(started, request.ttl, Err(Box::new(error)), Some(reason)));
     }
     let deadline = begun + context.limits.run.saturating_sub(progress.spent());
     let body = timeout_at(deadline, body(context, started, request));
     let body = match is_to_end.run_until_cancelled(body).await {
-        None => return Some(cancelled(started, request.ttl, progress.attempts)),
+        None => return Some(cancelled(started, request.ttl, progress)),
         Some(Ok(Some(body))) => body,
         Some(Ok(None)) => return Some(unreadable(started, request.ttl)),
         Some(Err(_)) => {
@@ -109,6 +129,7 @@ async fn execute(
             return Some(end(started, request.ttl, Err(Box::new(error)), Some(code.as_str())));
         }
     };
+    admission.expect(Estimate { tokens: u64::try_from(body.len() / 4).unwrap_or(u64::MAX), cost: 0 });
     let media = context.queue.media(&started.held);
     let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
     // Those of its start: what changes meanwhile is for those that start after it.
@@ -130,14 +151,14 @@ async fn execute(
         begun,
         deadline,
     };
-    let outcome = match chain.run(progress).await {
+    let outcome = match chain.run(progress, admission).await {
         ChainEnd::Ended(outcome) => outcome,
         ChainEnd::Delayed => {
             metrics::counter!("hermod_jobs_delayed_total").increment(1);
             return None;
         }
-        ChainEnd::Cancelled(attempts) => return Some(cancelled(started, request.ttl, attempts)),
-        ChainEnd::Lost => return None,
+        ChainEnd::Cancelled => return Some(cancelled(started, request.ttl, progress)),
+        ChainEnd::Parked | ChainEnd::Lost => return None,
     };
     match outcome {
         Err(error) if Instant::now() >= deadline => {
@@ -151,6 +172,7 @@ async fn execute(
         }
         outcome => Some(end(started, request.ttl, outcome, None)),
     }
+}
 }
 
 fn unreadable(started: &Started, ttl: Ttl) -> Ended {
@@ -207,9 +229,9 @@ fn give_up(context: &Context, started: &Started, request: &JobRequest) -> Option
     None
 }
 
-fn cancelled(started: &Started, ttl: Ttl, attempts: Journal) -> Ended {
+fn cancelled(started: &Started, ttl: Ttl, progress: &Progress) -> Ended {
     let mut error = ErrorBody::cancelled();
-    error.extra_fields.attempts = attempts;
+    error.extra_fields.attempts = progress.attempts.clone();
     Ended { cancelled: true, ..end(started, ttl, Err(Box::new(error)), None) }
 }
 
@@ -229,7 +251,7 @@ fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static 
             (error.status_code, error.to_json(), None)
         }
     };
-    Ended { held: started.held.clone(), code, outcome, media, ttl, given_up, cancelled: false }
+    Ended { held: started.held.clone(), code, outcome, media, ttl, given_up, cancelled: false, owed: None }
 }
 
 /// The error, about this kind of call.

@@ -26,6 +26,11 @@ pub(crate) struct Progress {
     pub(crate) primary_error: Option<ErrorBody>,
     #[serde(skip_serializing_if = "Journal::is_empty")]
     pub(crate) attempts: Journal,
+    /// Whether a call is under way.
+    #[serde(skip)]
+    pub(crate) in_call: bool,
+    #[serde(skip)]
+    pub(crate) charge: hermod_governance::Charge,
 }
 
 impl Progress {

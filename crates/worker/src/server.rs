@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hermod_governance::LiveRules;
 use hermod_providers::Providers;
+use hermod_queue::governance::Limits;
 use hermod_queue::{Lane, Store, Tolerance, WorkerName, WorkerQueue};
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::ShardCount;
@@ -105,10 +106,12 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     // A worker that renews no leases, or claims no jobs, for whatever reason, is none: it drains.
     let leases = renewal.spawn(stop.clone(), shutdown.drain.clone().drop_guard())?;
 
+    let governance = Limits::of_worker(&queue, &store, &tasks);
     let release = CancellationToken::new();
     let memory = Memory::new(memory);
     let context = Arc::new(Context::new(
         (providers, rules),
+        governance.clone(),
         limits,
         queue,
         Cooldowns::new(&store, &tasks),
@@ -129,7 +132,7 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
         control::follow(store.clone(), name, Arc::clone(&context), Arc::clone(&signals), stop.clone());
     // So does one that no longer hears the operator, or that leads and looks after nothing.
     tasks.spawn(with_alarm(control, shutdown.drain.clone()));
-    let maintain = control::maintain(store, lease, Arc::clone(&signals), stop.clone());
+    let maintain = control::maintain(store, governance, lease, Arc::clone(&signals), stop.clone());
     tasks.spawn(with_alarm(maintain, shutdown.drain.clone()));
     tasks.spawn(Arc::clone(&deliveries).keep_slots(stop.clone()));
     let mut jobs = RunningLane::start(context, held, concurrency, &signals, &shutdown.drain, &tasks);

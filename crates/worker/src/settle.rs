@@ -43,6 +43,7 @@ pub(crate) async fn settle(context: &Context, ended: Ended, operation: Option<Op
     match settled {
         Settled::Done | Settled::AlreadyDone => {
             context.counters.ended(&ended);
+            count(context, &ended).await;
             if let Some(reason) = ended.given_up {
                 tracing::warn!(job = %ended.held.id, reason, "job given up; it is among the dead letters");
             }
@@ -51,6 +52,14 @@ pub(crate) async fn settle(context: &Context, ended: Ended, operation: Option<Op
             metrics::counter!("hermod_stale_results_total").increment(1);
             tracing::warn!(job = %ended.held.id, ?settled, "result discarded: the job is no longer this worker's");
         }
+    }
+}
+
+/// Counts what the job has used. Should that fail, the leader does it: it stands beside the job's end.
+async fn count(context: &Context, ended: &Ended) {
+    let Some(owed) = ended.owed.clone() else { return };
+    if let Err(error) = context.governance.settle(ended.held.id, owed).await {
+        tracing::debug!(job = %ended.held.id, %error, "not settled; the leader does it");
     }
 }
 
@@ -65,6 +74,7 @@ fn without_outcome(ended: &Ended, operation: Option<Operation>) -> (Ended, Optio
         ttl: ended.ttl,
         given_up: Some(ErrorCode::Internal.as_str()),
         cancelled: false,
+        owed: ended.owed.clone(),
     };
     (failed, error.event_id)
 }
@@ -92,5 +102,6 @@ fn as_cancelled(ended: &Ended, operation: Option<Operation>) -> Ended {
         ttl: ended.ttl,
         given_up: None,
         cancelled: true,
+        owed: ended.owed.clone(),
     }
 }

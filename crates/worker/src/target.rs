@@ -223,7 +223,10 @@ impl TargetRun<'_> {
         let operation = self.context.request.operation;
         let media = self.context.media.cloned();
         let call = ProviderCall { operation, target, body, media, key, timeout, limit, replies, meter };
+        // Should this worker have to give the job back meanwhile.
+        self.progress.in_call = true;
         let outcome = cancelled.run_until_cancelled(providers.call(call, permit)).await;
+        self.progress.in_call = false;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (status, error_type, may_be_billed) = match &outcome {
             Some(Ok(_)) => (Some(200), None, false),

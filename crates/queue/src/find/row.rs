@@ -1,11 +1,11 @@
 use hermod_types::{JobId, JobStatus, Operation, ResponseEcho, Timestamp};
 use redis::{FromRedisValue, ParsingError, Value};
 
-use super::{EndedRecord, JobRecord, Outcome, StoredOutcome};
+use super::{EndedRecord, JobRecord, Outcome, StoredOutcome, WaitingFor};
 use crate::connection::{Call, Connection};
 use crate::{QueueError, keys};
 
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 15] = [
     "holder",
     "owner",
     "type",
@@ -19,6 +19,8 @@ pub(super) const FIELDS: [&str; 13] = [
     "model",
     "entry",
     "echo",
+    "lane",
+    "waits_for",
 ];
 
 /// What `HMGET` gives of [`FIELDS`].
@@ -38,6 +40,9 @@ pub(super) struct Row {
     pub(super) model: Option<String>,
     pub(super) entry: Option<String>,
     pub(super) echo: Option<String>,
+    pub(super) lane: Option<String>,
+    /// Type of the refusal, and until when (ms).
+    pub(super) waits_for: Option<String>,
 }
 
 impl FromRedisValue for Row {
@@ -59,6 +64,8 @@ impl FromRedisValue for Row {
             model: read(next())?,
             entry: read(next())?,
             echo: read(next())?,
+            lane: read(next())?,
+            waits_for: read(next())?,
         })
     }
 }
@@ -112,6 +119,11 @@ impl Row {
             cancel_requested: self.cancel.map(Timestamp::from_millis),
             entry: self.entry.filter(|entry| !entry.is_empty()),
             echo: self.echo.and_then(ResponseEcho::from_json),
+            sublane: self.lane,
+            waiting_for: self.waits_for.filter(|_| !runs && self.code.is_none()).and_then(|text| {
+                let (kind, until) = text.split_once(' ')?;
+                Some(WaitingFor { kind: kind.to_owned(), until: Timestamp::from_millis(until.parse().ok()?) })
+            }),
             ended: None,
         };
         if let Some(code) = self.code {
@@ -149,6 +161,8 @@ mod tests {
             model: None,
             entry: None,
             echo: None,
+            lane: None,
+            waits_for: None,
         }
     }
 

@@ -174,6 +174,18 @@ impl DefinitionStore {
     }
 }
 
+impl DefinitionStore {
+    /// Has all that follow the version read anew, although nothing is defined in another way: what waits for a limit is looked at again.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn touch(&self) -> Result<(), QueueError> {
+        let mut command = redis::cmd("SET");
+        command.arg(DEFINITIONS_VERSION).arg(new_version());
+        self.store.shared().run(Call::Command(&command)).await
+    }
+}
+
 fn new_version() -> String {
     Uuid::now_v7().simple().to_string()
 }

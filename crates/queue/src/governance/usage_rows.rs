@@ -33,6 +33,21 @@ impl UsageRows {
         Self(store.clone())
     }
 
+    /// What an owner has used since it was made, of all models.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn total(&self, owner: &str) -> Result<UsageRow, QueueError> {
+        let mut command = redis::cmd("HGETALL");
+        command.arg(keys::totals(owner));
+        let found: Vec<(String, String)> = self.0.shared().run(Call::Command(&command)).await?;
+        let mut row = UsageRow { owner: owner.to_owned(), ..UsageRow::default() };
+        for (field, value) in &found {
+            row.set(field, value);
+        }
+        Ok(row)
+    }
+
     /// What was used on a day, `20300131` in UTC, by all or by one owner; by owner, then by model.
     ///
     /// # Errors
@@ -65,20 +80,27 @@ impl UsageRows {
 fn note(rows: &mut BTreeMap<(String, String), UsageRow>, field: &str, value: &str) {
     let mut parts = field.splitn(3, '\n');
     let (Some(owner), Some(model), Some(field)) = (parts.next(), parts.next(), parts.next()) else { return };
-    let Ok(value) = value.parse() else { return };
     let row = rows.entry((owner.to_owned(), model.to_owned())).or_insert_with(|| UsageRow {
         owner: owner.to_owned(),
         model: model.to_owned(),
         ..UsageRow::default()
     });
-    match field {
-        "requests" => row.requests = value,
-        "input_tokens" => row.input_tokens = value,
-        "output_tokens" => row.output_tokens = value,
-        "cost" => row.cost = value,
-        "unpriced_calls" => row.unpriced_calls = value,
-        "unknown_calls" => row.unknown_calls = value,
-        _ => {}
+    row.set(field, value);
+}
+
+impl UsageRow {
+    /// What is no field of ours is passed over.
+    fn set(&mut self, field: &str, value: &str) {
+        let Ok(value) = value.parse() else { return };
+        match field {
+            "requests" => self.requests = value,
+            "input_tokens" => self.input_tokens = value,
+            "output_tokens" => self.output_tokens = value,
+            "cost" => self.cost = value,
+            "unpriced_calls" => self.unpriced_calls = value,
+            "unknown_calls" => self.unknown_calls = value,
+            _ => {}
+        }
     }
 }
 

@@ -1,0 +1,16 @@
+-- hasten: moves jobs out of their lanes whose latest start has passed, for a worker to end them.
+-- KEYS  1 queue
+-- args  count: at most so many
+-- ->    moved: how many     next: the next latest start (ms); absent if there is none
+local moved, now = 0, now_ms()
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, args.count)) do
+  local is = redis.pcall('HMGET', job_key(id), 'owner', 'lane')
+  if not is.err and leave_lane(lane_of(is[1] or nil, is[2] or nil), id) then
+    redis.call('HSET', job_key(id), 'entry', enqueue(id))
+    moved = moved + 1
+  else
+    redis.call('ZREM', DEADLINES, id)
+  end
+end
+if moved > 0 then wake('queue') end
+return reply({moved = moved, next = tonumber(redis.call('ZRANGE', DEADLINES, 0, 0, 'WITHSCORES')[2])})

@@ -1,0 +1,137 @@
+-- How jobs wait in lanes, and come out of them; it stands before each script that moves one.
+-- A lane is a sorted set of jobs that wait: those of one owner ('' for none), or those of its jobs that wait for one narrow limit
+-- ('<owner>\n<name of the limit>'). Open lanes stand in `lanes` with their virtual time: the lowest is next, and each start adds
+-- 1 / weight to it. A lane that waits for a limit stands in `closed` instead, with when it opens (ms).
+local LANES, CLOSED, LANED, WEIGHTS, DEADLINES = key('lanes'), key('closed'), key('laned'), key('weights'), key('deadlines')
+local function lane_key(lane) return PREFIX .. 'lane:' .. lane end
+local function sublanes_key(owner) return PREFIX .. 'sublanes:' .. owner end
+local function owner_of(lane) return string.match(lane, '^[^\n]*') end
+
+-- A weight as it may be reckoned with.
+local function sane_weight(value)
+  local weight = tonumber(value)
+  if not weight or weight ~= weight or weight <= 0 then return 1 end
+  return math.min(math.max(weight, 1e-3), 1e3)
+end
+
+-- A record's `share`, "<priority> <weight> <max_wait, ms, or ->"; absent for the usual one.
+local USUAL_SHARE = {priority = 3, weight = 1}
+local function read_share(text)
+  local priority, weight, max_wait = string.match(text or '', '^([1-5]) (%S+) (%S+)$')
+  if not priority then return USUAL_SHARE end
+  return {priority = tonumber(priority), weight = sane_weight(weight), max_wait_ms = whole(max_wait)}
+end
+
+-- A job's place among its owner's: first by priority, then by time (ms, exact to 1/128).
+local function place_in_lane(priority, at) return priority * 1e13 + at end
+
+-- What `weights` has of a lane: its weight, 1 where nothing is there; and of one that was opened lately, when (ms) and how many
+-- were taken from it since.
+local function read_weight(text)
+  local weight, opened, taken = string.match(text or '', '^(%S+) ?(%d*) ?(%d*)$')
+  return sane_weight(weight), tonumber(opened), tonumber(taken)
+end
+
+local function write_weight(lane, weight, opened, taken)
+  if opened then
+    redis.call('HSET', WEIGHTS, lane, string.format('%.17g %d %d', weight, opened, taken))
+  elseif weight ~= 1 then
+    redis.call('HSET', WEIGHTS, lane, string.format('%.17g', weight))
+  else
+    redis.call('HDEL', WEIGHTS, lane)
+  end
+end
+
+-- Below zero it is only where Redis has lost a part of its data.
+local function count_out(number)
+  if number > 0 and redis.call('DECRBY', LANED, number) <= 0 then redis.call('DEL', LANED) end
+end
+
+-- Removes what is known of a lane without jobs.
+local function forget_lane(lane)
+  redis.call('ZREM', LANES, lane)
+  redis.call('ZREM', CLOSED, lane)
+  redis.call('HDEL', WEIGHTS, lane)
+  local owner = owner_of(lane)
+  if owner ~= lane then redis.call('SREM', sublanes_key(owner), lane) end
+end
+
+-- Makes a lane that is neither open nor closed an open one, behind those that have waited longer.
+-- -> whether it is open
+local function open_lane(lane, weight)
+  if redis.call('ZSCORE', LANES, lane) then return true end
+  if redis.call('ZSCORE', CLOSED, lane) then return false end
+  local first = redis.call('ZRANGE', LANES, 0, 0, 'WITHSCORES')[2]
+  redis.call('ZADD', LANES, first and first + 0.999 / weight or 0, lane)
+  return true
+end
+
+-- What is to be written by write_lanes: {lane, weight, jobs = {place, id, …}}.
+local fresh, by_lane = {}, {}
+local function add_to_lane(lane, id, share, at)
+  local line = by_lane[lane]
+  if not line then
+    line = {lane = lane, jobs = {}}
+    fresh[#fresh + 1], by_lane[lane] = line, line
+  end
+  line.weight = share.weight
+  line.jobs[#line.jobs + 1], line.jobs[#line.jobs + 2] = place_in_lane(share.priority, at), id
+  if share.max_wait_ms then redis.call('ZADD', DEADLINES, accepted_at(id) + share.max_wait_ms, id) end
+end
+
+-- How many more jobs the stream takes: as many as wait there are to be fewer than those that run. Then they start soon, and
+-- whoever waits in a lane is not behind many of another owner.
+local stream_room
+local function takes_one()
+  if not stream_room then
+    local entries = redis.call('EXISTS', LANES, CLOSED) == 0 and redis.call('XLEN', QUEUE)
+    local running = entries and entries > 0 and count_running()
+    stream_room = entries == 0 and 1 or running and 2 * running - entries or 0
+  end
+  stream_room = stream_room - 1
+  return stream_room >= 0
+end
+
+-- Puts a job where it waits: into the stream, or into its owner's lane. at: its place in that; must_wait: not into the stream.
+-- -> its entry, which the caller writes; nil where it has none
+local function place_job(id, owner, share, at, must_wait)
+  if not IS_JOBS or (not must_wait and takes_one()) then return enqueue(id) end
+  -- The next ones must not overtake it.
+  stream_room = 0
+  add_to_lane(owner or '', id, share, at)
+end
+
+-- Writes what add_to_lane has noted.
+-- -> whether a worker can take one of them
+local function write_lanes()
+  local placed, is_open = 0, false
+  for _, line in ipairs(fresh) do
+    local lane, jobs = line.lane, line.jobs
+    local added = redis.pcall('ZADD', lane_key(lane), unpack(jobs))
+    if type(added) == 'number' then
+      placed = placed + added
+      local weight, opened, taken = read_weight(redis.call('HGET', WEIGHTS, lane))
+      if weight ~= line.weight then write_weight(lane, line.weight, opened, taken) end
+      is_open = open_lane(lane, line.weight) or is_open
+    else
+      -- Somebody else's key stands there.
+      for i = 2, #jobs, 2 do redis.call('HSET', job_key(jobs[i]), 'entry', enqueue(jobs[i])) end
+      is_open = true
+    end
+  end
+  if placed > 0 then redis.call('INCRBY', LANED, placed) end
+  return is_open
+end
+
+-- The lane in which the job of this record would wait.
+local function lane_of(owner, sublane) return sublane and (owner or '') .. '\n' .. sublane or owner or '' end
+
+-- Takes a job out of a lane.
+-- -> whether it was there
+local function leave_lane(lane, id)
+  if redis.pcall('ZREM', lane_key(lane), id) ~= 1 then return false end
+  count_out(1)
+  redis.call('ZREM', DEADLINES, id)
+  if redis.call('EXISTS', lane_key(lane)) == 0 then forget_lane(lane) end
+  return true
+end

@@ -1,0 +1,117 @@
+//! Jobs that their limits do not admit go back into their lanes.
+
+use hermod_types::{Shard, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::connection::Connection;
+use crate::governance::Owed;
+use crate::script::{self, SCRIPTS};
+use crate::worker_queue::HeldArgs;
+use crate::{Delayed, Held, QueueError, WorkerQueue};
+
+/// Lanes that are opened by one call: few enough not to hold up Redis for long.
+pub(crate) const OPENED: usize = 200;
+
+/// What a job waits for that its limits do not admit.
+#[derive(Clone, Copy, Debug)]
+pub struct Park<'a> {
+    /// The name of the narrow limit that does not admit it; none for one that concerns all jobs of its owner.
+    pub lane: Option<&'a str>,
+    /// Nothing of this lane is started before, unless [`WorkerQueue::open`] says so.
+    pub until: Timestamp,
+    /// The `type` of the refusal.
+    pub waits_for: &'a str,
+    /// Its owner's share of the starts.
+    pub weight: f64,
+    /// How far the job has come.
+    pub progress: &'a str,
+    /// What it has used of its limits so far, if an earlier start of it holds some of them.
+    pub owed: Option<&'a Owed>,
+}
+
+#[derive(Serialize)]
+struct ParkArgs<'a> {
+    worker: &'a str,
+    jobs: [ParkedArgs<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct ParkedArgs<'a> {
+    #[serde(flatten)]
+    held: HeldArgs<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sublane: Option<&'a str>,
+    until_ms: u64,
+    waits_for: &'a str,
+    weight: f64,
+    progress: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owed: Option<String>,
+}
+
+#[derive(Serialize)]
+struct OpenArgs<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lanes: Option<[&'a str; 1]>,
+    all: bool,
+    count: usize,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Opened {
+    pub(crate) opened: usize,
+    empty: usize,
+    /// When the next lane opens (ms); none if none is closed.
+    #[serde(default)]
+    pub(crate) next: Option<f64>,
+}
+
+impl WorkerQueue {
+    /// Gives a job back that its limits do not admit: it waits at its place in its lane, which is closed for a while. The start
+    /// does not count as an attempt. Safe to repeat.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn park(&self, held: &Held, park: &Park<'_>) -> Result<Delayed, QueueError> {
+        let (connection, queue) = self.of_shard(held.id.shard())?;
+        let job = ParkedArgs {
+            held: HeldArgs::of(held),
+            sublane: park.lane,
+            until_ms: park.until.as_millis(),
+            waits_for: park.waits_for,
+            weight: park.weight,
+            progress: park.progress,
+            owed: park.owed.map(Owed::to_json),
+        };
+        let args = ParkArgs { worker: self.name(), jobs: [job] };
+        let results: Vec<Delayed> = script::run(connection, &SCRIPTS.park, queue, &args).await?;
+        results.first().copied().ok_or_else(|| QueueError::Unexpected("nothing is said of a job".to_owned()))
+    }
+
+    /// Opens a lane whose limit may admit its jobs again: an owner's id, '' for none; or that, a newline, and the name of a narrow
+    /// limit. False if nothing waits in it.
+    ///
+    /// # Errors
+    /// If Redis does not answer; the lane then opens at its time.
+    pub async fn open(&self, shard: Shard, lane: &str) -> Result<bool, QueueError> {
+        let (connection, queue) = self.of_shard(shard)?;
+        let args = OpenArgs { lanes: Some([lane]), all: false, count: 1 };
+        script::run(connection, &SCRIPTS.open_lanes, queue, &args).await.map(|opened: Opened| opened.empty == 0)
+    }
+
+    /// Opens all lanes of a shard: what their limits are has changed.
+    ///
+    /// # Errors
+    /// If Redis does not answer; each lane then opens at its time.
+    pub async fn open_all(&self, shard: Shard) -> Result<(), QueueError> {
+        let (connection, queue) = self.of_shard(shard)?;
+        while open(connection, queue, true).await?.opened == OPENED {}
+        Ok(())
+    }
+}
+
+/// Opens some of the lanes whose time has come, or of `all` that are closed.
+pub(crate) async fn open(connection: &Connection, queue: &str, all: bool) -> Result<Opened, QueueError> {
+    let args = OpenArgs { lanes: None, all, count: OPENED };
+    script::run(connection, &SCRIPTS.open_lanes, queue, &args).await
+}
