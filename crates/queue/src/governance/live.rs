@@ -100,7 +100,7 @@ impl LiveDefinitions {
 
     fn set(&self, stored: StoredDefinitions) {
         let all = stored.beside(&self.0.file);
-        self.0.rules.set(Rules::new(all.clone()));
+        self.0.rules.set(Rules::new(&all));
         let known = Some(Arc::new(KnownDefinitions { stored, all }));
         *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = known;
     }
