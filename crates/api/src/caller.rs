@@ -42,7 +42,8 @@ impl Caller {
 ///
 /// # Errors
 /// For a key that is unknown, inactive or has expired, or none where one is required.
-pub(crate) fn authenticate(headers: &HeaderMap, state: &State) -> Result<Caller, ApiError> {
+pub(crate) async fn authenticate(headers: &HeaderMap, state: &State) -> Result<Caller, ApiError> {
+    learn(headers, state).await?;
     let rules = state.rules.current();
     match presented(headers) {
         Presented::Nothing if state.config.require_virtual_key => Err(ApiError::VirtualKeyRequired),
@@ -57,6 +58,19 @@ pub(crate) fn authenticate(headers: &HeaderMap, state: &State) -> Result<Caller,
     }
 }
 
+/// Sees to it that a key is known that another process has made just now.
+///
+/// # Errors
+/// If that cannot be found out.
+pub(crate) async fn learn(headers: &HeaderMap, state: &State) -> Result<(), ApiError> {
+    if let Presented::Key(value) = presented(headers)
+        && state.rules.current().key_of_value(value, Timestamp::now()).is_none()
+    {
+        state.governance.live.refresh().await.map_err(ApiError::Unavailable)?;
+    }
+    Ok(())
+}
+
 /// Whether the caller of a poll may see a job of `owner`: one without an owner is open to all who know its
 /// id, one with an owner to the same key only, as long as that may be used.
 pub(crate) fn may_see(headers: &HeaderMap, state: &State, owner: Option<&str>) -> bool {
@@ -69,6 +83,14 @@ pub(crate) fn may_see(headers: &HeaderMap, state: &State, owner: Option<&str>) -
             .key_of_value(value, now)
             .is_some_and(|key| key.id == owner && key.check(now).is_ok()),
         Presented::Nothing | Presented::Garbage => false,
+    }
+}
+
+/// The value of the virtual key that a request carries.
+pub(crate) fn virtual_key_of(headers: &HeaderMap) -> Option<&str> {
+    match presented(headers) {
+        Presented::Key(value) => Some(value),
+        Presented::Nothing | Presented::Garbage => None,
     }
 }
 

@@ -8,6 +8,7 @@ use hermod_webhooks::Sender;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::BodyLimits;
+use crate::governance::Governance;
 use crate::memory::MemoryBudget;
 use crate::once::UnderWays;
 use crate::webhooks::Endpoints;
@@ -32,6 +33,8 @@ pub(crate) struct State {
     pub(crate) under_way: UnderWays,
     /// The receivers of webhooks.
     pub(crate) endpoints: Endpoints,
+    /// Virtual keys, teams, limits and prices.
+    pub(crate) governance: Governance,
     /// What sends tests to them.
     pub(crate) sender: Sender,
     pub(crate) store: Store,

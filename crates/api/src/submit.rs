@@ -34,7 +34,7 @@ pub(crate) async fn json(
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
     let submission = async {
-        let submit = Submit::begin(operation, http.headers(), &state)?;
+        let submit = Submit::begin(operation, http.headers(), &state).await?;
         let request = submit.read_json(payload, None).await?;
         submit.json(request).await
     };
@@ -51,7 +51,7 @@ pub(crate) async fn form(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
-    let submission = async { Submit::begin(operation, http.headers(), &state)?.form(payload).await };
+    let submission = async { Submit::begin(operation, http.headers(), &state).await?.form(payload).await };
     let submission = Box::pin(submission).await;
     answer(operation, submission, &http, &state).await
 }
@@ -125,12 +125,12 @@ pub(crate) struct Submit<'a> {
 impl<'a> Submit<'a> {
     /// # Errors
     /// As [`caller::authenticate`], and if a header is not what it should be.
-    pub(crate) fn begin(
+    pub(crate) async fn begin(
         operation: Operation,
         headers: &'a HeaderMap,
         state: &'a State,
     ) -> Result<Self, ApiError> {
-        let caller = caller::authenticate(headers, state)?;
+        let caller = caller::authenticate(headers, state).await?;
         let once = Once::of(headers, caller.owner(), operation.path())?;
         let (start, priority) = (start_of(headers)?, priority_of(headers)?);
         Ok(Self { operation, headers, state, caller, once, start, priority })

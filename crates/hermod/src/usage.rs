@@ -62,8 +62,7 @@ fn lines(used: &[Json<'_>]) -> String {
         table(["DATE", "KEY", "MODEL", "REQUESTS", "INPUT", "OUTPUT", "DOLLARS", "UNPRICED", "UNKNOWN"]);
     for row in used {
         let mut cells = vec![text(row, "date"), text(row, "name"), text(row, "model")];
-        for member in
-            ["requests", "input_tokens", "output_tokens", "cost", "unpriced_calls", "unknown_calls"]
+        for member in ["requests", "input_tokens", "output_tokens", "cost", "unpriced_calls", "unknown_calls"]
         {
             cells.push(row.get(member).raw().to_owned());
         }

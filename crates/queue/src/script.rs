@@ -78,6 +78,7 @@ scripts!(
     gov_states,
     definitions_put,
     definitions_keep,
+    waiting_of,
 );
 
 /// What stands before a script: what all share, and what its kind shares.

@@ -93,7 +93,7 @@ impl<'a> Admission<'a> {
         let primary = self.targets().first().filter(|_| !self.rules.is_empty())?;
         let refusal = self.rules.judge(self.owner(), primary, Timestamp::now()).err()?;
         // Whether a target may be called is asked for each.
-        (refusal.kind == RefusalKind::AccessBlocked).then(|| Box::new(body_of(&refusal).about(primary)))
+        (refusal.kind == RefusalKind::AccessBlocked).then(|| Box::new(refusal.to_body().about(primary)))
     }
 
     /// What keeps a job out that has waited too long, if that are its limits.
@@ -107,7 +107,7 @@ impl<'a> Admission<'a> {
         if closed.is_empty() {
             return None;
         }
-        Some(Box::new(body_of(&self.refusal(&closed).await).about(primary)))
+        Some(Box::new(self.refusal(&closed).await.to_body().about(primary)))
     }
 
     /// What of a target's limits is to be asked for.
@@ -163,10 +163,16 @@ impl<'a> Admission<'a> {
         let owner = self.owner().map(str::to_owned);
         let ask = Ask { job: held.id, fence: held.fence, owner, wants };
         let limits = &self.context.governance;
-        let answer = insist(|| async {
-            if is_first { limits.admit(ask.clone()).await } else { limits.extend(ask.clone()).await }
-        });
-        let Answer::Closed { exceeded, until } = answer.await else {
+        let mut patience = Patience::default();
+        let answer = loop {
+            let asked =
+                if is_first { limits.admit(ask.clone()).await } else { limits.extend(ask.clone()).await };
+            match asked {
+                Ok(answer) => break answer,
+                Err(error) => patience.after(error).await,
+            }
+        };
+        let Answer::Closed { exceeded, until } = answer else {
             self.passed.extend(ask.wants.into_iter().map(|(limit, _)| limit));
             return Entry::Open;
         };
@@ -182,7 +188,7 @@ impl<'a> Admission<'a> {
             Some(until) => {
                 self.park(&closed, until, refusal.kind, progress).await
             }
-            None => Entry::Refused(Box::new(body_of(&refusal).about(target))),
+            None => Entry::Refused(Box::new(refusal.to_body().about(target))),
         }
     }
 
@@ -195,7 +201,7 @@ impl<'a> Admission<'a> {
             .enumerate()
             .map(|(at, limit)| (Arc::clone(limit), of(at).used, of(at).ends))
             .collect();
-        told(&exceeded)
+        self.rules.refusal(&exceeded, self.owner())
     }
 
     /// Its latest start, as far as that depends on its limits.
@@ -231,7 +237,14 @@ impl<'a> Admission<'a> {
             progress: &noted,
             owed: owed.as_ref(),
         };
-        match insist(|| self.context.queue.park(held, &park)).await {
+        let mut patience = Patience::default();
+        let parked = loop {
+            match self.context.queue.park(held, &park).await {
+                Ok(parked) => break parked,
+                Err(error) => patience.after(error).await,
+            }
+        };
+        match parked {
             Delayed::Delayed => {
                 metrics::counter!("hermod_jobs_parked_total", "type" => kind.as_str()).increment(1);
                 tracing::debug!(job = %held.id, kind = kind.as_str(), %until, "waits for its limits");
@@ -312,31 +325,19 @@ impl<'a> Admission<'a> {
     }
 }
 
-/// Asks Redis until it answers; whoever waits may give up.
-async fn insist<T>(call: impl AsyncFn() -> Result<T, QueueError>) -> T {
-    let mut failures = 0;
-    loop {
-        match call().await {
-            Ok(answer) => return answer,
-            Err(error) => {
-                tracing::debug!(%error, "the limits do not answer yet");
-                sleep(BACKOFF.wait(failures)).await;
-                failures = failures.saturating_add(1);
-            }
-        }
+/// The waits of a call to Redis that is tried until it answers; whoever waits for it may give up.
+#[derive(Default)]
+struct Patience(u32);
+
+impl Patience {
+    async fn after(&mut self, error: QueueError) {
+        tracing::debug!(%error, "the limits do not answer yet");
+        sleep(BACKOFF.wait(self.0)).await;
+        self.0 = self.0.saturating_add(1);
     }
 }
 
 fn after(at: Timestamp, wait: Duration) -> Timestamp {
     let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     Timestamp::from_millis(at.as_millis().saturating_add(wait))
-}
-
-fn told(exceeded: &[(Arc<Limit>, u64, Option<Timestamp>)]) -> Refusal {
-    let first = exceeded.first().map(|(limit, ..)| limit.measure);
-    let kind = match first { Some(hermod_governance::Measure::Running) => RefusalKind::ConcurrencyLimited, Some(hermod_governance::Measure::Cost) => RefusalKind::BudgetExceeded, Some(hermod_governance::Measure::Tokens) => RefusalKind::TokenLimited, _ => RefusalKind::RequestLimited };
-    Refusal { kind, message: "x".to_owned(), code: None, retry_at: None }
-}
-pub(crate) fn body_of(refusal: &Refusal) -> ErrorBody {
-    ErrorBody::new(ErrorCode::AccessBlocked, &*refusal.message)
 }

@@ -48,7 +48,7 @@ impl Chain<'_> {
                     let why = refusal.kind.as_str();
                     progress.attempts.push(Attempt::skipped(target, None, why, Timestamp::now()));
                     if progress.primary_error.is_none() {
-                        progress.primary_error = Some(crate::admission::body_of(&refusal).about(target));
+                        progress.primary_error = Some(refusal.to_body().about(target));
                     }
                     if !self.go_on(progress).await {
                         return ChainEnd::Lost;

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::LiveRules;
+use hermod_governance::{LiveRules, Rules};
 use hermod_providers::{Meter, Providers};
-use hermod_queue::governance::Limits;
+use hermod_queue::governance::{Limits, LiveDefinitions};
 use hermod_queue::{JobRequest, Started, WorkerQueue};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::Cooldowns;
@@ -14,6 +15,10 @@ use crate::job;
 use crate::memory::Memory;
 use crate::work::Work;
 
+/// How often an owner that nobody knows is looked for while Redis is away, and how far apart.
+const LOOKS: u32 = 20;
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
 /// What every running job reaches.
 pub(crate) struct Context {
     pub(crate) providers: Providers,
@@ -21,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) rules: LiveRules,
     /// How much of it is used.
     pub(crate) governance: Limits,
+    /// What the rules follow from.
+    pub(crate) definitions: LiveDefinitions,
     pub(crate) limits: JobLimits,
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
@@ -44,7 +51,7 @@ pub struct JobLimits {
 impl Context {
     pub(crate) fn new(
         (providers, rules): (Providers, LiveRules),
-        governance: Limits,
+        (governance, definitions): (Limits, LiveDefinitions),
         limits: JobLimits,
         queue: WorkerQueue,
         cooldowns: Cooldowns,
@@ -52,7 +59,37 @@ impl Context {
         release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
-        Self { providers, rules, governance, limits, queue, cooldowns, counters, memory, release }
+        Self {
+            providers,
+            rules,
+            governance,
+            definitions,
+            limits,
+            queue,
+            cooldowns,
+            counters,
+            memory,
+            release,
+        }
+    }
+}
+
+impl Context {
+    /// The rules of now. Those of an owner that nobody here knows are asked for: another process may have made it just now.
+    pub(crate) async fn rules_of(&self, owner: Option<&str>) -> Arc<Rules> {
+        let is_known = |rules: &Rules| owner.is_none_or(|owner| rules.key(owner).is_some());
+        let rules = self.rules.current();
+        if is_known(&rules) {
+            return rules;
+        }
+        for _ in 0..LOOKS {
+            match self.definitions.refresh().await {
+                Ok(_) => break,
+                Err(error) => tracing::debug!(%error, "what is defined is not read"),
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+        self.rules.current()
     }
 }
 

@@ -31,8 +31,9 @@ pub(crate) async fn run(context: &Context, started: Started, job: HeldGuard, mem
     let mut progress = Progress::parse(&started.progress);
     let mut admission = Admission::new(context, &started);
     let start = Start { context, started: &started, memory: &memory, begun, is_to_end: job.cancelled() };
-    let execute =
-        || AssertUnwindSafe(start.execute(&mut progress, &mut admission)).catch_unwind();
+    let (start, so_far, asked) = (&start, &mut progress, &mut admission);
+    // Made where it runs, see there.
+    let execute = once(move || AssertUnwindSafe(start.execute(so_far, asked)).catch_unwind());
     let ended = match first_of(execute, job.lost(), context.release.cancelled()).await {
         First::Executed(executed) => executed.unwrap_or_else(|_| Some(after_panic(&started))),
         First::Lost => None,
@@ -49,6 +50,11 @@ pub(crate) async fn run(context: &Context, started: Started, job: HeldGuard, mem
     let elapsed = begun.elapsed();
     tracing::debug!(job = %job.held().id, code, duration_ms = elapsed.as_millis(), "job ended");
     context.counters.seconds.record(elapsed);
+}
+
+/// A closure that is called once may lend what it has.
+fn once<F, T: FnOnce() -> F>(closure: T) -> T {
+    closure
 }
 
 /// What came first of a job that runs.
@@ -133,7 +139,7 @@ async fn execute(&self, progress: &mut Progress, admission: &mut Admission<'_>) 
     let media = context.queue.media(&started.held);
     let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
     // Those of its start: what changes meanwhile is for those that start after it.
-    let rules = context.rules.current();
+    let rules = context.rules_of(request.owner.as_deref()).await;
     let chain = Chain {
         context: TargetContext {
             providers: &context.providers,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hermod_governance::LiveRules;
 use hermod_providers::Providers;
-use hermod_queue::governance::Limits;
+use hermod_queue::governance::{Limits, LiveDefinitions};
 use hermod_queue::{Lane, Store, Tolerance, WorkerName, WorkerQueue};
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::ShardCount;
@@ -110,8 +110,8 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     let release = CancellationToken::new();
     let memory = Memory::new(memory);
     let context = Arc::new(Context::new(
-        (providers, rules),
-        governance.clone(),
+        (providers, rules.clone()),
+        (governance.clone(), LiveDefinitions::new(&store, rules)),
         limits,
         queue,
         Cooldowns::new(&store, &tasks),

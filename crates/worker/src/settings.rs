@@ -86,7 +86,7 @@ impl WorkerSettings {
         let worker = Worker {
             name: WorkerName::new(host.trim(), std::process::id()),
             providers: Providers::new(&config)?,
-            rules: LiveRules::new(Rules::new(&config.definitions)),
+            rules: LiveRules::new(Rules::new(config.definitions)),
             store,
             tolerance: self.redis.tolerance(),
             metrics: Metrics::install()?,

@@ -72,6 +72,7 @@ pub(crate) async fn of_job(
 /// `GET /v1/async/events`: the ends of all jobs of the caller's virtual key.
 pub(crate) async fn of_key(http: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Failure> {
     let owner = caller::authenticate(http.headers(), &state)
+        .await
         .and_then(|caller| caller.owner.ok_or(ApiError::VirtualKeyRequired))
         .map_err(ApiError::of_no_operation)?;
     if http.method() == Method::HEAD {

@@ -69,7 +69,7 @@ async fn page(http: &HttpRequest, admin: &Admin, state: &State) -> Result<HttpRe
 /// # Errors
 /// If the caller shows neither a valid key nor an administrator's login.
 async fn owner(http: &HttpRequest, admin: &Admin, state: &State) -> Result<Owner, ApiError> {
-    match caller::authenticate(http.headers(), state) {
+    match caller::authenticate(http.headers(), state).await {
         Ok(Caller { owner: Some(owner), .. }) => return Ok(Owner::Key(owner)),
         Ok(Caller { owner: None, .. }) | Err(ApiError::VirtualKeyRequired) => {}
         Err(error) => return Err(error),

@@ -59,7 +59,7 @@ impl From<KeyOptions> for KeySettings {
 impl Rules {
     /// What is wrong with a definition is without effect: who has no team has no team's limits, and a pattern that is none allows
     /// nothing. [`Definitions::faults`] names it.
-    pub fn new(definitions: &Definitions) -> Self {
+    pub fn new(definitions: Definitions) -> Self {
         let mut patterns = key::Patterns::default();
         let (mut keys, mut values) = (HashMap::new(), HashMap::new());
         for (index, key) in definitions.virtual_keys.iter().enumerate() {
@@ -76,8 +76,8 @@ impl Rules {
                 }
             }
         }
-        let limits = LimitTable::new(definitions);
-        Self { definitions: definitions.clone(), keys, values, limits }
+        let limits = LimitTable::new(&definitions);
+        Self { definitions, keys, values, limits }
     }
 
     /// What they are made of.

@@ -9,7 +9,7 @@ use crate::{Calendar, Measure, Scope, Window};
 fn rules(governance: Value, hermod: Value) -> Rules {
     let file = json!({"governance": governance, "hermod": hermod,
         "providers": {"vllm": {"network_config": {"base_url": "http://v"}}}});
-    Rules::new(&Config::from_json(&file.to_string(), &|_| None).unwrap().definitions)
+    Rules::new(Config::from_json(&file.to_string(), &|_| None).unwrap().definitions)
 }
 
 fn target(text: &str) -> Target {
@@ -29,7 +29,7 @@ fn a_key_is_known_by_its_value_and_after_a_rotation_for_a_time_by_the_old_one() 
     key.set_value(&"sk-bf-new".into());
     (key.old_value_sha256, key.old_value_until) = (Some(ValueHash::of("sk-bf-old")), Some(at(NOW)));
     definitions.virtual_keys = vec![key, VirtualKey::new("without")];
-    let rules = Rules::new(&definitions);
+    let rules = Rules::new(definitions);
     let id = |value, now| rules.key_of_value(value, at(now)).map(|key| key.id.as_str());
     assert_eq!(id("sk-bf-new", NOW), Some("k"));
     assert_eq!((id("sk-bf-old", "2026-11-27T11:59:59Z"), id("sk-bf-old", NOW)), (Some("k"), None));
@@ -235,7 +235,7 @@ fn what_was_added_to_a_budget_counts_until_its_end() {
             (hermod_types::governance::Money::from_nanos(5), hermod_types::governance::OverrideMode::Cycles);
         budget.added =
             Some(hermod_types::governance::BudgetOverride { amount, mode, cycles: Some(1), until });
-        let limits = Rules::new(&all).limits(Some("k"), &target("other/m"));
+        let limits = Rules::new(all).limits(Some("k"), &target("other/m"));
         limits.iter().find(|limit| limit.name == "budget:b-k").unwrap().max
     };
     assert_eq!(added(None), 1_500_000_005);
@@ -360,7 +360,7 @@ fn a_revoked_key_learns_nothing_of_its_team() {
     all.virtual_keys[0].is_active = false;
     let limits = hierarchy().limits(Some("k"), &target("vllm/gpt"));
     let of_team = limits.iter().find(|limit| limit.name == "budget:b-t").unwrap();
-    let refusal = Rules::new(&all).refusal(&[(Arc::clone(of_team), 2_000_000_000, None)], Some("k"));
+    let refusal = Rules::new(all).refusal(&[(Arc::clone(of_team), 2_000_000_000, None)], Some("k"));
     assert_eq!(
         (refusal.kind, refusal.message.as_str(), refusal.code),
         (RefusalKind::AccessBlocked, "virtual key is inactive", None)
@@ -394,7 +394,7 @@ fn what_is_wrong_with_a_definition_is_without_effect() {
     all.virtual_keys[0].team_id = Some("gone".to_owned());
     all.virtual_keys[0].rate_limit_id = Some("gone".to_owned());
     all.virtual_keys[0].grants[1].allowed_models = Models::Only(vec!["regex:(".to_owned()]);
-    let rules = Rules::new(&all);
+    let rules = Rules::new(all);
     assert_eq!(names(&rules, Some("k"), "other/m"), ["budget:b-k", "key:k"]);
     assert_eq!(
         rules.judge(Some("k"), &target("other/m"), at(NOW)).unwrap_err().kind,

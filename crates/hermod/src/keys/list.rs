@@ -29,10 +29,8 @@ pub(super) struct List {
 
 impl List {
     pub(super) async fn run(self, administration: &Administration, json: bool) -> anyhow::Result<ExitCode> {
-        let filters =
-            [("search", self.search), ("team_id", self.team), ("customer_id", self.customer)];
-        let filters: Vec<_> =
-            filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let filters = [("search", self.search), ("team_id", self.team), ("customer_id", self.customer)];
+        let filters: Vec<_> = filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         let all = all(administration, &filters).await?;
         let keys: Vec<_> = all.iter().map(|key| Json::new(key)).collect();
         print(&if json {

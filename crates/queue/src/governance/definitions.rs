@@ -155,8 +155,7 @@ impl DefinitionStore {
         let version = new_version();
         let puts = changes.puts.iter().map(|(name, row)| PutRow { name, row }).collect();
         let args = PutArgs { was, version: &version, puts, removes: &changes.removes, most: MOST };
-        let reply =
-            script::run(self.store.shared(), &SCRIPTS.definitions_put, &self.queue, &args).await?;
+        let reply = script::run(self.store.shared(), &SCRIPTS.definitions_put, &self.queue, &args).await?;
         Ok(match reply {
             PutReply::Done => PutDefinitions::Done(version),
             PutReply::Changed => PutDefinitions::Changed,
@@ -198,10 +197,16 @@ mod tests {
     fn changes_are_applied_as_redis_applies_them() {
         let mut stored = StoredDefinitions {
             version: None,
-            rows: BTreeMap::from([("teams/a".to_owned(), "1".to_owned()), ("teams/b".to_owned(), "2".to_owned())]),
+            rows: BTreeMap::from([
+                ("teams/a".to_owned(), "1".to_owned()),
+                ("teams/b".to_owned(), "2".to_owned()),
+            ]),
         };
         let changes = Changes {
-            puts: BTreeMap::from([("teams/a".to_owned(), "3".to_owned()), ("teams/c".to_owned(), "4".to_owned())]),
+            puts: BTreeMap::from([
+                ("teams/a".to_owned(), "3".to_owned()),
+                ("teams/c".to_owned(), "4".to_owned()),
+            ]),
             removes: vec!["teams/b".to_owned()],
         };
         assert!(!changes.is_empty() && Changes::default().is_empty());

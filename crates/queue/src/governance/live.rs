@@ -14,7 +14,8 @@ pub struct LiveDefinitions(Arc<Inner>);
 
 struct Inner {
     store: DefinitionStore,
-    file: Arc<Definitions>,
+    /// Those of the file.
+    file: Arc<Rules>,
     rules: LiveRules,
     /// None before the first read.
     known: RwLock<Option<Arc<KnownDefinitions>>>,
@@ -26,16 +27,22 @@ struct Inner {
 #[derive(Debug, Default)]
 pub struct KnownDefinitions {
     pub stored: StoredDefinitions,
+    rules: Arc<Rules>,
+}
+
+impl KnownDefinitions {
     /// Those of the file first, then those that are stored.
-    pub all: Definitions,
+    pub fn all(&self) -> &Definitions {
+        self.rules.definitions()
+    }
 }
 
 impl LiveDefinitions {
-    /// `rules` are those of the file until something else is read.
-    pub fn new(store: &Store, file: Arc<Definitions>, rules: LiveRules) -> Self {
+    /// `rules` are those of the file as yet.
+    pub fn new(store: &Store, rules: LiveRules) -> Self {
         Self(Arc::new(Inner {
             store: DefinitionStore::new(store),
-            file,
+            file: rules.current(),
             rules,
             known: RwLock::new(None),
             looked: Mutex::new(None),
@@ -44,7 +51,7 @@ impl LiveDefinitions {
 
     /// Those of the file.
     pub fn file(&self) -> &Definitions {
-        &self.0.file
+        self.0.file.definitions()
     }
 
     /// Where the others are.
@@ -99,9 +106,9 @@ impl LiveDefinitions {
     }
 
     fn set(&self, stored: StoredDefinitions) {
-        let all = stored.beside(&self.0.file);
-        self.0.rules.set(Rules::new(&all));
-        let known = Some(Arc::new(KnownDefinitions { stored, all }));
+        let all = stored.beside(self.file());
+        self.0.rules.set(Rules::new(all));
+        let known = Some(Arc::new(KnownDefinitions { stored, rules: self.0.rules.current() }));
         *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = known;
     }
 

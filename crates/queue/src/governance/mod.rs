@@ -23,6 +23,7 @@ mod usage;
 mod live;
 mod stored;
 mod usage_rows;
+mod waiting;
 
 pub use admit::{Admission, Ask};
 pub use definitions::{Changes, DefinitionStore, PutDefinitions, StoredDefinitions};
@@ -33,3 +34,4 @@ pub use usage::Usage;
 pub use live::{KnownDefinitions, LiveDefinitions};
 pub use stored::{Defined, MadeValue, name_of, name_of_made};
 pub use usage_rows::{UsageRow, UsageRows};
+pub use waiting::Waiting;

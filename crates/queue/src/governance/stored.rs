@@ -1,8 +1,8 @@
 //! What is stored, as definitions.
 
 use hermod_types::governance::{
-    Budget, Customer, Definitions, Kind, ModelConfig, PricingOverride, ProviderLimits, RateLimit, Team, ValueHash,
-    VirtualKey,
+    Budget, Customer, Definitions, Kind, ModelConfig, PricingOverride, ProviderLimits, RateLimit, Team,
+    ValueHash, VirtualKey,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::StoredDefinitions;
 const MADE: &str = "made_values";
 
 /// Something that is defined, by an id among its kind.
-pub trait Defined: Clone + Serialize + DeserializeOwned {
+pub trait Defined: Clone + Serialize + DeserializeOwned + 'static {
     const KIND: Kind;
 
     fn id(&self) -> &str;
