@@ -96,7 +96,9 @@ impl WorkerQueue {
     pub async fn open(&self, shard: Shard, lane: &str) -> Result<bool, QueueError> {
         let (connection, queue) = self.of_shard(shard)?;
         let args = OpenArgs { lanes: Some([lane]), all: false, count: 1 };
-        script::run(connection, &SCRIPTS.open_lanes, queue, &args).await.map(|opened: Opened| opened.empty == 0)
+        script::run(connection, &SCRIPTS.open_lanes, queue, &args)
+            .await
+            .map(|opened: Opened| opened.empty == 0)
     }
 
     /// Opens all lanes of a shard: what their limits are has changed.

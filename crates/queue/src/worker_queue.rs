@@ -140,7 +140,8 @@ impl From<Held> for Release {
 
 impl<'a> ReleasedArgs<'a> {
     fn of(release: &'a Release) -> Self {
-        let (progress, owed) = release.note.as_ref().map(|(progress, owed)| (&**progress, owed.to_json())).unzip();
+        let (progress, owed) =
+            release.note.as_ref().map(|(progress, owed)| (&**progress, owed.to_json())).unzip();
         Self { held: HeldArgs::of(&release.held), progress, owed }
     }
 }
@@ -277,8 +278,10 @@ impl<R: Payload> WorkerQueue<R> {
             let (shard, worker) = (self.shard(shard)?, self.0.worker.as_str());
             let mut released = 0;
             for jobs in all.chunks(HELD_PER_CALL) {
-                let args =
-                    ReleaseArgs { worker, jobs: jobs.iter().map(|release| ReleasedArgs::of(release)).collect() };
+                let args = ReleaseArgs {
+                    worker,
+                    jobs: jobs.iter().map(|release| ReleasedArgs::of(release)).collect(),
+                };
                 released +=
                     script::run::<usize>(&shard.connection, &SCRIPTS.release, &shard.queue, &args).await?;
             }

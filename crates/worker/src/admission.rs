@@ -185,9 +185,7 @@ impl<'a> Admission<'a> {
             return Entry::Closed(Box::new(refusal));
         }
         match until.and_then(|until| self.in_time(until)) {
-            Some(until) => {
-                self.park(&closed, until, refusal.kind, progress).await
-            }
+            Some(until) => self.park(&closed, until, refusal.kind, progress).await,
             None => Entry::Refused(Box::new(refusal.to_body().about(target))),
         }
     }

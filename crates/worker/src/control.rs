@@ -186,12 +186,7 @@ async fn maintain_shard(
     }
 }
 
-async fn maintain_limits(
-    mut upkeep: Upkeep,
-    shard: Shard,
-    signals: Arc<Signals>,
-    stop: CancellationToken,
-) {
+async fn maintain_limits(mut upkeep: Upkeep, shard: Shard, signals: Arc<Signals>, stop: CancellationToken) {
     let mut turns = Turns::new(shard, &signals, stop);
     while turns.next().await.is_some() {
         if let Err(error) = upkeep.run().await {

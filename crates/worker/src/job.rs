@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use hermod_governance::Estimate;
 use hermod_providers::MediaSource;
 use hermod_queue::{Ended, JobRequest, QueueError, Started};
-use hermod_governance::Estimate;
 use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation, Ttl, media_of};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -104,81 +104,81 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-/// Finds out how the job ends; none if it is not this worker's to end: it waits, is delayed, or is another's by now.
-async fn execute(&self, progress: &mut Progress, admission: &mut Admission<'_>) -> Option<Ended> {
-    let Self { context, started, memory, begun, is_to_end } = *self;
-    if started.is_cancelled {
-        return Some(cancelled(started, ttl_of(started), progress));
-    }
-    let Some(request) = &started.request else { return Some(unreadable(started, Ttl::MAX)) };
-    if let Some(error) = admission.blocked() {
-        return Some(end(started, request.ttl, Err(error), None));
-    }
-    if let Some((error, reason)) = give_up(context, started, request) {
-        // What it has waited for may have been its limits.
-        if reason == ErrorCode::JobDeadlineExceeded.as_str()
-            && let Some(refusal) = admission.overdue().await
-        {
-            return Some(end(started, request.ttl, Err(refusal), None));
+    /// Finds out how the job ends; none if it is not this worker's to end: it waits, is delayed, or is another's by now.
+    async fn execute(&self, progress: &mut Progress, admission: &mut Admission<'_>) -> Option<Ended> {
+        let Self { context, started, memory, begun, is_to_end } = *self;
+        if started.is_cancelled {
+            return Some(cancelled(started, ttl_of(started), progress));
         }
-        return Some(end(started, request.ttl, Err(Box::new(error)), Some(reason)));
+        let Some(request) = &started.request else { return Some(unreadable(started, Ttl::MAX)) };
+        if let Some(error) = admission.blocked() {
+            return Some(end(started, request.ttl, Err(error), None));
+        }
+        if let Some((error, reason)) = give_up(context, started, request) {
+            // What it has waited for may have been its limits.
+            if reason == ErrorCode::JobDeadlineExceeded.as_str()
+                && let Some(refusal) = admission.overdue().await
+            {
+                return Some(end(started, request.ttl, Err(refusal), None));
+            }
+            return Some(end(started, request.ttl, Err(Box::new(error)), Some(reason)));
+        }
+        let deadline = begun + context.limits.run.saturating_sub(progress.spent());
+        let body = timeout_at(deadline, body(context, started, request));
+        let body = match is_to_end.run_until_cancelled(body).await {
+            None => return Some(cancelled(started, request.ttl, progress)),
+            Some(Ok(Some(body))) => body,
+            Some(Ok(None)) => return Some(unreadable(started, request.ttl)),
+            Some(Err(_)) => {
+                let code = ErrorCode::JobDeadlineExceeded;
+                let error = ErrorBody::new(code, "the job's request could not be read in its time");
+                return Some(end(started, request.ttl, Err(Box::new(error)), Some(code.as_str())));
+            }
+        };
+        admission.expect(Estimate { tokens: u64::try_from(body.len() / 4).unwrap_or(u64::MAX), cost: 0 });
+        let media = context.queue.media(&started.held);
+        let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
+        // Those of its start: what changes meanwhile is for those that start after it.
+        let rules = context.rules_of(request.owner.as_deref()).await;
+        let chain = Chain {
+            context: TargetContext {
+                providers: &context.providers,
+                cooldowns: &context.cooldowns,
+                counters: &context.counters,
+                rules: &rules,
+                request,
+                body: &body,
+                media: media.as_ref(),
+                memory,
+                cancelled: is_to_end,
+            },
+            queue: &context.queue,
+            held: &started.held,
+            begun,
+            deadline,
+        };
+        let outcome = match chain.run(progress, admission).await {
+            ChainEnd::Ended(outcome) => outcome,
+            ChainEnd::Delayed => {
+                metrics::counter!("hermod_jobs_delayed_total").increment(1);
+                return None;
+            }
+            ChainEnd::Cancelled => return Some(cancelled(started, request.ttl, progress)),
+            ChainEnd::Parked | ChainEnd::Lost => return None,
+        };
+        match outcome {
+            Err(error) if Instant::now() >= deadline => {
+                let limit = context.limits.run.as_secs();
+                let message =
+                    format!("the job ran longer than {limit} s; its model said: {}", error.error.message);
+                let code = ErrorCode::JobRunDeadlineExceeded;
+                let mut late = ErrorBody::new(code, message);
+                late.extra_fields = error.extra_fields;
+                Some(end(started, request.ttl, Err(Box::new(late)), Some(code.as_str())))
+            }
+            outcome => Some(end(started, request.ttl, outcome, None)),
+        }
     }
-    let deadline = begun + context.limits.run.saturating_sub(progress.spent());
-    let body = timeout_at(deadline, body(context, started, request));
-    let body = match is_to_end.run_until_cancelled(body).await {
-        None => return Some(cancelled(started, request.ttl, progress)),
-        Some(Ok(Some(body))) => body,
-        Some(Ok(None)) => return Some(unreadable(started, request.ttl)),
-        Some(Err(_)) => {
-            let code = ErrorCode::JobDeadlineExceeded;
-            let error = ErrorBody::new(code, "the job's request could not be read in its time");
-            return Some(end(started, request.ttl, Err(Box::new(error)), Some(code.as_str())));
-        }
-    };
-    admission.expect(Estimate { tokens: u64::try_from(body.len() / 4).unwrap_or(u64::MAX), cost: 0 });
-    let media = context.queue.media(&started.held);
-    let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
-    // Those of its start: what changes meanwhile is for those that start after it.
-    let rules = context.rules_of(request.owner.as_deref()).await;
-    let chain = Chain {
-        context: TargetContext {
-            providers: &context.providers,
-            cooldowns: &context.cooldowns,
-            counters: &context.counters,
-            rules: &rules,
-            request,
-            body: &body,
-            media: media.as_ref(),
-            memory,
-            cancelled: is_to_end,
-        },
-        queue: &context.queue,
-        held: &started.held,
-        begun,
-        deadline,
-    };
-    let outcome = match chain.run(progress, admission).await {
-        ChainEnd::Ended(outcome) => outcome,
-        ChainEnd::Delayed => {
-            metrics::counter!("hermod_jobs_delayed_total").increment(1);
-            return None;
-        }
-        ChainEnd::Cancelled => return Some(cancelled(started, request.ttl, progress)),
-        ChainEnd::Parked | ChainEnd::Lost => return None,
-    };
-    match outcome {
-        Err(error) if Instant::now() >= deadline => {
-            let limit = context.limits.run.as_secs();
-            let message =
-                format!("the job ran longer than {limit} s; its model said: {}", error.error.message);
-            let code = ErrorCode::JobRunDeadlineExceeded;
-            let mut late = ErrorBody::new(code, message);
-            late.extra_fields = error.extra_fields;
-            Some(end(started, request.ttl, Err(Box::new(late)), Some(code.as_str())))
-        }
-        outcome => Some(end(started, request.ttl, outcome, None)),
-    }
-}
 }
 
 fn unreadable(started: &Started, ttl: Ttl) -> Ended {

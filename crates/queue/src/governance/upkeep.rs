@@ -147,8 +147,7 @@ impl Upkeep {
     async fn sweep_shard(&self, shard: Shard, permits: Vec<(JobId, Permit)>) -> Result<(), QueueError> {
         let args = StatesArgs { ids: permits.iter().map(|(id, _)| id.to_string()).collect() };
         let queue = keys::queue(shard);
-        let states: Vec<State> =
-            script::run(self.store.shared(), &SCRIPTS.gov_states, &queue, &args).await?;
+        let states: Vec<State> = script::run(self.store.shared(), &SCRIPTS.gov_states, &queue, &args).await?;
         let sweep = permits.into_iter().zip(states).map(async |((id, permit), state)| match state {
             // Before its start, nothing was done.
             State::Ended | State::Gone if permit.fence == 0 => self.limits.refund(id, 0).await,
@@ -157,9 +156,7 @@ impl Upkeep {
                 self.limits.sweep(id, permit.fence).await
             }
             // One that was admitted at its submit waits for a worker only, and has its place.
-            State::Waits if permit.runs && permit.fence > 0 => {
-                self.limits.suspend(id, permit.fence).await
-            }
+            State::Waits if permit.runs && permit.fence > 0 => self.limits.suspend(id, permit.fence).await,
             State::Waits | State::Runs | State::Owed => Ok(()),
         });
         try_join_all(sweep).await.map(drop)

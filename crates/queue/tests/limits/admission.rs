@@ -60,16 +60,19 @@ async fn a_job_larger_than_the_limit_runs_alone() {
     assert_eq!(exceeded(&ask(&limits, larger, 1, &[(&tokens, 500)]).await), [0]);
     limits.settle(large, owed(1, &[&tokens], 400, 0)).await.unwrap();
     assert_eq!(usage(&limits, &tokens).await, (401, 0));
-    assert_eq!(exceeded(&ask(&limits, larger, 1, &[(&tokens, 500)]).await), [0], "nothing is left of the limit");
+    assert_eq!(
+        exceeded(&ask(&limits, larger, 1, &[(&tokens, 500)]).await),
+        [0],
+        "nothing is left of the limit"
+    );
 }
 
 #[tokio::test]
 async fn until_is_the_end_of_the_window_or_soon_or_never() {
     let server = Server::start();
     let limits = server.limits();
-    let with_window = |name: &str, measure, window| {
-        Arc::new(Limit { window, ..Limit::clone(&limit(name, measure, 10)) })
-    };
+    let with_window =
+        |name: &str, measure, window| Arc::new(Limit { window, ..Limit::clone(&limit(name, measure, 10)) });
     let hour = Duration::from_secs(3600);
     let until = |admission: Admission| match admission {
         Admission::Admitted => panic!("it is admitted"),
@@ -131,7 +134,8 @@ async fn a_window_that_has_ended_holds_nothing_for_a_new_start() {
     let server = Server::start();
     let limits = server.limits();
     let short = Window::Rolling(Duration::from_millis(300));
-    let requests = Arc::new(Limit { window: short, ..Limit::clone(&limit("requests:k", Measure::Requests, 1)) });
+    let requests =
+        Arc::new(Limit { window: short, ..Limit::clone(&limit("requests:k", Measure::Requests, 1)) });
     let job = new_job();
     assert_eq!(ask(&limits, job, 1, &[(&requests, 1)]).await, Admission::Admitted);
     // Another takes the next window.

@@ -16,7 +16,11 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start() -> Self {
         let binary = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
-        let folder = std::env::temp_dir().join(format!("hermod-limits-{}-{:x}", std::process::id(), fastrand::u64(..)));
+        let folder = std::env::temp_dir().join(format!(
+            "hermod-limits-{}-{:x}",
+            std::process::id(),
+            fastrand::u64(..)
+        ));
         std::fs::create_dir(&folder).unwrap();
         let socket = folder.join("redis.sock");
         let process = Command::new(binary)

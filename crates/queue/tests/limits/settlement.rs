@@ -14,7 +14,9 @@ async fn rows(server: &Server) -> Vec<UsageRow> {
     let days: Vec<String> = server.connect().keys("{hermod:0}:usage:*").unwrap();
     let mut rows = Vec::new();
     for day in days {
-        rows.extend(UsageRows::new(&server.store()).of_day(day.rsplit(':').next().unwrap(), None).await.unwrap());
+        rows.extend(
+            UsageRows::new(&server.store()).of_day(day.rsplit(':').next().unwrap(), None).await.unwrap(),
+        );
     }
     rows
 }
@@ -54,7 +56,8 @@ async fn what_was_used_is_counted_once_and_the_rest_is_free_again() {
         ..UsageRow::default()
     };
     assert_eq!(rows(&server).await, [row]);
-    let sums = [("requests", 1), ("input_tokens", 40), ("cost", 70)].map(|(name, sum)| (name.to_owned(), sum));
+    let sums =
+        [("requests", 1), ("input_tokens", 40), ("cost", 70)].map(|(name, sum)| (name.to_owned(), sum));
     assert_eq!(totals(&server, "k"), BTreeMap::from(sums));
 }
 

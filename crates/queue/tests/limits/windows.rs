@@ -95,19 +95,29 @@ fn a_rolling_window_begins_with_its_first_use_and_others_follow_it() {
     let server = Server::start();
     let mut redis = server.connect();
     let now = 1_790_000_000_123;
-    assert_eq!(windows(&mut redis, &["r60000", "n"], now), [
-        Row { since: now, ends: Some(now + 60_000) },
-        Row { since: now, ends: None }
-    ]);
+    assert_eq!(
+        windows(&mut redis, &["r60000", "n"], now),
+        [Row { since: now, ends: Some(now + 60_000) }, Row { since: now, ends: None }]
+    );
     let set = |redis: &mut Connection, window: &str, start: i64, end: i64| {
-        let fields = [("s", start.to_string()), ("e", end.to_string()), ("u", "7".to_owned()), ("w", window.to_owned())];
+        let fields = [
+            ("s", start.to_string()),
+            ("e", end.to_string()),
+            ("u", "7".to_owned()),
+            ("w", window.to_owned()),
+        ];
         redis::Commands::hset_multiple::<_, _, _, ()>(redis, "{hermod:0}:limit:unused", &fields).unwrap();
     };
     set(&mut redis, "r60000", now, now + 60_000);
-    for (later, window) in [(0, 0), (59_999, 0), (60_000, 60_000), (119_999, 60_000), (6_000_001, 6_000_000)] {
+    for (later, window) in [(0, 0), (59_999, 0), (60_000, 60_000), (119_999, 60_000), (6_000_001, 6_000_000)]
+    {
         let expected = Row { since: now + window, ends: Some(now + window + 60_000) };
         assert_eq!(windows(&mut redis, &["r60000"], now + later), [expected], "{later}");
     }
     let back = Row { since: now, ends: Some(now + 60_000) };
-    assert_eq!(windows(&mut redis, &["r60000"], now - 3_600_000), [back], "a clock that is set back opens nothing");
+    assert_eq!(
+        windows(&mut redis, &["r60000"], now - 3_600_000),
+        [back],
+        "a clock that is set back opens nothing"
+    );
 }

@@ -172,7 +172,8 @@ impl Run<'_> {
 
     async fn delay(&self, wait: Duration, progress: &str, counts: bool) {
         let (queue, held) = (&self.all.queue, self.held.held());
-        let delayed = insist(self.attempt.delivery, "delay", || queue.delay(held, wait, progress, counts, None));
+        let delayed =
+            insist(self.attempt.delivery, "delay", || queue.delay(held, wait, progress, counts, None));
         if matches!(delayed.await, Some(Delayed::Cancelled | Delayed::Lost)) {
             is_lost(self.held);
         }
