@@ -5,7 +5,7 @@ use actix_web::dev::ServerHandle;
 use hermod::demo::{Calls, ReceivedCall};
 use hermod::process::Process;
 use hermod::redis_server::RedisServer;
-use redis::Connection;
+use redis::{Commands, Connection};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -250,6 +250,13 @@ impl Cluster {
     /// A connection to its Redis.
     pub fn connect(&self) -> Connection {
         redis::Client::open(self.redis_url()).unwrap().get_connection().unwrap()
+    }
+
+    /// How many jobs of its first shard wait or run.
+    pub fn queued(&self) -> u64 {
+        let mut redis = self.connect();
+        let laned: Option<u64> = redis.get("{hermod:0}:laned").unwrap();
+        redis.xlen::<_, u64>("{hermod:0}:queue").unwrap() + laned.unwrap_or_default()
     }
 
     /// A connection to each server that holds shards.

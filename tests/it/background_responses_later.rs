@@ -74,8 +74,7 @@ async fn repeated_it_is_the_same_one() {
     assert_ne!(ids[0], ids[1]);
     let other = json!({"model": "openai/echo", "input": "y", "background": true});
     first.send(create(&first, OURS, &other).header("idempotency-key", "k-1")).await.error(422);
-    let waiting: u64 = cluster.connect().xlen("{hermod:0}:queue").unwrap();
-    assert_eq!(waiting, 2);
+    assert_eq!(cluster.queued(), 2);
 }
 
 #[tokio::test]
@@ -181,8 +180,7 @@ async fn what_is_no_response_here_is_refused() {
         answer.error(405);
         assert_eq!(answer.header("allow"), allow);
     }
-    let waiting: u64 = cluster.connect().xlen("{hermod:0}:queue").unwrap();
-    assert_eq!(waiting, 2, "nothing else was submitted");
+    assert_eq!(cluster.queued(), 2, "nothing else was submitted");
 }
 
 #[tokio::test]

@@ -87,7 +87,8 @@ async fn a_key_is_made_shown_changed_and_deleted_on_every_process() {
     body["weight"] = json!(2.5);
     let made = one.post("/virtual-keys", &body).await;
     assert_eq!(made["message"], "Virtual key created successfully");
-    let (value, id) = (made["virtual_key"]["value"].as_str().unwrap(), made["virtual_key"]["id"].as_str().unwrap());
+    let (value, id) =
+        (made["virtual_key"]["value"].as_str().unwrap(), made["virtual_key"]["id"].as_str().unwrap());
     assert!(value.starts_with("sk-bf-") && value.len() == 42, "{value}");
     let path = format!("/virtual-keys/{id}");
 
@@ -97,7 +98,10 @@ async fn a_key_is_made_shown_changed_and_deleted_on_every_process() {
     let shown = other.get(&path).await["virtual_key"].clone();
     let masked = format!("sk-bf-…{}", &value[value.len() - 4..]);
     assert_eq!(shown["value"], json!(masked));
-    assert_eq!((&shown["name"], &shown["description"], &shown["team_id"]), (&json!("mine"), &json!("for tests"), &team));
+    assert_eq!(
+        (&shown["name"], &shown["description"], &shown["team_id"]),
+        (&json!("mine"), &json!("for tests"), &team)
+    );
     assert_eq!((&shown["max_concurrent"], &shown["weight"]), (&json!(7), &json!(2.5)));
     assert_eq!(shown["budgets"][0]["max_limit"], json!(10.5));
     assert_eq!(shown["budgets"][0]["virtual_key_id"], json!(id));
@@ -113,11 +117,22 @@ async fn a_key_is_made_shown_changed_and_deleted_on_every_process() {
     assert_eq!((&changed["virtual_key"]["team_id"], &changed["virtual_key"]["weight"]), (&team, &json!(2.5)));
     let body = json!({"team_id": null, "weight": null, "rate_limit": {}, "budgets": [], "expires_at": "2999-01-01T00:00:00Z"});
     let changed = one.put(&path, &body).await["virtual_key"].clone();
-    assert!(changed["team_id"].is_null() && changed["rate_limit"].is_null() && changed["weight"].is_null(), "{changed}");
-    assert_eq!((&changed["budgets"], &changed["expires_at"]), (&json!([]), &json!("2999-01-01T00:00:00.000Z")));
-    let changed = one.put(&path, r#"{"expires_at": "", "provider_configs": []}"#).await["virtual_key"].clone();
+    assert!(
+        changed["team_id"].is_null() && changed["rate_limit"].is_null() && changed["weight"].is_null(),
+        "{changed}"
+    );
+    assert_eq!(
+        (&changed["budgets"], &changed["expires_at"]),
+        (&json!([]), &json!("2999-01-01T00:00:00.000Z"))
+    );
+    let changed =
+        one.put(&path, r#"{"expires_at": "", "provider_configs": []}"#).await["virtual_key"].clone();
     assert!(changed["expires_at"].is_null() && changed["provider_configs"] == json!([]), "{changed}");
-    assert_eq!(one.get("/budgets").await, json!({"budgets": [], "count": 0}), "nothing is left of what was removed");
+    assert_eq!(
+        one.get("/budgets").await,
+        json!({"budgets": [], "count": 0}),
+        "nothing is left of what was removed"
+    );
     assert_eq!(one.get("/rate-limits").await["count"], 0);
 
     // A change counts within a second on a process that did not make it.
@@ -161,11 +176,19 @@ async fn keys_are_listed_by_page_and_found_by_name_team_and_customer() {
     other["customer_id"] = customer.clone();
     governor.key(other).await;
     let names = |list: &Value| -> Vec<String> {
-        list["virtual_keys"].as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap().to_owned()).collect()
+        list["virtual_keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| key["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     let all = governor.get("/virtual-keys").await;
     assert_eq!(names(&all), ["Batch 0", "Batch 1", "Batch 2", "other"]);
-    assert_eq!((&all["count"], &all["total_count"], &all["limit"], &all["offset"]), (&json!(4), &json!(4), &json!(4), &json!(0)));
+    assert_eq!(
+        (&all["count"], &all["total_count"], &all["limit"], &all["offset"]),
+        (&json!(4), &json!(4), &json!(4), &json!(0))
+    );
     let page = governor.get("/virtual-keys?limit=2&offset=1").await;
     assert_eq!(names(&page), ["Batch 1", "Batch 2"]);
     assert_eq!((&page["count"], &page["total_count"], &page["limit"]), (&json!(2), &json!(4), &json!(2)));
@@ -204,7 +227,8 @@ async fn each_kind_is_made_shown_changed_and_deleted() {
     let price = governor.post("/pricing-overrides", price).await;
     assert_eq!(price["message"], "Pricing override created successfully");
     let price_id = price["pricing_override"]["id"].as_str().unwrap().to_owned();
-    let provider = json!({"budgets": budget, "rate_limit": {"request_max_limit": 3, "request_reset_duration": "1s"}});
+    let provider =
+        json!({"budgets": budget, "rate_limit": {"request_max_limit": 3, "request_reset_duration": "1s"}});
     let provider = governor.put("/providers/demo", provider).await;
     assert_eq!(provider["message"], "Provider governance updated successfully");
 
@@ -246,7 +270,10 @@ async fn each_kind_is_made_shown_changed_and_deleted() {
     let (key_id, _) = governor.key(of_team).await;
     let of_key = json!({"model_name": "*", "scope": "virtual_key", "scope_id": key_id, "budgets": budget});
     governor.post("/model-configs", of_key).await;
-    assert_eq!(governor.get(&format!("/teams/{team_id}")).await["team"]["virtual_keys"][0]["id"], json!(key_id));
+    assert_eq!(
+        governor.get(&format!("/teams/{team_id}")).await["team"]["virtual_keys"][0]["id"],
+        json!(key_id)
+    );
     for (path, message) in [
         (format!("/teams/{team_id}"), "Team deleted successfully"),
         (format!("/customers/{customer_id}"), "Customer deleted successfully"),
@@ -259,7 +286,9 @@ async fn each_kind_is_made_shown_changed_and_deleted() {
     }
     assert!(governor.get(&format!("/virtual-keys/{key_id}")).await["virtual_key"]["team_id"].is_null());
     governor.delete(&format!("/virtual-keys/{key_id}")).await;
-    for list in ["/virtual-keys", "/teams", "/customers", "/model-configs", "/providers", "/budgets", "/rate-limits"] {
+    for list in
+        ["/virtual-keys", "/teams", "/customers", "/model-configs", "/providers", "/budgets", "/rate-limits"]
+    {
         assert_eq!(governor.get(list).await["count"], 0, "{list}");
     }
 }
@@ -273,15 +302,22 @@ async fn each_refusal_of_a_key_has_its_words() {
         body[member] = value;
         body
     };
-    let budget = |max: Value, reset: &str| with("budgets", json!([{"max_limit": max, "reset_duration": reset}]));
+    let budget =
+        |max: Value, reset: &str| with("budgets", json!([{"max_limit": max, "reset_duration": reset}]));
     let mut both = with("team_id", json!("t"));
     both["customer_id"] = json!("c");
-    let twice = with("budgets", json!([{"max_limit": 1, "reset_duration": "1d"}, {"max_limit": 2, "reset_duration": "daily"}]));
+    let twice = with(
+        "budgets",
+        json!([{"max_limit": 1, "reset_duration": "1d"}, {"max_limit": 2, "reset_duration": "daily"}]),
+    );
     for (body, message) in [
         (json!("text"), "Invalid JSON"),
         (with("name", json!("")), "Virtual key name is required"),
         (with("budget", json!({})), "Invalid JSON: unknown field `budget`"),
-        (with("provider_configs", json!([{"provider": "demo", "models": []}])), "Invalid JSON: unknown field `models`"),
+        (
+            with("provider_configs", json!([{"provider": "demo", "models": []}])),
+            "Invalid JSON: unknown field `models`",
+        ),
         (both, "VirtualKey cannot be attached to both Team and Customer"),
         (with("team_id", json!("none")), "team_id: no team has the id \"none\""),
         (budget(json!(-1), "1d"), "budget max limit cannot be negative or zero: -1.00"),

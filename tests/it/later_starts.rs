@@ -56,7 +56,7 @@ async fn a_time_that_has_passed_is_at_once() {
         id_of(&submit(&cluster.api, header, value).await);
     }
     let mut redis = cluster.connect();
-    assert_eq!(redis.xlen::<_, u64>("{hermod:0}:queue").unwrap(), 3);
+    assert_eq!(cluster.queued(), 3);
     assert!(!redis.exists::<_, bool>(DELAYED).unwrap());
 }
 

@@ -5,7 +5,10 @@
 --       jobs: id, entry, fence, sublane (name of the narrow limit that it waits for; absent for another one), until (ms), waits_for
 --       (type of the refusal), weight, progress, owed (of one that holds some of its limits: what it has used of them so far)
 -- ->    for each 'delayed', be it by an earlier try; 'cancelled' (it is to be ended as such); or 'lost': it is another's by now
-local results, entries, closed = {}, {}, {}
+-- No lane is closed for longer without a look: jobs that have waited too long by then are ended, and what its limit is may have
+-- changed.
+local LONGEST_CLOSED_MS = 300 * 1000
+local results, entries, closed, longest = {}, {}, {}, now_ms() + LONGEST_CLOSED_MS
 for i, job in ipairs(args.jobs) do
   local record = job_key(job.id)
   local is = redis.pcall('HMGET', record, 'holder', 'cancel', 'owner', 'share', 'lane', 'code')
@@ -21,7 +24,7 @@ for i, job in ipairs(args.jobs) do
     local share, lane = read_share(is[4]), lane_of(owner, job.sublane)
     add_to_lane(lane, job.id, {priority = share.priority, weight = sane_weight(job.weight), max_wait_ms = share.max_wait_ms},
       accepted_at(job.id))
-    closed[lane] = math.max(closed[lane] or 0, job.until_ms)
+    closed[lane] = math.max(closed[lane] or 0, math.min(job.until_ms, longest))
     redis.call('HSET', record, 'holder', job.fence, 'entry', '', 'waits_for', string.format('%s %d', job.waits_for, job.until_ms))
     if job.progress ~= '' then redis.call('HSET', record, 'progress', job.progress) end
     if job.owed then redis.call('HSET', record, 'owed', job.owed) end

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hermod_types::{JobId, Shard, ShardCount};
 use redis::streams::{StreamId, StreamPendingCountReply, StreamRangeReply};
-use redis::{FromRedisValue, Pipeline, RedisResult};
+use redis::{FromRedisValue, Pipeline, RedisResult, Value};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -36,7 +36,9 @@ pub struct Findings {
     pub records: usize,
     /// Entries looked at.
     pub entries: usize,
-    /// Jobs that wait or run and have no entry: no worker would find them.
+    /// Jobs that wait in lanes.
+    pub laned: usize,
+    /// Jobs that wait or run, and have neither an entry nor a place in a lane that is known: no worker would find them.
     pub records_without_entry: usize,
     /// Entries whose job is gone or has ended.
     pub entries_without_job: usize,
@@ -44,6 +46,8 @@ pub struct Findings {
     pub entries_without_holder: usize,
     /// Bodies and media without a job, and without an end.
     pub bodies_without_job: usize,
+    /// Shards whose number of jobs in lanes is not what was counted, or that know a lane without jobs.
+    pub lanes_miscounted: usize,
     /// Names of workers that are gone and hold nothing; one in each shard.
     pub idle_consumers: usize,
     /// Shards that hold jobs and that no worker knows of.
@@ -57,6 +61,7 @@ impl Findings {
             && self.entries_without_job == 0
             && self.entries_without_holder == 0
             && self.bodies_without_job == 0
+            && self.lanes_miscounted == 0
             && self.shards_unknown == 0
     }
 }
@@ -71,6 +76,17 @@ struct EntryArgs<'a> {
     id: String,
     entry: &'a str,
     consumer: &'a str,
+}
+
+#[derive(Serialize)]
+struct LanesArgs {
+    repair: bool,
+}
+
+#[derive(Deserialize)]
+struct LanesState {
+    jobs: usize,
+    sound: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -127,6 +143,7 @@ impl Check<'_> {
         }
         for shard in shards.shards() {
             self.look_at_consumers(shard).await?;
+            self.look_at_lanes(shard).await?;
         }
         Ok(())
     }
@@ -198,15 +215,56 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Those of some jobs that wait or run, and are not delayed.
+    /// Those of some jobs that wait or run, are not delayed, and are in no lane that is known.
     async fn without_entry(&self, shard: Shard, ids: &[JobId]) -> Result<Vec<JobId>, QueueError> {
         let living = self.living(ids).await?;
-        let mut pipeline = Pipeline::with_capacity(living.len());
+        let mut pipeline = Pipeline::with_capacity(2 * living.len());
+        pipeline.ignore_errors();
         for id in &living {
             pipeline.cmd("ZSCORE").arg(self.lane.delayed(shard)).arg(id.to_string());
+            pipeline.cmd("HMGET").arg(self.lane.job(*id)).arg(&["owner", "lane"]);
         }
-        let due: Vec<Option<f64>> = self.pipeline(&pipeline).await?;
-        Ok(living.into_iter().zip(due).filter(|(_, due)| due.is_none()).map(|(id, _)| id).collect())
+        let rows: Vec<RedisResult<Value>> = self.pipeline(&pipeline).await?;
+        let mut lanes = Pipeline::with_capacity(3 * living.len());
+        lanes.ignore_errors();
+        let mut suspects = Vec::new();
+        for (id, row) in living.into_iter().zip(rows.chunks(2)) {
+            let [due, names] = row else { continue };
+            if due.as_ref().is_ok_and(|due| *due != Value::Nil) {
+                continue;
+            }
+            let names = names.as_ref().ok().and_then(|names| redis::from_redis_value_ref(names).ok());
+            let (owner, sublane): (Option<String>, Option<String>) = names.unwrap_or_default();
+            let lane = keys::lane_of(owner.as_deref(), sublane.as_deref());
+            lanes.cmd("ZSCORE").arg(keys::lane(shard, &lane)).arg(id.to_string());
+            lanes.cmd("ZSCORE").arg(keys::lanes(shard)).arg(&lane);
+            lanes.cmd("ZSCORE").arg(keys::closed(shard)).arg(&lane);
+            suspects.push(id);
+        }
+        if self.lane == Lane::Deliveries {
+            return Ok(suspects);
+        }
+        let rows: Vec<RedisResult<Option<f64>>> = self.pipeline(&lanes).await?;
+        let is_there = |score: &RedisResult<Option<f64>>| matches!(score, Ok(Some(_)));
+        let waits = |row: &[_]| matches!(row, [job, open, closed] if is_there(job) && (is_there(open) || is_there(closed)));
+        Ok(suspects
+            .into_iter()
+            .zip(rows.chunks(3))
+            .filter(|(_, row)| !waits(row))
+            .map(|(id, _)| id)
+            .collect())
+    }
+
+    /// Counts the jobs that wait in lanes.
+    async fn look_at_lanes(&mut self, shard: Shard) -> Result<(), QueueError> {
+        if self.lane == Lane::Deliveries {
+            return Ok(());
+        }
+        let args = LanesArgs { repair: self.repair };
+        let LanesState { jobs, sound } = self.script(&SCRIPTS.repair_lanes, shard, &args).await?;
+        self.findings.laned += jobs;
+        self.findings.lanes_miscounted += usize::from(!sound);
+        Ok(())
     }
 
     /// Notes the entries of a shard, from where it was left; `judge` says whether they are looked at, too.

@@ -179,6 +179,11 @@ pub enum JobJson {
 }
 
 impl JobRecord {
+    /// The lane in which it would wait.
+    pub(crate) fn lane(&self) -> String {
+        keys::lane_of(self.owner.as_deref(), self.sublane.as_deref())
+    }
+
     /// Its result or its error; none while it waits or runs.
     pub fn outcome(&self) -> Option<OutcomeRef<'_>> {
         Some(match &self.ended.as_ref()?.outcome {

@@ -85,6 +85,22 @@ pub(crate) fn closed(shard: Shard) -> String {
     of_shard(shard, "closed")
 }
 
+/// A lane: its jobs.
+pub(crate) fn lane(shard: Shard, lane: &str) -> String {
+    of_shard(shard, &format!("lane:{lane}"))
+}
+
+/// The weights of those lanes that have another than 1.
+pub(crate) fn weights(shard: Shard) -> String {
+    of_shard(shard, "weights")
+}
+
+/// The name of the lane in which a job waits: its owner's, or of that the one for a narrow limit, as `lanes.lua` names them.
+pub(crate) fn lane_of(owner: Option<&str>, sublane: Option<&str>) -> String {
+    let owner = owner.unwrap_or_default();
+    sublane.map_or_else(|| owner.to_owned(), |sublane| format!("{owner}\n{sublane}"))
+}
+
 /// Jobs in lanes that have a latest start of their own, by that (ms).
 pub(crate) fn deadlines(shard: Shard) -> String {
     of_shard(shard, "deadlines")

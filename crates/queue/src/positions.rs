@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_types::{JobStatus, Shard, ShardCount};
-use redis::Value;
 use redis::streams::StreamInfoGroupsReply;
+use redis::{Pipeline, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -43,10 +43,21 @@ struct Inner {
     snapshot: Mutex<Option<Snapshot>>,
 }
 
-/// The entries that waited at some time, the first of them at least.
+/// What waited at some time: the first entries at least, and the lanes that are next.
 struct Snapshot {
     taken: Instant,
     entries: Vec<Entry>,
+    lanes: Vec<OpenLane>,
+}
+
+/// A lane whose jobs may be started.
+#[derive(Clone, Debug)]
+struct OpenLane {
+    name: String,
+    /// The lane with the lowest is next; each start adds 1 / weight.
+    time: f64,
+    weight: f64,
+    jobs: f64,
 }
 
 /// An entry's id: milliseconds, and a number within them.
@@ -63,16 +74,28 @@ impl Positions {
         }))
     }
 
-    /// The position of a job; none of one that does not wait in the queue, or of which it is not cheap to know: with several
-    /// shards, while Redis is slow, and for a moment after the job has come. Jobs that a worker has just given back are not counted.
+    /// The position of a job; none of one that does not wait in the queue, or waits for a limit, or of which it is not cheap to
+    /// know: with several shards, while Redis is slow, and for a moment after the job has come. Jobs that a worker has just given
+    /// back are not counted. Behind jobs of other owners it is what their shares make of it, if nobody else comes.
     pub async fn of(&self, record: &JobRecord) -> Option<Position> {
-        let entry = record.entry.as_deref().filter(|_| record.status == JobStatus::Pending)?;
-        let entry = parse(entry)?;
+        if record.status != JobStatus::Pending {
+            return None;
+        }
+        let entry = match record.entry.as_deref() {
+            Some(entry) => Some(parse(entry)?),
+            None => None,
+        };
         let used = if self.0.store.may_have_shards() { self.0.known.used()? } else { ShardCount::ONE };
         if used.max(self.0.shards) > ShardCount::ONE {
             return None;
         }
-        match timeout(PATIENCE, self.look(entry)).await {
+        let look = async {
+            match entry {
+                Some(entry) => self.look(entry).await,
+                None => self.look_into_lane(record).await,
+            }
+        };
+        match timeout(PATIENCE, look).await {
             Ok(Ok(position)) => position,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "positions in the queue are not known");
@@ -88,13 +111,54 @@ impl Positions {
         if let Some(snapshot) = current.as_ref().filter(|snapshot| snapshot.is_good_for(entry)) {
             return Ok(snapshot.position(entry));
         }
-        let taken = Instant::now();
-        let entries = self.0.entries().await?;
-        Ok(current.insert(Snapshot { taken, entries }).position(entry))
+        Ok(current.insert(self.0.snapshot().await?).position(entry))
+    }
+
+    async fn look_into_lane(&self, record: &JobRecord) -> Result<Option<Position>, QueueError> {
+        let lane = record.lane();
+        let mut rank = redis::cmd("ZRANK");
+        rank.arg(keys::lane(Shard::default(), &lane)).arg(record.id.to_string());
+        // One that is delayed is in none.
+        let rank: Option<usize> = self.0.store.shared().run(Call::Command(&rank)).await?;
+        let Some(rank) = rank else { return Ok(None) };
+        let mut current = self.0.snapshot.lock().await;
+        if let Some(snapshot) = current.as_ref().filter(|snapshot| snapshot.knows(&lane)) {
+            return Ok(snapshot.position_in_lane(&lane, rank));
+        }
+        Ok(current.insert(self.0.snapshot().await?).position_in_lane(&lane, rank))
     }
 }
 
 impl Inner {
+    async fn snapshot(&self) -> Result<Snapshot, QueueError> {
+        let taken = Instant::now();
+        Ok(Snapshot { taken, entries: self.entries().await?, lanes: self.lanes().await? })
+    }
+
+    /// The lanes that are next, one more than positions are counted at most.
+    async fn lanes(&self) -> Result<Vec<OpenLane>, QueueError> {
+        let (connection, shard) = (self.store.shared(), Shard::default());
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(keys::lanes(shard)).arg(0).arg(COUNTED).arg("WITHSCORES");
+        let times: Vec<(String, f64)> = connection.run(Call::Command(&command)).await?;
+        if times.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = Pipeline::with_capacity(2 * times.len());
+        for (lane, _) in &times {
+            pipeline.cmd("HGET").arg(keys::weights(shard)).arg(lane);
+            pipeline.cmd("ZCARD").arg(keys::lane(shard, lane));
+        }
+        let rows: Vec<Value> = connection.run(Call::Pipeline(&pipeline)).await?;
+        let lanes = times.into_iter().zip(rows.chunks(2)).map(|((name, time), row)| {
+            let text = |value: &Value| redis::from_redis_value_ref::<Option<String>>(value).ok().flatten();
+            let weight = row.first().and_then(text).and_then(|text| text.split(' ').next()?.parse().ok());
+            let jobs = row.get(1).and_then(text).and_then(|jobs| jobs.parse().ok());
+            OpenLane { name, time, weight: weight.unwrap_or(1.0), jobs: jobs.unwrap_or_default() }
+        });
+        Ok(lanes.collect())
+    }
+
     async fn entries(&self) -> Result<Vec<Entry>, QueueError> {
         let (connection, queue) = (self.store.shared(), keys::queue(Shard::default()));
         let mut command = redis::cmd("XINFO");
@@ -119,6 +183,26 @@ impl Snapshot {
         self.taken.elapsed() < if is_newer { PAUSE } else { FRESH }
     }
 
+    fn knows(&self, lane: &str) -> bool {
+        let has_it = self.lanes.iter().any(|known| known.name == lane);
+        self.taken.elapsed() < if has_it { FRESH } else { PAUSE }
+    }
+
+    /// How many start before the job of this rank in a lane, if each lane gets its share; none in one that is closed.
+    fn position_in_lane(&self, lane: &str, rank: usize) -> Option<Position> {
+        let own = self.lanes.iter().find(|known| known.name == lane)?;
+        let beyond = Position::MoreThan(COUNTED);
+        let Ok(own_before) = u32::try_from(rank) else { return Some(beyond) };
+        let time = own.time + f64::from(own_before) / own.weight;
+        let others = self.lanes.iter().filter(|other| other.name != lane);
+        let before: f64 =
+            others.map(|other| ((time - other.time) * other.weight).ceil().clamp(0.0, other.jobs)).sum();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
+        let before = before.clamp(0.0, 1e6) as usize;
+        let all = self.entries.len() + rank + before;
+        Some(if all > COUNTED { beyond } else { Position::Exactly(all) })
+    }
+
     fn position(&self, entry: Entry) -> Option<Position> {
         match self.entries.binary_search(&entry) {
             Ok(position) => Some(Position::Exactly(position)),
@@ -140,7 +224,20 @@ mod tests {
 
     fn snapshot(entries: usize) -> Snapshot {
         let entries = (0..entries).map(|number| (7, u64::try_from(2 * number).unwrap())).collect();
-        Snapshot { taken: Instant::now(), entries }
+        Snapshot { taken: Instant::now(), entries, lanes: Vec::new() }
+    }
+
+    #[test]
+    fn a_job_in_a_lane_has_before_it_what_the_shares_make_of_it() {
+        let lane = |name: &str, time, weight, jobs| OpenLane { name: name.to_owned(), time, weight, jobs };
+        let lanes =
+            vec![lane("own", 5.0, 1.0, 9.0), lane("heavy", 5.0, 3.0, 100.0), lane("few", 4.0, 1.0, 2.0)];
+        let snapshot = Snapshot { lanes, ..snapshot(4) };
+        for (rank, position) in [(0, 4 + 1), (1, 4 + 1 + 3 + 2), (2, 4 + 2 + 6 + 2)] {
+            assert_eq!(snapshot.position_in_lane("own", rank), Some(Position::Exactly(position)), "{rank}");
+        }
+        assert_eq!(snapshot.position_in_lane("own", 1001), Some(Position::MoreThan(COUNTED)));
+        assert_eq!(snapshot.position_in_lane("closed", 0), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -54,6 +54,7 @@ scripts!(
     requeue,
     repair_record,
     repair_entry,
+    repair_lanes,
     given_out,
     note_check,
     webhook_put,
@@ -97,7 +98,9 @@ fn source(name: &str, body: &str) -> String {
         "delay" | "release" => &[LIB, EVENTS],
         "cancel" => &[LIB, EVENTS, ENDING, LANES],
         "finish" | "redeliver" => &[LIB, EVENTS, ENDING],
-        "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" => &[LIB, LANES],
+        "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => {
+            &[LIB, LANES]
+        }
         _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
         _ if name.starts_with("gov_") => &[LIB, GOVERNANCE],
         _ if name.starts_with("definitions_") => &[LIB, DEFINITIONS],

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Journal, Operation, Target};
+use crate::{Journal, Operation, Target, UsageCharged};
 
 /// Everything that we ourselves can call wrong, in one table: its `code` on the wire, its HTTP status, and
 /// whether it is this service's fault. What a provider calls wrong keeps the provider's own words.
@@ -214,6 +214,9 @@ pub struct ErrorExtra {
     /// What was tried, for a job that was run.
     #[serde(default, skip_serializing_if = "Journal::is_empty")]
     pub attempts: Journal,
+    /// What its calls have used, for a job that has cost something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_charged: Option<UsageCharged>,
 }
 
 impl ErrorBody {
@@ -236,6 +239,7 @@ impl ErrorBody {
                 model_requested: None,
                 request_type: None,
                 attempts: Journal::default(),
+                usage_charged: None,
             },
         }
     }

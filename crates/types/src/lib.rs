@@ -28,6 +28,7 @@ mod shape;
 mod target;
 mod timestamp;
 mod ttl;
+mod usage;
 pub mod webhook;
 
 pub use attempt::{Attempt, Journal};
@@ -54,3 +55,4 @@ pub use seal::{Seal, SealError};
 pub use target::{InvalidTarget, Target};
 pub use timestamp::Timestamp;
 pub use ttl::Ttl;
+pub use usage::{CallUsage, ServiceTier, UsageCharged};

@@ -53,11 +53,12 @@ pub(crate) enum Entry {
 }
 
 impl<'a> Admission<'a> {
-    pub(crate) fn new(context: &'a Context, started: &'a Started) -> Self {
+    pub(crate) async fn new(context: &'a Context, started: &'a Started) -> Self {
+        let owner = started.request.as_ref().and_then(|request| request.owner.as_deref());
         Self {
             context,
             started,
-            rules: context.rules.current(),
+            rules: context.rules_of(owner).await,
             estimate: Estimate::default(),
             passed: Vec::new(),
             has_asked: false,
@@ -67,6 +68,11 @@ impl<'a> Admission<'a> {
     /// Notes what the job may use at most.
     pub(crate) fn expect(&mut self, estimate: Estimate) {
         self.estimate = estimate;
+    }
+
+    /// What is defined at this start: what changes meanwhile is for those that start after it.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules)
     }
 
     fn owner(&self) -> Option<&'a str> {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::{LiveRules, Rules};
+use hermod_governance::{LiveRules, Prices, Rules};
 use hermod_providers::{Meter, Providers};
 use hermod_queue::governance::{Limits, LiveDefinitions};
 use hermod_queue::{JobRequest, Started, WorkerQueue};
@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::held::HeldGuard;
 use crate::job;
 use crate::memory::Memory;
+use crate::spend::Spending;
 use crate::work::Work;
 
 /// How often an owner that nobody knows is looked for while Redis is away, and how far apart.
@@ -32,6 +33,7 @@ pub(crate) struct Context {
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
     pub(crate) counters: Counters,
+    pub(crate) spending: Spending,
     pub(crate) memory: Memory,
     /// Ends running jobs early: they are released.
     pub(crate) release: CancellationToken,
@@ -50,7 +52,7 @@ pub struct JobLimits {
 
 impl Context {
     pub(crate) fn new(
-        (providers, rules): (Providers, LiveRules),
+        (providers, rules, prices): (Providers, LiveRules, Prices),
         (governance, definitions): (Limits, LiveDefinitions),
         limits: JobLimits,
         queue: WorkerQueue,
@@ -59,6 +61,7 @@ impl Context {
         release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
+        let spending = Spending::new(prices);
         Self {
             providers,
             rules,
@@ -68,6 +71,7 @@ impl Context {
             queue,
             cooldowns,
             counters,
+            spending,
             memory,
             release,
         }

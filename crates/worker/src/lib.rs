@@ -13,6 +13,7 @@
 //! | `target` | one target: keys, retries, the journal |
 //! | `cooldown` | what is not worth trying for a while, shared with the other workers |
 //! | `settle` | writes the end, however long Redis is away |
+//! | `spend` | what each call has used and costs |
 //! | `memory` | how many bytes of requests and answers are in memory |
 
 mod admission;
@@ -34,6 +35,7 @@ mod renewal;
 mod server;
 mod settings;
 mod settle;
+mod spend;
 mod target;
 mod work;
 

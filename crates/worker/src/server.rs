@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::LiveRules;
+use hermod_governance::{LiveRules, Prices};
 use hermod_providers::Providers;
 use hermod_queue::governance::{Limits, LiveDefinitions};
 use hermod_queue::{Lane, Store, Tolerance, WorkerName, WorkerQueue};
@@ -33,6 +33,7 @@ pub struct Worker {
     pub providers: Providers,
     /// Who may use what, and how much of it.
     pub rules: LiveRules,
+    pub prices: Prices,
     pub store: Store,
     /// What is accepted of that Redis.
     pub tolerance: Tolerance,
@@ -78,8 +79,8 @@ impl Drained {
 /// # Errors
 /// If it cannot run at all, or Redis must not be used. Redis being away is not such a reason: it is waited for.
 pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<Drained> {
-    let Worker { name, providers, rules, store, tolerance, metrics, concurrency, .. } = worker;
-    let Worker { memory, shards, lease, limits, deliveries, grace, .. } = worker;
+    let Worker { name, providers, rules, prices, store, tolerance, metrics, .. } = worker;
+    let Worker { concurrency, memory, shards, lease, limits, deliveries, grace, .. } = worker;
     probe::describe_metrics();
     let tasks = TaskTracker::new();
     let address = listener.local_addr()?;
@@ -110,7 +111,7 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     let release = CancellationToken::new();
     let memory = Memory::new(memory);
     let context = Arc::new(Context::new(
-        (providers, rules.clone()),
+        (providers, rules.clone(), prices),
         (governance.clone(), LiveDefinitions::new(&store, rules)),
         limits,
         queue,

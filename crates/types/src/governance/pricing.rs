@@ -24,7 +24,7 @@ pub struct PricingOverride {
     pub pattern: String,
     /// Bifrost's names of operations, `text_completion` and the like.
     pub request_types: Vec<String>,
-    /// Dollars a unit, by the name of the price. 0 is a price.
+    /// Money a unit, by the name of the price. 0 is a price.
     #[serde(default)]
     pub patch: BTreeMap<String, f64>,
 }
