@@ -108,7 +108,7 @@ cat >"$work/config.json" <<'END'
     "openai": { "keys": [{ "name": "first", "value": "env.OPENAI_API_KEY", "models": ["*"], "weight": 1 }] }
   },
   "governance": { "virtual_keys": [{ "id": "team", "name": "team", "value": "env.VK_TEAM",
-    "provider_configs": [{ "provider": "demo", "allowed_models": ["*"] }] }] }
+    "provider_configs": [{ "provider": "demo", "allowed_models": ["*"], "key_ids": ["*"] }] }] }
 }
 END
 chmod 644 "$work/config.json"

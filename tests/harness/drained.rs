@@ -22,6 +22,8 @@ use crate::{Cluster, PATIENCE, eventually_ok};
 /// | `{hermod:S}:list:<owner>`, `{hermod:S}:owners` | ids of jobs; the leader removes those whose records have gone |
 /// | `{hermod:0}:webhooks`, `{hermod:0}:webhook_names` | the receivers that an administrator has registered |
 /// | `{hermod:0}:webhook:<id>` | what is known of each of these, and why one is disabled |
+/// | `{hermod:0}:limit:<name>` | what was used of a limit; nothing is reserved |
+/// | `{hermod:0}:totals:<owner>` | what an owner has used |
 ///
 /// The queue of deliveries has the same keys, behind `hooks:`.
 const PERMANENT: [&str; 12] = [
@@ -39,7 +41,7 @@ const PERMANENT: [&str; 12] = [
     "webhook_names",
 ];
 /// What the names of others begin with.
-const PERMANENT_KINDS: [&str; 2] = ["list:", "webhook:"];
+const PERMANENT_KINDS: [&str; 4] = ["list:", "webhook:", "limit:", "totals:"];
 
 /// How long pieces that belong to nothing may stay, in milliseconds.
 const MOST_STAGED_MS: i64 = 600_000;
@@ -137,6 +139,14 @@ fn look_at(redis: &mut Connection, key: &str, name: &str, left: &[String]) -> Re
             let names: Vec<String> = redis.hkeys(key)?;
             let is_long = |name: &String| name.len() > LONGEST_COOLDOWN;
             wrong(names.len() > MOST_COOLDOWNS || names.iter().any(is_long), format!("{} names", names.len()))
+        }
+        _ if name.starts_with("limit:") => {
+            let reserved: u64 = redis.hget::<_, _, Option<u64>>(key, "r")?.unwrap_or_default();
+            // Of a window that has ended, nothing counts any more.
+            let (seconds, micros): (u64, u64) = redis::cmd("TIME").query(redis)?;
+            let ends: Option<u64> = redis.hget(key, "e")?;
+            let is_over = ends.is_some_and(|ends| ends <= seconds * 1000 + micros / 1000);
+            wrong(reserved > 0 && !is_over, format!("{reserved} are reserved"))
         }
         _ if name.starts_with("job:") => {
             let mut fields: BTreeMap<String, String> = redis.hgetall(key)?;

@@ -20,7 +20,7 @@ pub(crate) const NATIVE: &str = r#"{ "object":"response", "created_at":174147654
 
 /// The demo provider as OpenAI, and as Anthropic, whose answers are converted.
 pub(crate) fn config() -> Value {
-    let all = |provider: &str| json!({"provider": provider, "allowed_models": ["*"]});
+    let all = |provider: &str| json!({"provider": provider, "allowed_models": ["*"], "key_ids": ["*"]});
     let key = |name: &str| json!({"id": name, "name": name, "value": format!("sk-bf-{name}"), "provider_configs": [all("openai"), all("anthropic")]});
     json!({
         "providers": {

@@ -79,7 +79,7 @@ async fn calls_of_one_job_are_bounded_where_a_prompt_is_a_call() {
 #[tokio::test]
 async fn no_spelling_of_a_members_name_reaches_past_the_virtual_key() {
     let key = json!({"id": "vk", "name": "team", "value": "sk-bf-team",
-        "provider_configs": [{"provider": "demo", "allowed_models": ["echo"]}]});
+        "provider_configs": [{"provider": "demo", "allowed_models": ["echo"], "key_ids": ["*"]}]});
     let cluster = Cluster::builder().config(json!({"governance": {"virtual_keys": [key]}})).start().await;
     let body =
         "{\"Model\":\"fail-418\",\"model\":\"demo/echo\",\"MODEL\":\"fail-418\",\"models\":[\"fail-418\"],

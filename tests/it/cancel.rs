@@ -229,7 +229,7 @@ async fn a_job_that_has_ended_can_only_be_removed() {
 async fn a_job_is_cancelled_by_whoever_may_see_it() {
     let key = |id: &str| {
         json!({"id": id, "name": id, "value": format!("sk-bf-{id}"),
-               "provider_configs": [{"provider": "demo", "allowed_models": ["*"]}]})
+               "provider_configs": [{"provider": "demo", "allowed_models": ["*"], "key_ids": ["*"]}]})
     };
     let config = json!({"governance": {"virtual_keys": [key("one"), key("two")]}});
     let cluster = Cluster::builder().workers(0).config(config).start().await;

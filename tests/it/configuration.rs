@@ -78,7 +78,7 @@ async fn config_check_says_what_is_used_ignored_and_refused() {
             "deepgram": {"keys": [{"value": "env.HERMOD_TEST_UNSET"}]},
         },
         "governance": {"virtual_keys": [{"id": "vk-1", "name": "team", "value": "sk-bf-secret",
-            "provider_configs": [{"provider": "openai", "allowed_models": ["gpt"]}]}],
+            "provider_configs": [{"provider": "openai", "allowed_models": ["gpt"], "key_ids": ["*"]}]}],
             "auth_config": {"is_enabled": true, "admin_username": "admin", "admin_password": "a secret"}},
         "webhooks": [{"name": "orders", "url": "https://orders.example/secret", "events": ["async_job.completed", "async_job.failed"],
             "secret": SECRET}],
@@ -137,7 +137,7 @@ async fn an_api_process_runs_without_the_providers_secrets() {
                       "custom_provider_config": {"base_provider_type": "openai"}},
         },
         "governance": {"virtual_keys": [{"name": "team", "value": "sk-bf-team",
-            "provider_configs": [{"provider": "keyed", "allowed_models": ["*"]}]}]},
+            "provider_configs": [{"provider": "keyed", "allowed_models": ["*"], "key_ids": ["*"]}]}]},
     });
     let mut cluster = Cluster::builder().config(config).workers(0).start().await;
     // The API runs already. A worker without them does not start, and names both.
@@ -197,7 +197,7 @@ async fn without_a_file_the_api_can_be_told_the_providers_names() {
 async fn a_virtual_key_counts_in_any_case_and_says_why_it_is_blocked() {
     let key = |id: &str, more: Value| {
         let mut key = json!({"id": id, "name": id, "value": format!("sk-bf-{id}"),
-            "provider_configs": [{"provider": "demo", "allowed_models": ["*"]}]});
+            "provider_configs": [{"provider": "demo", "allowed_models": ["*"], "key_ids": ["*"]}]});
         key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         key
     };

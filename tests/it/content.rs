@@ -223,7 +223,7 @@ async fn a_job_without_bytes_says_why() {
 async fn content_is_for_the_key_that_submitted_and_goes_with_its_job() {
     let key = |name: &str| {
         json!({"id": name, "name": name, "value": format!("sk-bf-{name}"),
-        "provider_configs": [{"provider": "demo", "allowed_models": ["*"]}]})
+        "provider_configs": [{"provider": "demo", "allowed_models": ["*"], "key_ids": ["*"]}]})
     };
     let config = json!({"governance": {"virtual_keys": [key("team"), key("other")]}});
     let cluster = Cluster::builder().config(config).start().await;

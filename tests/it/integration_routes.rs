@@ -13,7 +13,7 @@ const ANTHROPIC: [&str; 2] = ["/anthropic/v1/messages", "/anthropic/messages"];
 fn config() -> Value {
     let key = |name: &str| {
         json!({"id": name, "name": name, "value": format!("sk-bf-{name}"),
-        "provider_configs": [{"provider": "openai", "allowed_models": ["*"]}, {"provider": "anthropic", "allowed_models": ["*"]}]})
+        "provider_configs": [{"provider": "openai", "allowed_models": ["*"], "key_ids": ["*"]}, {"provider": "anthropic", "allowed_models": ["*"], "key_ids": ["*"]}]})
     };
     json!({
         "providers": {

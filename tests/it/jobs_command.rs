@@ -11,7 +11,7 @@ use crate::admin_login::{PASSWORD, USERNAME, with_login};
 use crate::submit_command::{complains, says};
 
 fn config() -> Value {
-    let allowed = json!([{"provider": "demo", "allowed_models": ["*"]}]);
+    let allowed = json!([{"provider": "demo", "allowed_models": ["*"], "key_ids": ["*"]}]);
     let key =
         |id: &str| json!({"id": id, "name": id, "value": format!("sk-bf-{id}"), "provider_configs": allowed});
     with_login(json!({"governance": {"virtual_keys": [key("a"), key("b")]}}))

@@ -17,7 +17,7 @@ fn far() -> Timestamp {
 }
 
 async fn park(lab: &Lab, held: &Held, lane: Option<&str>, until: Timestamp) -> Delayed {
-    let park = Park { lane, until, waits_for: "rate_limited", weight: 1.0, progress: "" };
+    let park = Park { lane, until, waits_for: "rate_limited", weight: 1.0, progress: "", owed: None };
     lab.worker.park(held, &park).await.unwrap()
 }
 
@@ -56,7 +56,11 @@ async fn a_job_that_is_not_admitted_waits_at_its_place_and_holds_up_nobody() {
         order.extend(lab.claim(8).await);
     }
     assert_eq!(order.iter().map(|job| job.held.id).collect::<Vec<_>>(), [late, id, next]);
-    assert_eq!((order[1].held.fence, order[1].attempt), (2, 1), "a start that came to nothing does not count");
+    assert_eq!(
+        (order[1].held.fence, order[1].attempt),
+        (2, 1),
+        "a start that came to nothing does not count"
+    );
     assert!(lab.queue.find(id).await.unwrap().unwrap().waiting_for.is_none());
     assert_eq!(park(&lab, &started.held, None, until).await, Delayed::Lost, "it is another start's");
     assert!(lab.lane_keys().is_empty(), "{:?}", lab.lane_keys());

@@ -44,8 +44,7 @@ async fn complete(cluster: &Cluster, ids: &[(String, usize)]) {
 
 #[tokio::test]
 async fn a_worker_that_is_killed_while_it_claims_loses_nothing() {
-    let mut cluster =
-        Cluster::builder().config(keys()).set("HERMOD_CONCURRENCY", 8).workers(2).start().await;
+    let mut cluster = Cluster::builder().config(keys()).set("HERMOD_CONCURRENCY", 8).workers(2).start().await;
     let mut ids = submit(&cluster, 60).await;
     for _ in 0..4 {
         cluster.take_worker(0).signal(Signal::KILL);

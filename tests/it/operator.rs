@@ -112,7 +112,8 @@ async fn what_disagrees_is_found_and_mended() {
     let (code, text) = queue(&cluster, &["check"]).await;
     assert_eq!(code, Some(1), "{text}");
     assert!(
-        text.contains("2 records, 1 entries, 1 jobs in lanes") && text.contains("1 jobs that wait or run without"),
+        text.contains("2 records, 1 entries, 1 jobs in lanes")
+            && text.contains("1 jobs that wait or run without"),
         "{text}"
     );
     assert!(text.contains("1 entries whose job is gone"), "{text}");

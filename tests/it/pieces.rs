@@ -180,6 +180,7 @@ async fn a_job_with_media_goes_from_end_to_end() {
             ttl: Ttl::from_seconds(60).unwrap(),
             given_up: None,
             cancelled: false,
+            owed: None,
         };
         assert_eq!(worker.finish(Arc::new(ended)).await.unwrap(), Settled::Done);
         assert!(!redis.exists::<_, bool>(media_key(id)).unwrap(), "it is gone with the job's end");
@@ -333,7 +334,7 @@ async fn a_dead_letter_keeps_its_media() {
     assert_eq!(ttl(&mut redis, &media_key(id)), -1);
     let (worker, held, _) = client.worker().await;
     assert_eq!(worker.media(&held).unwrap().read(0, 100).await.unwrap(), media[..100]);
-    worker.release(&[held]).await.unwrap();
+    worker.release(&[held.into()]).await.unwrap();
     cluster.add_worker().await;
     eventually("it has run", PATIENCE, async || {
         (cluster.api.poll(&id.to_string()).await.json()["status"] == "completed").then_some(())

@@ -188,7 +188,7 @@ async fn the_openai_sdk_submits_and_polls() {
 
 #[tokio::test]
 async fn each_sdk_has_its_own_call_wait() {
-    let all = |provider: &str| json!({"provider": provider, "allowed_models": ["*"]});
+    let all = |provider: &str| json!({"provider": provider, "allowed_models": ["*"], "key_ids": ["*"]});
     let key = json!({"id": "vk-1", "name": "team", "value": "sk-bf-team",
         "provider_configs": [all("openai"), all("anthropic"), all("demo")]});
     let config = json!({

@@ -82,7 +82,7 @@ async fn a_key_gives_the_first_answer_over_all_api_processes() {
 
 #[tokio::test]
 async fn a_key_is_for_one_request_of_one_client_at_one_endpoint() {
-    let allowed = json!([{"provider": "demo", "allowed_models": ["*"]}]);
+    let allowed = json!([{"provider": "demo", "allowed_models": ["*"], "key_ids": ["*"]}]);
     let key =
         |id: &str| json!({"id": id, "name": id, "value": format!("sk-bf-{id}"), "provider_configs": allowed});
     let config = json!({"governance": {"virtual_keys": [key("a"), key("b")]}});

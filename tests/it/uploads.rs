@@ -186,7 +186,7 @@ async fn each_limit_is_named_by_the_413_that_it_makes() {
 #[tokio::test]
 async fn who_may_not_upload_is_told_before_the_body_comes() {
     let config = json!({"client": {"enforce_auth_on_inference": true}, "governance": {"virtual_keys": [
-        {"id": "vk-1", "name": "team", "value": "sk-bf-team", "provider_configs": [{"provider": "demo", "allowed_models": ["*"]}]},
+        {"id": "vk-1", "name": "team", "value": "sk-bf-team", "provider_configs": [{"provider": "demo", "allowed_models": ["*"], "key_ids": ["*"]}]},
     ]}});
     let cluster = Cluster::builder().config(config).set("HERMOD_QUEUE_LIMIT", 1).workers(0).start().await;
     let refused = answer(begin(&cluster.api, MIB, "", b"")).await;

@@ -10,9 +10,9 @@ fn config(enforce: bool) -> Value {
             {"id": "vk-1", "name": "team", "value": "sk-bf-team",
              "provider_configs": [{"provider": "demo", "allowed_models": ["echo"], "key_ids": ["*"]}]},
             {"id": "vk-2", "name": "other", "value": "sk-bf-other",
-             "provider_configs": [{"provider": "demo", "allowed_models": ["*"]}]},
+             "provider_configs": [{"provider": "demo", "allowed_models": ["*"], "key_ids": ["*"]}]},
             {"id": "vk-3", "name": "gone", "value": "sk-bf-gone", "is_active": false,
-             "provider_configs": [{"provider": "demo", "allowed_models": ["*"]}]},
+             "provider_configs": [{"provider": "demo", "allowed_models": ["*"], "key_ids": ["*"]}]},
             {"id": "vk-4", "name": "empty", "value": "sk-bf-empty", "provider_configs": []},
         ]},
     })
@@ -30,6 +30,7 @@ async fn a_job_is_seen_by_its_own_key_only() {
         ("authorization", "bearer  sk-bf-team"),
         ("x-api-key", "sk-bf-team"),
         ("x-goog-api-key", "sk-bf-team"),
+        ("api-key", "sk-bf-team"),
     ] {
         let accepted = api.send(api.submission(GOOD).header(header, value)).await;
         let id = accepted.json()["id"].as_str().unwrap().to_owned();
@@ -71,13 +72,28 @@ async fn a_key_must_be_known_active_and_allowed() {
     let sdk = api.submission(GOOD).header("authorization", "Bearer sk-whatever-an-sdk-sends");
     assert_eq!(api.send(sdk).await.status, 202, "only sk-bf- counts outside x-bf-vk");
 
-    for (key, body) in [
-        ("sk-bf-team", r#"{"model":"demo/empty","prompt":"x"}"#),
-        ("sk-bf-team", r#"{"model":"demo/echo","prompt":"x","fallbacks":["demo/empty"]}"#),
-        ("sk-bf-empty", GOOD),
+    for (key, body, kind, message, param) in [
+        (
+            "sk-bf-team",
+            r#"{"model":"demo/empty","prompt":"x"}"#,
+            "model_blocked",
+            "Model 'empty' is",
+            "model",
+        ),
+        (
+            "sk-bf-team",
+            r#"{"model":"demo/echo","prompt":"x","fallbacks":["demo/empty"]}"#,
+            "model_blocked",
+            "Model 'empty' is",
+            "fallbacks",
+        ),
+        ("sk-bf-empty", GOOD, "provider_blocked", "Provider 'demo' is", "model"),
     ] {
         let answer = api.send(api.submission(body).header("x-bf-vk", key)).await;
-        assert!(answer.error(403).contains("demo/"), "{answer:?}");
+        assert_eq!(answer.error(403), format!("{message} not allowed for this virtual key"));
+        let body = answer.json();
+        let said = [&body["type"], &body["error"]["type"], &body["error"]["code"]];
+        assert_eq!((said, &body["error"]["param"]), ([&json!(kind); 3], &json!(param)));
     }
     let allowed =
         api.send(api.submission(r#"{"model":"demo/empty","prompt":"x"}"#).header("x-bf-vk", "sk-bf-other"));
@@ -88,7 +104,10 @@ async fn a_key_must_be_known_active_and_allowed() {
 async fn a_key_can_be_required() {
     let cluster = Cluster::builder().config(config(true)).start().await;
     let api = &cluster.api;
-    assert_eq!(api.post(GOOD).await.error(401), "virtual key is required");
+    assert_eq!(
+        api.post(GOOD).await.error(401),
+        "virtual key is required. Provide a virtual key via the x-bf-vk header."
+    );
     assert_eq!(api.send(api.submission(GOOD).header("x-bf-vk", "sk-bf-team")).await.status, 202);
 }
 
@@ -132,9 +151,10 @@ async fn a_key_that_is_gone_when_its_job_runs_opens_nothing() {
     let id = accepted.json()["id"].as_str().unwrap().to_owned();
     // The worker's configuration has lost what the key may use.
     let path = cluster.config_path();
-    let text = std::fs::read_to_string(&path)
-        .unwrap()
-        .replace(r#""allowed_models":["echo"]"#, r#""allowed_models":[]"#);
+    let text = std::fs::read_to_string(&path).unwrap().replace(
+        r#""allowed_models":["echo"], "key_ids": ["*"]"#,
+        r#""allowed_models":[], "key_ids": ["*"]"#,
+    );
     std::fs::write(&path, text).unwrap();
     cluster.add_worker().await;
     let ended = eventually("it has ended", PATIENCE, async || {
@@ -145,7 +165,7 @@ async fn a_key_that_is_gone_when_its_job_runs_opens_nothing() {
     .await;
     assert_eq!(
         (&ended["status_code"], &ended["error"]["error"]["code"]),
-        (&json!(403), &json!("target_not_allowed"))
+        (&json!(403), &json!("model_blocked"))
     );
     assert!(cluster.calls().is_empty());
 }

@@ -19,7 +19,7 @@ fn config() -> Value {
     (off["name"], off["disabled"]) = (json!("off"), json!(true));
     let mut private = of_file.clone();
     (private["name"], private["virtual_key_ids"]) = (json!("private"), json!(["vk-1"]));
-    let key = |id: &str, value: &str| json!({"id": id, "name": id, "value": value, "provider_configs": [{"provider": "demo", "allowed_models": ["*"]}]});
+    let key = |id: &str, value: &str| json!({"id": id, "name": id, "value": value, "provider_configs": [{"provider": "demo", "allowed_models": ["*"], "key_ids": ["*"]}]});
     with_login(json!({
         "client": {"allow_webhook_urls": ["https://allowed.example", "http://inside.example:8080"]},
         "webhooks": [of_file, off, private],

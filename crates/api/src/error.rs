@@ -1,9 +1,9 @@
 use actix_web::http::header::{CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
+use hermod_governance::{Refusal, RefusalKind};
 use hermod_queue::QueueError;
 use hermod_service::error_response;
-use hermod_types::config::Blocked;
 use hermod_types::webhook::{EndpointId, UnusableEndpoint};
 use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Operation, Target};
 
@@ -18,12 +18,12 @@ pub(crate) enum ApiError {
     ProviderNotConfigured { target: Target, param: &'static str, configured: String },
     #[error("virtual key not found")]
     VirtualKeyNotFound,
-    #[error("{0}")]
-    AccessBlocked(Blocked),
-    #[error("virtual key is required")]
+    #[error("virtual key is required. Provide a virtual key via the x-bf-vk header.")]
     VirtualKeyRequired,
-    #[error("the virtual key does not allow {target}")]
-    TargetNotAllowed { target: Target, param: &'static str },
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("{refusal}")]
+    TargetRefused { refusal: Refusal, target: Target, param: &'static str },
     #[error("header {header} names an address whose origin client.allow_webhook_urls does not list")]
     WebhookUrlNotAllowed { header: &'static str },
     #[error(
@@ -127,9 +127,13 @@ impl ApiError {
             Self::Invalid(_) | Self::BodyBroken | Self::BrokenForm(_) => ErrorCode::InvalidRequest,
             Self::ProviderNotConfigured { .. } => ErrorCode::ProviderNotConfigured,
             Self::VirtualKeyNotFound => ErrorCode::VirtualKeyNotFound,
-            Self::AccessBlocked(_) => ErrorCode::AccessBlocked,
             Self::VirtualKeyRequired => ErrorCode::VirtualKeyRequired,
-            Self::TargetNotAllowed { .. } => ErrorCode::TargetNotAllowed,
+            Self::Refused(refusal) | Self::TargetRefused { refusal, .. } => match refusal.kind {
+                RefusalKind::ProviderBlocked => ErrorCode::ProviderBlocked,
+                RefusalKind::ModelBlocked => ErrorCode::ModelBlocked,
+                // Whose status is another is answered with its own.
+                _ => ErrorCode::AccessBlocked,
+            },
             Self::NoLists => ErrorCode::PathNotFound,
             Self::WebhookUrlNotAllowed { .. } => ErrorCode::WebhookUrlNotAllowed,
             Self::AdminClosed | Self::WrongSetupToken => ErrorCode::AdminClosed,
@@ -170,19 +174,26 @@ impl ApiError {
     }
 
     fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        let status = match self {
+            Self::Refused(refusal) | Self::TargetRefused { refusal, .. } => refusal.kind.status(),
+            _ => self.code().status(),
+        };
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// The body of the answer.
     pub(crate) fn body(&self, operation: Option<Operation>) -> ErrorBody {
-        let mut body = ErrorBody::new(self.code(), self.to_string());
+        let mut body = match self {
+            Self::Refused(refusal) | Self::TargetRefused { refusal, .. } => refusal.to_body(),
+            _ => ErrorBody::new(self.code(), self.to_string()),
+        };
         if let Some(operation) = operation {
             body = body.of(operation);
         }
         if let Self::Invalid(invalid) = self {
             body.error.param.clone_from(&invalid.param);
         }
-        if let Self::ProviderNotConfigured { target, param, .. } | Self::TargetNotAllowed { target, param } =
+        if let Self::ProviderNotConfigured { target, param, .. } | Self::TargetRefused { target, param, .. } =
             self
         {
             body = body.about(target);

@@ -1,7 +1,7 @@
 //! Who is told of a job's end: what a submit's headers say.
 
 use actix_web::http::header::{HeaderMap, HeaderValue};
-use hermod_types::config::VirtualKey;
+use hermod_types::governance::VirtualKey;
 use hermod_types::webhook::{Hook, PrivateNetwork, Receiver, Style, TargetUrl};
 use hermod_types::{Operation, Target};
 

@@ -107,7 +107,7 @@ impl Integration {
         payload: web::Payload,
         state: &State,
     ) -> Result<HttpResponse, ApiError> {
-        let submit = Submit::begin(self.operation, headers, state)?;
+        let submit = Submit::begin(self.operation, headers, state).await?;
         let read = submit.read_json(payload, Some(self.provider)).await.map_err(not_streamed)?;
         let model = model_of(&read);
         let submitted = submit.json(read).await?;

@@ -9,6 +9,8 @@ mod content;
 mod error;
 mod events;
 mod form;
+mod governance;
+mod governed;
 mod hook;
 mod integration;
 mod jobs;

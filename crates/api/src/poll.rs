@@ -75,8 +75,10 @@ pub(crate) async fn look(
 ) -> Result<JobRecord, ApiError> {
     let record = state.queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound)?;
     // Before anything large is read: another client's job must cost as little time as one that does not exist.
-    let is_seen =
-        is_here(record.operation) && caller::may_see(headers, &state.config, record.owner.as_deref());
+    if record.owner.is_some() {
+        caller::learn(headers, state).await?;
+    }
+    let is_seen = is_here(record.operation) && caller::may_see(headers, state, record.owner.as_deref());
     if is_seen { Ok(record) } else { Err(ApiError::JobNotFound) }
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, middleware::from_fn, web};
+use hermod_governance::{LiveRules, Rules};
+use hermod_queue::governance::{Limits, LiveDefinitions, Waiting};
 use hermod_queue::webhooks::Webhooks;
 use hermod_queue::{
     Events, Lists, OutcomeReader, Positions, Queue, QueueSettings, Sessions, Store, Tolerance,
@@ -17,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::Admin;
 use crate::body::BodyLimits;
+use crate::governance::Governance;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
 use crate::once::UnderWays;
@@ -122,11 +125,23 @@ impl ApiServer {
             sender,
             ..
         } = self;
+        let rules = LiveRules::new(Rules::new(config.definitions.clone()));
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
         let admin = web::Data::new(Admin::new(Arc::clone(&config), Sessions::new(&store)));
-        let endpoints = Endpoints::new(Arc::clone(&config), Webhooks::new(&store), Arc::new(vault));
+        let vault = Arc::new(vault);
+        let endpoints = Endpoints::new(Arc::clone(&config), Webhooks::new(&store), Arc::clone(&vault) as _);
+        let governance = Governance::new(
+            &store,
+            LiveDefinitions::new(&store, rules.clone()),
+            rules.clone(),
+            Limits::spawn(&store, tasks),
+            Waiting::new(&store, queue.shards, &queue.known),
+            vault,
+            config.rotation_cooldown,
+        );
+        tasks.spawn_local(governance.clone().follow(shutdown.now.clone()));
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
         let events = Events::new(&store, queue.shards, tasks, shutdown.now.clone());
         let numbers = web::Data::new(QueueNumbers::new(&store, &events));
@@ -155,6 +170,7 @@ impl ApiServer {
             // Called once on each server thread: every thread has its own connections, and forms its own batches.
             let state = State {
                 config: Arc::clone(&config),
+                rules: rules.clone(),
                 queue: Queue::spawn(&store, &queue, &tasks),
                 outcomes: OutcomeReader::new(&store),
                 lists: queue.lists.then(|| Lists::new(&store, &queue)),
@@ -165,6 +181,7 @@ impl ApiServer {
                 limits,
                 under_way: under_way.clone(),
                 endpoints: endpoints.clone(),
+                governance: governance.clone(),
                 sender: sender.clone(),
                 store: store.clone(),
                 max_ttl,

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_governance::LiveRules;
 use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue, Store};
 use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::Sender;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::BodyLimits;
+use crate::governance::Governance;
 use crate::memory::MemoryBudget;
 use crate::once::UnderWays;
 use crate::webhooks::Endpoints;
@@ -14,6 +16,8 @@ use crate::webhooks::Endpoints;
 /// What requests are served with. Each server thread has its own, as it has its own connections and forms its own batches.
 pub(crate) struct State {
     pub(crate) config: Arc<ApiConfig>,
+    /// Who may use what, and how much of it: one for all threads.
+    pub(crate) rules: LiveRules,
     pub(crate) queue: Queue,
     pub(crate) outcomes: OutcomeReader,
     /// None where jobs are not listed.
@@ -29,6 +33,8 @@ pub(crate) struct State {
     pub(crate) under_way: UnderWays,
     /// The receivers of webhooks.
     pub(crate) endpoints: Endpoints,
+    /// Virtual keys, teams, limits and prices.
+    pub(crate) governance: Governance,
     /// What sends tests to them.
     pub(crate) sender: Sender,
     pub(crate) store: Store,

@@ -2,13 +2,14 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use hermod_queue::{JobOptions, JobRequest, Place, QueueError, Share, Start, Submission};
-use hermod_types::config::VirtualKey;
 use hermod_types::webhook::Style;
 use hermod_types::{
-    ApiConfig, InvalidRequest, JobId, JobView, Operation, Request, ResponseEcho, Target, Ttl, cannot_serve,
+    ApiConfig, InvalidRequest, JobId, JobView, Naming, Operation, Request, ResponseEcho, Target, Ttl,
+    cannot_serve,
 };
 
 use crate::body::{self, Body};
+use crate::caller::Caller;
 use crate::error::{ApiError, Failure};
 use crate::form::{self, Files};
 use crate::hook;
@@ -19,7 +20,7 @@ use crate::share::priority_of;
 use crate::start::start_of;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
-use crate::{caller, observe, responses};
+use crate::{caller, governed, observe, responses};
 
 /// Says that the answer is that to an earlier submit.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -33,7 +34,7 @@ pub(crate) async fn json(
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
     let submission = async {
-        let submit = Submit::begin(operation, http.headers(), &state)?;
+        let submit = Submit::begin(operation, http.headers(), &state).await?;
         let request = submit.read_json(payload, None).await?;
         submit.json(request).await
     };
@@ -50,7 +51,7 @@ pub(crate) async fn form(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Failure> {
     let operation = **operation;
-    let submission = async { Submit::begin(operation, http.headers(), &state)?.form(payload).await };
+    let submission = async { Submit::begin(operation, http.headers(), &state).await?.form(payload).await };
     let submission = Box::pin(submission).await;
     answer(operation, submission, &http, &state).await
 }
@@ -115,7 +116,7 @@ pub(crate) struct Submit<'a> {
     operation: Operation,
     headers: &'a HeaderMap,
     state: &'a State,
-    key: Option<&'a VirtualKey>,
+    caller: Caller,
     once: Once<'a>,
     start: Option<Start>,
     priority: u8,
@@ -124,15 +125,15 @@ pub(crate) struct Submit<'a> {
 impl<'a> Submit<'a> {
     /// # Errors
     /// As [`caller::authenticate`], and if a header is not what it should be.
-    pub(crate) fn begin(
+    pub(crate) async fn begin(
         operation: Operation,
         headers: &'a HeaderMap,
         state: &'a State,
     ) -> Result<Self, ApiError> {
-        let key = caller::authenticate(headers, &state.config)?;
-        let once = Once::of(headers, key.map(|key| key.id.as_str()), operation.path())?;
+        let caller = caller::authenticate(headers, state).await?;
+        let once = Once::of(headers, caller.owner(), operation.path())?;
         let (start, priority) = (start_of(headers)?, priority_of(headers)?);
-        Ok(Self { operation, headers, state, key, once, start, priority })
+        Ok(Self { operation, headers, state, caller, once, start, priority })
     }
 
     /// Reads a JSON body. A model without a provider is `default_provider`'s, where there is one.
@@ -145,7 +146,9 @@ impl<'a> Submit<'a> {
         default_provider: Option<&str>,
     ) -> Result<(Request, Room), ApiError> {
         let (bytes, room) = self.read(payload).await?;
-        Ok((Request::parse(self.operation, &bytes, default_provider)?, room))
+        let choose = |model: &str| self.choose(model);
+        let naming = Naming { default_provider, choose: Some(&choose) };
+        Ok((Request::parse(self.operation, &bytes, naming)?, room))
     }
 
     async fn read(&self, payload: web::Payload) -> Result<(Bytes, Room), ApiError> {
@@ -165,7 +168,9 @@ impl<'a> Submit<'a> {
         default_provider: Option<&str>,
     ) -> Result<(Submitted, ResponseEcho), ApiError> {
         let (bytes, _room) = self.read(payload).await?;
-        let (request, echo) = Request::parse_response(&bytes, default_provider)?;
+        let choose = |model: &str| self.choose(model);
+        let naming = Naming { default_provider, choose: Some(&choose) };
+        let (request, echo) = Request::parse_response(&bytes, naming)?;
         let mut job = self.job(request)?;
         if !echo.is_stored() && self.ttl().is_none() {
             job.ttl = job.ttl.min(Ttl::OF_UNSTORED);
@@ -206,7 +211,9 @@ impl<'a> Submit<'a> {
         let mut files = Files { upload, contents, under_way };
         let mut room = self.state.memory.room(announced.unwrap_or(0));
         let form = form::read(body, boundary, &mut files, &mut room).await?;
-        let job = self.job(Request::from_form(self.operation, form)?)?;
+        let choose = |model: &str| self.choose(model);
+        let naming = Naming { default_provider: None, choose: Some(&choose) };
+        let job = self.job(Request::from_form(self.operation, form, naming)?)?;
         let Files { upload, contents, under_way: _until_it_is_submitted } = files;
         let options = self.options(&job, None, contents.zip(place)).await?;
         accepted(self.state.queue.submit_upload(upload, job, options).await)
@@ -219,7 +226,8 @@ impl<'a> Submit<'a> {
         echo: Option<&ResponseEcho>,
         form: Option<(Contents, Place)>,
     ) -> Result<JobOptions, ApiError> {
-        let mut hook = hook::hook_of(self.headers, self.key, job.operation, &job.targets, self.state).await?;
+        let mut hook =
+            hook::hook_of(self.headers, self.caller.key(), job.operation, &job.targets, self.state).await?;
         if let Some(hook) = &mut hook
             && echo.is_some_and(ResponseEcho::is_background)
         {
@@ -233,6 +241,11 @@ impl<'a> Submit<'a> {
             echo: echo.cloned(),
             share: Share { priority: self.priority, ..Share::default() },
         })
+    }
+
+    /// Where a model without a provider goes.
+    fn choose(&self, model: &str) -> Vec<Target> {
+        governed::choose(model, &self.caller, &self.state.config)
     }
 
     /// How long the client wants the result to be kept.
@@ -250,7 +263,7 @@ impl<'a> Submit<'a> {
     fn job(&self, request: Request) -> Result<JobRequest, ApiError> {
         let config = &self.state.config;
         let Request { operation, targets, body, media_bytes } = request;
-        check_targets(&targets, config, self.key)?;
+        governed::check_targets(&targets, config, &self.caller)?;
         check_expressible(operation, &targets, &body, config)?;
         Ok(JobRequest {
             operation,
@@ -258,7 +271,7 @@ impl<'a> Submit<'a> {
             body,
             media_bytes,
             ttl: self.ttl().unwrap_or(config.default_ttl).min(self.state.max_ttl),
-            owner: self.key.map(|key| key.id.clone()),
+            owner: self.caller.owner.clone(),
         })
     }
 }
@@ -279,22 +292,6 @@ fn accepted(submission: Result<Submission, QueueError>) -> Result<Submitted, Api
             Ok(Submitted { id, is_replayed: false })
         }
     }
-}
-
-/// Refuses now what no worker could run, or what the virtual key does not allow.
-fn check_targets(targets: &[Target], config: &ApiConfig, key: Option<&VirtualKey>) -> Result<(), ApiError> {
-    for (index, target) in targets.iter().enumerate() {
-        let param = if index == 0 { "model" } else { "fallbacks" };
-        if !config.providers.contains_key(target.provider()) {
-            let names: Vec<_> = config.providers.keys().map(String::as_str).collect();
-            let configured = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            return Err(ApiError::ProviderNotConfigured { target: target.clone(), param, configured });
-        }
-        if key.is_some_and(|key| !key.allows(target)) {
-            return Err(ApiError::TargetNotAllowed { target: target.clone(), param });
-        }
-    }
-    Ok(())
 }
 
 /// Refuses what cannot be said to any of the targets. As long as one can serve it, the others are passed over.

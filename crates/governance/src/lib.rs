@@ -8,16 +8,19 @@
 //! | `rules` | the definitions, put together: who a key is, what it may use, which limits a call must pass |
 //! | `limit` | one limit, and the windows in which it counts |
 //! | `charge` | what a job is expected to use, and what it has used |
+//! | `prices` | what a call costs |
 //! | `refusal` | what a client is told that may not, or not any more |
 
 mod charge;
 mod limit;
 mod live;
+mod prices;
 mod refusal;
 mod rules;
 
 pub use charge::{CallCharge, Charge, Estimate};
 pub use limit::{Calendar, Limit, Measure, Scope, Window};
 pub use live::LiveRules;
+pub use prices::{InvalidPrices, Price, PriceTable, PricedCall, Prices};
 pub use refusal::{Refusal, RefusalKind};
 pub use rules::{KeySettings, Rules};

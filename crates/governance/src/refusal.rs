@@ -1,4 +1,4 @@
-use hermod_types::Timestamp;
+use hermod_types::{ErrorBody, Timestamp};
 
 /// What a client is told that may not, or not any more: the contract's table of refusals.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +11,25 @@ pub struct Refusal {
     pub code: Option<String>,
     /// From when on it may be tried again; none where nobody can say.
     pub retry_at: Option<Timestamp>,
+}
+
+impl Refusal {
+    /// One of no limit.
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), code: None, retry_at: None }
+    }
+
+    /// The body of the answer, and of a job that ends by it.
+    pub fn to_body(&self) -> ErrorBody {
+        let kind = self.kind.as_str();
+        ErrorBody::refusal(kind, self.kind.status(), self.code.as_deref().unwrap_or(kind), &self.message)
+    }
+
+    /// Whole seconds from `now` until it may be tried again.
+    pub fn retry_after(&self, now: Timestamp) -> Option<u64> {
+        let at = self.retry_at?.as_millis();
+        Some(at.saturating_sub(now.as_millis()).div_ceil(1000).max(1))
+    }
 }
 
 /// The `type` of a refusal.
@@ -28,6 +47,19 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::AccessBlocked,
+        Self::ProviderBlocked,
+        Self::ModelBlocked,
+        Self::RateLimited,
+        Self::TokenLimited,
+        Self::RequestLimited,
+        Self::ConcurrencyLimited,
+        Self::QueueLimited,
+        Self::BudgetExceeded,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AccessBlocked => "access_blocked",

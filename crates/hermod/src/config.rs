@@ -8,7 +8,8 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use hermod_providers::Providers;
 use hermod_types::Config;
-use hermod_types::config::{Models, ProviderConfig, VirtualKey};
+use hermod_types::config::{Models, ProviderConfig};
+use hermod_types::governance::VirtualKey;
 use hermod_types::webhook::Endpoint;
 use reqwest::Url;
 
@@ -71,7 +72,7 @@ fn check(file: &Path, text: &str) -> (String, bool) {
                 !is_refused(&format!("providers.{name}.")) && !is_refused(&format!("provider {name}:"))
             })
             .map(|(name, provider)| (name.as_str(), describe_provider(provider)));
-        let keys = config.virtual_keys.iter().enumerate();
+        let keys = config.definitions.virtual_keys.iter().enumerate();
         let keys = keys
             .filter(|(index, _)| !is_refused(&format!("governance.virtual_keys[{index}]")))
             .map(|(_, key)| (key.id.as_str(), describe_virtual_key(key)));
@@ -179,11 +180,11 @@ fn describe_provider(provider: &ProviderConfig) -> String {
 
 fn describe_virtual_key(key: &VirtualKey) -> String {
     let mut parts: Vec<String> = Vec::new();
-    if !key.active {
+    if !key.is_active {
         parts.push("inactive".to_owned());
     }
-    parts.extend(key.expires.map(|expires| format!("until {expires}")));
-    parts.extend(key.grants.iter().map(|grant| match &grant.models {
+    parts.extend(key.expires_at.map(|expires| format!("until {expires}")));
+    parts.extend(key.grants.iter().map(|grant| match &grant.allowed_models {
         Models::All => format!("{}: all models", grant.provider),
         Models::Only(models) if models.is_empty() => format!("{}: no model", grant.provider),
         Models::Only(models) => format!("{}: {}", grant.provider, models.join(" ")),

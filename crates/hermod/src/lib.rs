@@ -6,6 +6,7 @@
 //! | [`demo`] | a provider whose model names choose its behaviour |
 //! | [`client`] | submit, get and cancel, on the command line |
 //! | [`webhooks`] | receivers of webhooks, and one that prints what it receives |
+//! | [`keys`], [`usage`] | virtual keys, and what they have used |
 //! | [`config`] | what a config.json does here |
 //! | [`queue`] | what an operator sees and does |
 //! | [`redis_server`] | finds a Redis or Valkey server, or fetches one |
@@ -14,15 +15,18 @@
 //! | [`process`] | processes that are gone when their owner is |
 
 mod admin_login;
+mod administration;
 mod attempts;
 pub mod client;
 pub mod config;
 pub mod demo;
 mod json;
+pub mod keys;
 pub mod pip;
 pub mod process;
 pub mod queue;
 pub mod redis_server;
 pub mod table;
 pub mod up;
+pub mod usage;
 pub mod webhooks;

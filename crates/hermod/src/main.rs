@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use hermod::{client, config, demo, queue, up, webhooks};
+use hermod::{client, config, demo, keys, queue, up, usage, webhooks};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,6 +30,10 @@ enum Command {
     Jobs(client::Jobs),
     /// Register, test and watch who is told of the ends of jobs
     Webhooks(webhooks::Webhooks),
+    /// Make, show and change virtual keys
+    Keys(keys::Keys),
+    /// Print what was used, by day, virtual key and model
+    Usage(usage::Usage),
     /// See and manage the queue: stats, dead letters, pause, resume, check
     Queue(queue::QueueCommand),
     /// Say what a config.json does here, without its secrets
@@ -52,6 +56,8 @@ fn main() -> ExitCode {
         Command::Cancel(cancel) => client::block_on(cancel.run()),
         Command::Jobs(jobs) => client::block_on(jobs.run()),
         Command::Webhooks(webhooks) => webhooks.run(),
+        Command::Keys(keys) => client::block_on(keys.run()),
+        Command::Usage(usage) => client::block_on(usage.run()),
         Command::Queue(command) => client::block_on(command.run()),
         Command::Config(settings) => settings.run(),
         Command::DemoProvider(provider) => provider.run().map(|()| ExitCode::SUCCESS),

@@ -1,17 +1,17 @@
 use std::time::{Duration, SystemTime};
 
 use hermod_types::{
-    ErrorCode, ErrorDetail, Operation, RawObject, ResultExtra, compose_result, extend_result,
+    CallUsage, ErrorCode, ErrorDetail, Operation, RawObject, ResultExtra, compose_result, extend_result,
 };
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
-use crate::CallError;
 use crate::error_form::ErrorForm;
 use crate::retry_after::retry_after;
 use crate::secrets::Secrets;
 use crate::transport::{Received, read_body};
 use crate::verdict::{self, Seen};
+use crate::{Bill, CallError, usage};
 
 /// The result of a call: a JSON object in the form of the client's endpoint.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ impl CallResult {
 pub(crate) struct Answer {
     content: Content,
     headers: HeaderMap,
+    /// What it says that it has used.
+    usage: Option<CallUsage>,
 }
 
 #[derive(Debug)]
@@ -65,26 +67,36 @@ enum Content {
 }
 
 /// Reads an answer to its end. An answer that is an error is read as `form` says. `received` counts the bytes of all answers
-/// to the same job: together they have one limit.
+/// to the same job: together they have one limit. What an error says that it has used goes to the `bill`.
 pub(crate) async fn read(
     response: Response,
     form: &dyn ErrorForm,
     secrets: &Secrets,
     received: &Received<'_>,
+    bill: &Bill,
 ) -> Result<Answer, CallError> {
     let (status, headers) = (response.status(), response.headers().clone());
     let body = read_body(response, received).await?;
+    bill.close();
     let content = match String::from_utf8(body) {
         Ok(text) => Content::Text(text),
         Err(error) => Content::Bytes(error.into_bytes()),
     };
-    let answer = Answer { content, headers };
-    if status.is_success() {
-        answer.check(form, secrets)?;
-        return Ok(answer);
+    let mut answer = Answer { content, headers, usage: None };
+    answer.usage = answer.text().ok().and_then(|text| usage::of_answer(text, &answer.headers));
+    let outcome = if status.is_success() {
+        answer.check(form, secrets)
+    } else {
+        let text = answer.text().unwrap_or_default();
+        Err(refusal(status, &answer.headers, text, form, secrets))
+    };
+    match outcome {
+        Ok(()) => Ok(answer),
+        Err(error) => {
+            bill.add_told(answer.usage);
+            Err(error)
+        }
     }
-    let text = answer.text().unwrap_or_default();
-    Err(refusal(status, &answer.headers, text, form, secrets))
 }
 
 impl Answer {
@@ -95,11 +107,16 @@ impl Answer {
         let value = HeaderValue::from_str(content_type).unwrap();
         let content = String::from_utf8(body.to_vec());
         let content = content.map_or_else(|error| Content::Bytes(error.into_bytes()), Content::Text);
-        Self { content, headers: HeaderMap::from_iter([(CONTENT_TYPE, value)]) }
+        Self { content, headers: HeaderMap::from_iter([(CONTENT_TYPE, value)]), usage: None }
     }
 
     pub(crate) const fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// What it says that it has used; none if it says nothing.
+    pub(crate) const fn take_usage(&mut self) -> Option<CallUsage> {
+        self.usage.take()
     }
 
     /// # Errors
@@ -222,7 +239,8 @@ mod tests {
     impl ErrorForm for OpenAi {}
 
     fn check(text: &str) -> Result<(), CallError> {
-        let answer = Answer { content: Content::Text(text.to_owned()), headers: HeaderMap::new() };
+        let answer =
+            Answer { content: Content::Text(text.to_owned()), headers: HeaderMap::new(), usage: None };
         let secrets = Secrets::of(&ProviderConfig::new(ProviderKind::OpenAi));
         answer.check(&OpenAi, &secrets)
     }

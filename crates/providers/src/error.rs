@@ -35,8 +35,8 @@ pub struct CallError {
 
 impl CallError {
     /// A target that the job's owner may not use: the configuration has changed since it was submitted.
-    pub fn not_allowed(target: &Target) -> Self {
-        Self::ours(ErrorCode::TargetNotAllowed, format!("the virtual key does not allow {target}"))
+    pub fn not_allowed(code: ErrorCode, message: String) -> Self {
+        Self::ours(code, message)
     }
 
     /// The target's API has no words for what the request asks.

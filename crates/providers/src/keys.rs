@@ -70,7 +70,7 @@ impl Key {
     }
 
     /// The provider's name of `model`, where this key has an alias for it.
-    pub(crate) fn model<'a>(&'a self, model: &'a str) -> &'a str {
+    pub fn model<'a>(&'a self, model: &'a str) -> &'a str {
         self.alias(model).unwrap_or(model)
     }
 

@@ -17,6 +17,7 @@
 //! | `history` | what others have added to a conversation is taken out of it |
 //! | `tokens` | access tokens for Google's APIs |
 //! | `answer` | reads an answer, and judges an error |
+//! | `usage`, `bill` | what an answer says that it has used |
 //! | `request_body`, `multipart`, `payload`, `literal` | what is sent; media are read as they are sent |
 //! | `error_form` | how errors are written |
 //! | `transport` | connections, and the bytes of an answer |
@@ -25,6 +26,7 @@
 mod answer;
 #[cfg(test)]
 mod arbitrary;
+mod bill;
 mod chat;
 mod completion;
 mod dialect;
@@ -52,6 +54,7 @@ mod speech;
 mod tokens;
 mod transcription;
 mod transport;
+mod usage;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -61,6 +64,7 @@ use hermod_types::config::{KeyAccess, Models, ProviderKind};
 use hermod_types::{Config, ErrorCode, Inexpressible, Operation, Target, cannot_serve};
 
 pub use answer::CallResult;
+pub use bill::Bill;
 pub use error::{CallError, InvalidProvider};
 pub use keys::{Key, choose};
 pub use payload::MediaSource;

@@ -3,7 +3,7 @@
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use hermod_types::Operation;
+use hermod_types::{CallUsage, Operation};
 
 use crate::Replies;
 use crate::answer::Answer;
@@ -34,6 +34,11 @@ pub(crate) trait Plan: Send + Sync {
     /// # Errors
     /// What is wrong with it, if it is no answer.
     fn read(&self, number: usize, answer: &Answer) -> Result<Self::Reply, String>;
+
+    /// What a call has used by its answer, with what only the request and the reply show.
+    fn used(&self, _reply: &Self::Reply, usage: CallUsage) -> CallUsage {
+        usage
+    }
 
     /// About how many bytes a reply has in memory.
     fn bytes(reply: &Self::Reply) -> usize;

@@ -28,7 +28,7 @@ use crate::secrets::Secrets;
 use crate::speech::SpeechPlan;
 use crate::transcription::TranscriptionPlan;
 use crate::transport::{self, Meter, Received, within};
-use crate::{CallError, InvalidProvider, messages, native, responses, tokens};
+use crate::{Bill, CallError, InvalidProvider, messages, native, responses, tokens, usage};
 
 /// One of the calls that a provider may have under way at once.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub struct ProviderCall<'a> {
     pub replies: &'a Replies,
     /// Is told of what the provider sends.
     pub meter: Option<&'a dyn Meter>,
+    /// Is told of what it says that was used.
+    pub bill: &'a Bill,
 }
 
 /// How calls to one provider are retried.
@@ -198,8 +200,16 @@ impl Provider {
     async fn native(&self, ask: &Ask<'_>, call: &ProviderCall<'_>) -> Result<CallResult, CallError> {
         let outgoing = self.native_request(ask, call).map_err(|why| unsendable(why, call.target))?;
         let received = Received::new(0, call.meter);
-        let answer = within(call.timeout, self.send(ask, outgoing, call, &received)).await?;
-        let result = native::result(call.operation, call.body, answer).map_err(|what| unusable(&what))?;
+        let mut answer = within(call.timeout, self.send(ask, outgoing, call, &received)).await?;
+        let used = answer.take_usage();
+        let result = match native::result(call.operation, call.body, answer) {
+            Ok(result) => result,
+            Err(what) => {
+                call.bill.add_told(used);
+                return Err(unusable(&what));
+            }
+        };
+        call.bill.add(usage::with_units(call.operation, call.body, &result, used.unwrap_or_default()));
         Ok(CallResult::native(result, ask.model, call.operation))
     }
 
@@ -314,8 +324,18 @@ impl Provider {
     ) -> BoxFuture<'a, Result<P::Reply, CallError>> {
         Box::pin(async move {
             let outgoing = plan.request(ask, number).map_err(|why| unsendable(why, call.target))?;
-            let answer = within(call.timeout, self.send(ask, outgoing, call, received)).await?;
-            plan.read(number, &answer).map_err(|what| unusable(&what))
+            let mut answer = within(call.timeout, self.send(ask, outgoing, call, received)).await?;
+            let used = answer.take_usage();
+            match plan.read(number, &answer) {
+                Ok(reply) => {
+                    call.bill.add(plan.used(&reply, used.unwrap_or_default()));
+                    Ok(reply)
+                }
+                Err(what) => {
+                    call.bill.add_told(used);
+                    Err(unusable(&what))
+                }
+            }
         })
     }
 
@@ -340,8 +360,15 @@ impl Provider {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         *request.body_mut() = Some(body);
-        let response = self.client.execute(request).await.map_err(transport::unreachable)?;
-        answer::read(response, self.dialect.as_ref(), &self.secrets, received).await
+        call.bill.open();
+        let response = self.client.execute(request).await.map_err(|error| {
+            let error = transport::unreachable(error);
+            if !error.may_be_billed {
+                call.bill.close();
+            }
+            error
+        })?;
+        answer::read(response, self.dialect.as_ref(), &self.secrets, received, call.bill).await
     }
 }
 

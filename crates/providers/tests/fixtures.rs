@@ -21,7 +21,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use hermod_providers::{CallError, MediaSource, ProviderCall, Providers, Replies, Verdict};
+use hermod_providers::{Bill, CallError, MediaSource, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::{Models, ProviderKind, Support};
 use hermod_types::{BodyForm, Config, Form, FormPart, Journal, Operation, PartContent, ResultExtra, Target};
 use serde_json::{Value, json};
@@ -240,6 +240,7 @@ async fn call(provider: &str, fixture: &Value, server: &str) -> Result<Value, Ca
         limit,
         replies: &replies,
         meter: None,
+        bill: &Bill::default(),
     };
     let completion = providers.call(call, permit).await?;
     let journal = Journal::default();

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hermod_providers::{CallError, CallResult, ProviderCall, Providers, Replies, Verdict};
+use hermod_providers::{Bill, CallError, CallResult, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::{Form, Models, ProviderKind, Support};
 use hermod_types::{Config, ErrorCode, Operation, Target};
 use serde_json::{Value, json};
@@ -89,6 +89,7 @@ impl Upstream {
             limit,
             replies: &replies,
             meter: None,
+            bill: &Bill::default(),
         };
         providers.call(call, permit).await
     }
@@ -262,6 +263,7 @@ async fn what_one_model_has_answered_is_no_part_of_anothers_answer() {
             limit,
             replies: &replies,
             meter: None,
+            bill: &Bill::default(),
         };
         assert_eq!(providers.call(call, permit).await.unwrap_err().status, 503);
         assert_eq!(replies.is_empty(), is_empty, "{model}");

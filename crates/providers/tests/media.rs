@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use hermod_providers::{MediaSource, ProviderCall, Providers, Replies, Verdict};
+use hermod_providers::{Bill, MediaSource, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::Models;
 use hermod_types::{Config, ErrorCode, Operation, Target};
 use serde_json::json;
@@ -45,6 +45,7 @@ async fn media_that_are_gone_cost_nothing() {
         limit,
         replies: &replies,
         meter: None,
+        bill: &Bill::default(),
     };
     let error = providers.call(call, permit).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::UpstreamUnreachable);

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use hermod_providers::{CallError, ProviderCall, Providers, Replies, Verdict};
+use hermod_providers::{Bill, CallError, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::{Models, ProviderKind};
 use hermod_types::{Config, ErrorCode, Journal, Operation, ResultExtra, Target};
 use serde_json::json;
@@ -72,6 +72,7 @@ async fn call(
         limit,
         replies: &replies,
         meter: None,
+        bill: &Bill::default(),
     };
     let journal = Journal::default();
     let extra = ResultExtra::new(operation, &target, target.model(), 1, 0, &journal);

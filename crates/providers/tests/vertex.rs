@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hermod_providers::{CallError, CallResult, ProviderCall, Providers, Replies, Verdict};
+use hermod_providers::{Bill, CallError, CallResult, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::Models;
 use hermod_types::{Config, Operation, Target};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -132,6 +132,7 @@ async fn call(providers: &Providers, body: &str) -> Result<CallResult, CallError
         limit,
         replies: &replies,
         meter: None,
+        bill: &Bill::default(),
     };
     providers.call(call, permit).await
 }

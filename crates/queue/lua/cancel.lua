@@ -22,14 +22,32 @@ if holder.runs then
   return reply({became = 'requested', since_ms = whole(is.cancel) or now})
 end
 
--- What was tried before it was delayed has its price: it stands in the error, as the last member of its last one.
+-- What calls have used, in the words of an error's `usage_charged`; none for nothing. Of calls without a price, the cost is null.
+local function usage_charged(charge)
+  local calls = type(charge) == 'table' and type(charge.calls) == 'table' and charge.calls or {}
+  local input, output, cost, is_priced = 0, 0, 0, true
+  for _, call in ipairs(calls) do
+    input, output = input + (tonumber(call.input_tokens) or 0), output + (tonumber(call.output_tokens) or 0)
+    if tonumber(call.cost) then cost = cost + tonumber(call.cost) else is_priced = false end
+  end
+  if input + output + cost == 0 and is_priced then return nil end
+  local dollars = is_priced and string.format('%d.%09d', math.floor(cost / 1e9), cost % 1e9) or 'null'
+  return string.format('{"requests":1,"input_tokens":%.0f,"output_tokens":%.0f,"cost":%s}', input, output, dollars)
+end
+
+-- What was tried before it was delayed has its price: it stands in the error, as the last members of its last one.
 local function with_attempts(outcome)
   local is_progress, progress = pcall(cjson.decode, is.progress or '')
-  local attempts = is_progress and type(progress) == 'table' and progress.attempts
-  if type(attempts) ~= 'table' or #attempts == 0 then return outcome end
-  -- Whoever encodes here escapes slashes, and nobody else does.
-  local is_text, text = pcall(cjson.encode, attempts)
-  return is_text and string.sub(outcome, 1, -3) .. ',"attempts":' .. string.gsub(text, '\\/', '/') .. '}}' or outcome
+  if not is_progress or type(progress) ~= 'table' then return outcome end
+  local members, attempts = '', progress.attempts
+  if type(attempts) == 'table' and #attempts > 0 then
+    -- Whoever encodes here escapes slashes, and nobody else does.
+    local is_text, text = pcall(cjson.encode, attempts)
+    if is_text then members = ',"attempts":' .. string.gsub(text, '\\/', '/') end
+  end
+  local used = usage_charged(progress.charge)
+  if used then members = members .. ',"usage_charged":' .. used end
+  return members == '' and outcome or string.sub(outcome, 1, -3) .. members .. '}}'
 end
 
 local request, entry = unpack(redis.call('HMGET', record, 'request', 'entry'))

@@ -24,7 +24,7 @@ local CANCELLED = 499
 
 -- What end_job has to know of a record, and what it removes of it.
 local END_FIELDS = {'holder', 'code', 'owner', 'hook', 'once', 'cancel', 'released', 'progress', 'history', 'queued', 'share', 'lane',
-  'waits_for'}
+  'waits_for', 'owed'}
 local function read_for_end(record)
   local values = redis.pcall('HMGET', record, unpack(END_FIELDS))
   if values.err then return {} end
@@ -37,7 +37,8 @@ end
 local function is_cancelled(is) return is.cancel and tonumber(is.code) == CANCELLED end
 
 -- Writes a job's end: the record, the delivery of its webhook, and what is told to those who wait, together or not at all.
--- is: see read_for_end; job: id, fence, code, ttl_ms, outcome or (token, size) of one that is kept already, media_index
+-- is: see read_for_end; job: id, fence, code, ttl_ms, outcome or (token, size) of one that is kept already, media_index,
+-- owed: what it has used of its limits (absent for what its record says, or nothing)
 local function end_job(record, is, job, now)
   -- A worker's time is an estimate.
   now = math.max(now, whole(is.cancel) or 0)
@@ -46,9 +47,11 @@ local function end_job(record, is, job, now)
     job.token and 'apart' or 'outcome', job.token and string.format('%s %d', job.token, job.size) or job.outcome,
     'completed', now, 'expires', expires)
   if job.media_index then redis.call('HSET', record, 'media', job.media_index) end
-  if is.released or is.progress or is.history or is.queued or is.hook or is.once or is.share or is.waits_for then
-    redis.call('HDEL', record, 'released', 'progress', 'history', 'queued', 'hook', 'once', 'share', 'lane', 'waits_for')
+  if is.released or is.progress or is.history or is.queued or is.hook or is.once or is.share or is.waits_for or is.owed then
+    redis.call('HDEL', record, 'released', 'progress', 'history', 'queued', 'hook', 'once', 'share', 'lane', 'waits_for', 'owed')
   end
+  -- It is counted where the limits are, which may be on another node.
+  if job.owed or is.owed then redis.call('HSET', key('owed'), job.id, job.owed or is.owed) end
   redis.call('PEXPIRE', record, job.ttl_ms)
   if is.once then
     -- What is remembered of its submit lives as long as the job does, and for a while at least.

@@ -6,7 +6,7 @@
 --       media_index: where media is in the outcome, absent if nowhere;
 --       reason: why it was given up on, absent if it was not; body_apart: bytes of its body where that has a key of its own;
 --       media: bytes of its media, absent for none; bytes: what it counted as while it waited, 0 for nothing;
---       cancelled: whether it ends as cancelled
+--       cancelled: whether it ends as cancelled; owed: what it has used of its limits, absent for nothing
 -- ->    for each job 'done', 'already_done' (by this fence), 'lost', 'gone' (no such record), 'expired' (not all pieces of
 --       its outcome are there any more; nothing is written), or 'cancelled' (it is to end as cancelled, and not like this;
 --       nothing is written)

@@ -1,13 +1,14 @@
 -- open_lanes: opens lanes that wait for a limit.
 -- KEYS  1 queue
 -- args  lanes: these; absent for those whose time has come     all: whatever their time is     count: at most so many of those
--- ->    opened: how many have jobs     next: when the next one opens (ms); absent if none is closed
-local now, opened = now_ms(), 0
+-- ->    opened: how many have jobs     empty: how many have none     next: when the next one opens (ms); absent if none is closed
+local now, opened, empty = now_ms(), 0, 0
 local names = args.lanes or redis.call('ZRANGEBYSCORE', CLOSED, '-inf', args.all and '+inf' or now, 'LIMIT', 0, args.count)
 for _, lane in ipairs(names) do
   local was_closed = redis.call('ZREM', CLOSED, lane) == 1
   if redis.call('EXISTS', lane_key(lane)) == 0 then
     forget_lane(lane)
+    empty = empty + 1
   elseif was_closed or not redis.call('ZSCORE', LANES, lane) then
     local weight = read_weight(redis.call('HGET', WEIGHTS, lane))
     -- Its limit may admit few: see feeding.lua.
@@ -17,4 +18,4 @@ for _, lane in ipairs(names) do
   end
 end
 if opened > 0 then wake('queue') end
-return reply({opened = opened, next = tonumber(redis.call('ZRANGE', CLOSED, 0, 0, 'WITHSCORES')[2])})
+return reply({opened = opened, empty = empty, next = tonumber(redis.call('ZRANGE', CLOSED, 0, 0, 'WITHSCORES')[2])})

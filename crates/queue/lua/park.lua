@@ -3,7 +3,7 @@
 -- KEYS  1 queue
 -- args  worker
 --       jobs: id, entry, fence, sublane (name of the narrow limit that it waits for; absent for another one), until (ms), waits_for
---       (type of the refusal), weight, progress
+--       (type of the refusal), weight, progress, owed (of one that holds some of its limits: what it has used of them so far)
 -- ->    for each 'delayed', be it by an earlier try; 'cancelled' (it is to be ended as such); or 'lost': it is another's by now
 -- No lane is closed for longer without a look: jobs that have waited too long by then are ended, and what its limit is may have
 -- changed.
@@ -27,6 +27,7 @@ for i, job in ipairs(args.jobs) do
     closed[lane] = math.max(closed[lane] or 0, math.min(job.until_ms, longest))
     redis.call('HSET', record, 'holder', job.fence, 'entry', '', 'waits_for', string.format('%s %d', job.waits_for, job.until_ms))
     if job.progress ~= '' then redis.call('HSET', record, 'progress', job.progress) end
+    if job.owed then redis.call('HSET', record, 'owed', job.owed) end
     if job.sublane then
       redis.call('HSET', record, 'lane', job.sublane)
       redis.call('SADD', sublanes_key(owner or ''), lane)

@@ -1,7 +1,7 @@
 -- release: a worker that stops gives its jobs back, to be run by another at once and without counting an attempt. Their
 -- entries keep their places in the queue.
 -- KEYS  1 queue
--- args  worker, jobs: id, entry, fence
+-- args  worker, jobs: id, entry, fence; of one that holds limits also progress, and owed: what it has used of them so far
 -- ->    how many were released; the others were no longer this worker's
 -- An idle time longer than any lease: the entry is one that nobody holds.
 local IDLE_MS = 7 * 24 * 3600 * 1000
@@ -12,6 +12,7 @@ for _, job in ipairs(args.jobs) do
   if is_held(values[1], job.fence, args.worker) then
     redis.call('HSET', record, 'holder', job.fence, 'queued', now)
     redis.call('HINCRBY', record, 'released', 1)
+    if job.owed then redis.call('HSET', record, 'progress', job.progress, 'owed', job.owed) end
     with_group('XCLAIM', QUEUE, GROUP, args.worker, 0, job.entry, 'IDLE', IDLE_MS, 'FORCE', 'JUSTID')
     if is_heard() then tell(job.id, job.fence, false, values[2], 0, values[3]) end
     released = released + 1

@@ -1,7 +1,8 @@
 -- requeue: queues a dead letter's job again under its old id, with all its attempts before it.
 -- KEYS  1 queue
 -- args  id
--- ->    'queued', 'unknown' (no such letter, or its body or media is gone) or 'alive' (the job waits or runs already)
+-- ->    'queued', 'unknown' (no such letter, or its body or media is gone) or 'alive' (the job waits or runs already, or what it
+--       has used is about to be counted)
 -- A UUID that follows from this one, of the same shard.
 local function next_delivery(delivery)
   local hex = redis.sha1hex(delivery)
@@ -15,7 +16,7 @@ local request = is[1]
 if not request then return reply('unknown') end
 local record = job_key(id)
 local was = redis.call('HMGET', record, 'holder', 'code')
-if was[1] and not was[2] then return reply('alive') end
+if was[1] and not was[2] or redis.call('HEXISTS', key('owed'), id) == 1 then return reply('alive') end
 local header = read_header(request)
 local apart = {}
 if header.body then apart[#apart + 1] = body_key(id) end

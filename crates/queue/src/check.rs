@@ -247,7 +247,12 @@ impl Check<'_> {
         let rows: Vec<RedisResult<Option<f64>>> = self.pipeline(&lanes).await?;
         let is_there = |score: &RedisResult<Option<f64>>| matches!(score, Ok(Some(_)));
         let waits = |row: &[_]| matches!(row, [job, open, closed] if is_there(job) && (is_there(open) || is_there(closed)));
-        Ok(suspects.into_iter().zip(rows.chunks(3)).filter(|(_, row)| !waits(row)).map(|(id, _)| id).collect())
+        Ok(suspects
+            .into_iter()
+            .zip(rows.chunks(3))
+            .filter(|(_, row)| !waits(row))
+            .map(|(id, _)| id)
+            .collect())
     }
 
     /// Counts the jobs that wait in lanes.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::batch::Batch;
 use crate::clock::millis;
 use crate::connection::Connection;
+use crate::governance::Owed;
 use crate::pieces::pieces_of;
 use crate::script::{self, SCRIPTS};
 use crate::{Ended, QueueError, Settled, WorkerName};
@@ -66,6 +67,8 @@ struct JobArgs<'a> {
     media: Option<u64>,
     bytes: u64,
     cancelled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owed: Option<String>,
 }
 
 impl Finishes {
@@ -92,7 +95,7 @@ impl Batch for Finishes {
 }
 
 fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>) -> JobArgs<'a> {
-    let Ended { held, code, outcome, media, ttl, given_up, cancelled } = ended;
+    let Ended { held, code, outcome, media, ttl, given_up, cancelled, owed } = ended;
     let size = token.map(|_| outcome.len());
     JobArgs {
         id: held.id.to_string(),
@@ -110,5 +113,6 @@ fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>) -> JobArgs<'a> {
         media: (held.media_bytes > 0).then_some(held.media_bytes),
         bytes: held.counted_bytes,
         cancelled: *cancelled,
+        owed: owed.as_ref().map(Owed::to_json),
     }
 }

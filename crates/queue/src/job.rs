@@ -3,6 +3,7 @@ use std::time::Duration;
 use hermod_types::{JobId, Ttl};
 use serde_bytes::ByteBuf;
 
+use crate::governance::Owed;
 use crate::pieces::LARGE;
 use crate::{JobRequest, Payload, Share};
 
@@ -83,6 +84,8 @@ pub struct Ended {
     pub given_up: Option<&'static str>,
     /// Whether it ends as cancelled. One that is to be cancelled can end in no other way.
     pub cancelled: bool,
+    /// What it has used of its limits; none for a job that holds none.
+    pub owed: Option<Owed>,
 }
 
 impl Ended {

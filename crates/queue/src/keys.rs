@@ -13,12 +13,17 @@ pub(crate) const PAUSED: &str = "{hermod:0}:paused";
 pub(crate) const SHARDS: &str = "{hermod:0}:shards";
 /// Grows with each change of the cooldowns.
 pub(crate) const COOLDOWNS_VERSION: &str = "{hermod:0}:cooldowns_version";
+/// What was defined over HTTP, and a text that is another after each change of it.
+pub(crate) const DEFINITIONS: &str = "{hermod:0}:definitions";
+pub(crate) const DEFINITIONS_VERSION: &str = "{hermod:0}:definitions_version";
 /// The worker that does what one has to do for all; it expires unless that worker renews it.
 pub(crate) const LEADER: &str = "{hermod:0}:leader";
 /// Exists for a while after records and entries have been compared.
 pub(crate) const CHECKED: &str = "{hermod:0}:checked";
 /// Ids of the receivers of webhooks that have a history.
 pub(crate) const WEBHOOK_HISTORIES: &str = "{hermod:0}:webhook_histories";
+/// What jobs hold of their limits.
+pub(crate) const PERMITS: &str = "{hermod:0}:permits";
 /// What the keys of all bodies match that are kept apart, and of all media.
 pub(crate) const BODIES: &str = "{hermod:*}:body:*";
 pub(crate) const MEDIA: &str = "{hermod:*}:media:*";
@@ -134,6 +139,21 @@ pub(crate) fn staged(id: JobId, what: &str) -> String {
 /// A job's outcome, where it is kept apart from the record. `token` is its holder's, so that no late holder overwrites it.
 pub(crate) fn outcome(id: JobId, token: &str) -> String {
     of_shard(id.shard(), &format!("outcome:{id}:{token}"))
+}
+
+/// What jobs of a shard have used, until it is counted.
+pub(crate) fn owed(shard: Shard) -> String {
+    of_shard(shard, "owed")
+}
+
+/// What was used on a day, `20300131`.
+pub(crate) fn usage(day: &str) -> String {
+    of_shard(Shard::default(), &format!("usage:{day}"))
+}
+
+/// What an owner has used since it was made.
+pub(crate) fn totals(owner: &str) -> String {
+    of_shard(Shard::default(), &format!("totals:{owner}"))
 }
 
 /// A login of an administrator.

@@ -22,6 +22,13 @@
 //! | `{hermod:0}:checked` | string, expires | exists for a while after records and entries have been compared |
 //! | `{hermod:0}:leader` | string, expires | the worker that looks after the queue for all |
 //! | `{hermod:0}:cooldowns`, `{hermod:0}:cooldowns_version` | hash, expires; integer | what nobody is to try for a while; grows with each change |
+//! | `{hermod:0}:definitions`, `{hermod:0}:definitions_version` | hash, string | what was defined over HTTP: "<kind>/<id>" and JSON; a text that is another after each change |
+//! | `{hermod:0}:limit:<name>` | hash, expires unless its window never ends | what is used and reserved of a limit in its current window: `s`, `e` start and end (ms), `u` used, `r` reserved, `w` the window's definition |
+//! | `{hermod:0}:running:<name>` | sorted set by time (ms) | jobs that run and count towards a limit of those |
+//! | `{hermod:0}:permits` | hash, a job each | what it holds of its limits, from its admission until it is settled, as MessagePack: `lua/governance.lua` |
+//! | `{hermod:0}:waiters:<name>` | sorted set by time (ms), expires | lanes (`<shard> <lane>`) that wait for room in a limit, by when they were last told of some |
+//! | `{hermod:S}:owed` | hash, a job each | what jobs have used that have ended, in JSON, until it is counted |
+//! | `{hermod:0}:usage:<day>`, `{hermod:0}:totals:<owner>` | hash, the first expires after 400 days | what was used: `<owner>\n<model>\n<field>` of a day, `<field>` of an owner |
 //! | `{hermod:0}:webhook…` | | receivers of webhooks: see [`webhooks`] |
 //! | `{hermod:0}:session:<hash of its token>` | string, expires | a login of an administrator |
 //!
@@ -43,6 +50,7 @@
 //! | `released` | was released, or delayed | starts that do not count as attempts |
 //! | `queued` | was released, or delayed | since when it waits again (ms) |
 //! | `history` | lost a worker | a line for each start that came to nothing: worker, started |
+//! | `owed` | waits, and holds limits | what it has used of them so far, in JSON |
 //! | `progress` | ran | the worker's own note of how far the chain of targets has come |
 //! | `code`, `outcome`, `completed`, `expires` | has ended | HTTP status, result or error, and times (ms) |
 //! | `apart` | has ended | instead of `outcome`: the token in the key of one that is apart, and its bytes |
@@ -131,4 +139,4 @@ pub use submit::Submission;
 pub use subscription::{Channel, Heard, Subscription};
 pub use upload::Upload;
 pub use url::RedisUrl;
-pub use worker_queue::{Delayed, WorkerName, WorkerQueue};
+pub use worker_queue::{Delayed, Release, WorkerName, WorkerQueue};

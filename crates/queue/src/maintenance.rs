@@ -128,16 +128,7 @@ impl Maintenance {
         let connection = if store.is_cluster() { store.connection(shard) } else { store.shared().clone() };
         let now = Instant::now();
         let lists = (lane == Lane::Jobs).then(|| ListTrim::new(shard));
-        Self {
-            store: store.clone(),
-            lane,
-            shard,
-            lease,
-            connection,
-            next_due: now,
-            next_look: now,
-            lists,
-        }
+        Self { store: store.clone(), lane, shard, lease, connection, next_due: now, next_look: now, lists }
     }
 
     /// Does what is due: is to be called each second while this worker leads. `shards` is how many there are.
@@ -237,8 +228,7 @@ impl Maintenance {
             return Ok(());
         }
         let mut expired = false;
-        if entries > 0
-            && self.store.may_reclaim(*shard, self.lease) && self.has_expired(&queue).await? {
+        if entries > 0 && self.store.may_reclaim(*shard, self.lease) && self.has_expired(&queue).await? {
             // What seems to have ended may be the work of a clock that has stepped just now.
             connection.ask_time().await?;
             expired = self.store.may_reclaim(*shard, self.lease);

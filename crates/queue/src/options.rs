@@ -43,7 +43,13 @@ impl Share {
 
 impl Default for Share {
     fn default() -> Self {
-        Self { priority: Self::USUAL_PRIORITY, weight: 1.0, max_waiting: None, max_wait: None, is_admitted: false }
+        Self {
+            priority: Self::USUAL_PRIORITY,
+            weight: 1.0,
+            max_waiting: None,
+            max_wait: None,
+            is_admitted: false,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use hermod_types::{Shard, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
+use crate::governance::Owed;
 use crate::script::{self, SCRIPTS};
 use crate::worker_queue::HeldArgs;
 use crate::{Delayed, Held, QueueError, WorkerQueue};
@@ -24,6 +25,8 @@ pub struct Park<'a> {
     pub weight: f64,
     /// How far the job has come.
     pub progress: &'a str,
+    /// What it has used of its limits so far, if an earlier start of it holds some of them.
+    pub owed: Option<&'a Owed>,
 }
 
 #[derive(Serialize)]
@@ -42,6 +45,8 @@ struct ParkedArgs<'a> {
     waits_for: &'a str,
     weight: f64,
     progress: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owed: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -55,6 +60,7 @@ struct OpenArgs<'a> {
 #[derive(Deserialize)]
 pub(crate) struct Opened {
     pub(crate) opened: usize,
+    empty: usize,
     /// When the next lane opens (ms); none if none is closed.
     #[serde(default)]
     pub(crate) next: Option<f64>,
@@ -75,6 +81,7 @@ impl WorkerQueue {
             waits_for: park.waits_for,
             weight: park.weight,
             progress: park.progress,
+            owed: park.owed.map(Owed::to_json),
         };
         let args = ParkArgs { worker: self.name(), jobs: [job] };
         let results: Vec<Delayed> = script::run(connection, &SCRIPTS.park, queue, &args).await?;
@@ -82,14 +89,16 @@ impl WorkerQueue {
     }
 
     /// Opens a lane whose limit may admit its jobs again: an owner's id, '' for none; or that, a newline, and the name of a narrow
-    /// limit.
+    /// limit. False if nothing waits in it.
     ///
     /// # Errors
     /// If Redis does not answer; the lane then opens at its time.
-    pub async fn open(&self, shard: Shard, lane: &str) -> Result<(), QueueError> {
+    pub async fn open(&self, shard: Shard, lane: &str) -> Result<bool, QueueError> {
         let (connection, queue) = self.of_shard(shard)?;
         let args = OpenArgs { lanes: Some([lane]), all: false, count: 1 };
-        script::run::<Opened>(connection, &SCRIPTS.open_lanes, queue, &args).await.map(drop)
+        script::run(connection, &SCRIPTS.open_lanes, queue, &args)
+            .await
+            .map(|opened: Opened| opened.empty == 0)
     }
 
     /// Opens all lanes of a shard: what their limits are has changed.

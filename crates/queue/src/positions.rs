@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_types::{JobStatus, Shard, ShardCount};
-use redis::{Pipeline, Value};
 use redis::streams::StreamInfoGroupsReply;
+use redis::{Pipeline, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -230,7 +230,8 @@ mod tests {
     #[test]
     fn a_job_in_a_lane_has_before_it_what_the_shares_make_of_it() {
         let lane = |name: &str, time, weight, jobs| OpenLane { name: name.to_owned(), time, weight, jobs };
-        let lanes = vec![lane("own", 5.0, 1.0, 9.0), lane("heavy", 5.0, 3.0, 100.0), lane("few", 4.0, 1.0, 2.0)];
+        let lanes =
+            vec![lane("own", 5.0, 1.0, 9.0), lane("heavy", 5.0, 3.0, 100.0), lane("few", 4.0, 1.0, 2.0)];
         let snapshot = Snapshot { lanes, ..snapshot(4) };
         for (rank, position) in [(0, 4 + 1), (1, 4 + 1 + 3 + 2), (2, 4 + 2 + 6 + 2)] {
             assert_eq!(snapshot.position_in_lane("own", rank), Some(Position::Exactly(position)), "{rank}");

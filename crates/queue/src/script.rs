@@ -69,6 +69,17 @@ scripts!(
     webhook_history,
     webhook_scan,
     webhook_rows,
+    gov_admit,
+    gov_settle,
+    gov_suspend,
+    gov_usage,
+    gov_reset,
+    gov_unwait,
+    gov_permits,
+    gov_states,
+    definitions_put,
+    definitions_keep,
+    waiting_of,
 );
 
 /// What stands before a script: what all share, and what its kind shares.
@@ -76,17 +87,23 @@ fn source(name: &str, body: &str) -> String {
     const LIB: &str = include_str!("../lua/lib.lua");
     const EVENTS: &str = include_str!("../lua/events.lua");
     const ENDING: &str = include_str!("../lua/ending.lua");
+    const GOVERNANCE: &str = include_str!("../lua/governance.lua");
     const LANES: &str = include_str!("../lua/lanes.lua");
     const FEEDING: &str = include_str!("../lua/feeding.lua");
     const WEBHOOKS: &str = include_str!("../lua/webhooks.lua");
+    const DEFINITIONS: &str = include_str!("../lua/definitions.lua");
     let parts: &[&str] = match name {
         "claim" => &[LIB, EVENTS, LANES, FEEDING],
         "park" => &[LIB, EVENTS, LANES],
         "delay" | "release" => &[LIB, EVENTS],
         "cancel" => &[LIB, EVENTS, ENDING, LANES],
         "finish" | "redeliver" => &[LIB, EVENTS, ENDING],
-        "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => &[LIB, LANES],
+        "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => {
+            &[LIB, LANES]
+        }
         _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
+        _ if name.starts_with("gov_") => &[LIB, GOVERNANCE],
+        _ if name.starts_with("definitions_") => &[LIB, DEFINITIONS],
         _ => &[LIB],
     };
     // A full Redis refuses what brings new work; all else may use what memory is left, so that accepted jobs end.

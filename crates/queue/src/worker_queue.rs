@@ -12,6 +12,7 @@ use crate::batch::Batcher;
 use crate::clock::millis;
 use crate::connection::Connection;
 use crate::finish::Finishes;
+use crate::governance::Owed;
 use crate::script::{self, SCRIPTS};
 use crate::{Claimer, Ended, Held, JobRequest, MediaReader, Payload, QueueError, Settled, Store, keys};
 
@@ -103,12 +104,46 @@ struct DelayArgs<'a> {
     delay_ms: u64,
     progress: &'a str,
     counts: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owed: Option<String>,
 }
 
 #[derive(Serialize)]
 struct ReleaseArgs<'a> {
     worker: &'a str,
-    jobs: Vec<HeldArgs<'a>>,
+    jobs: Vec<ReleasedArgs<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReleasedArgs<'a> {
+    #[serde(flatten)]
+    held: HeldArgs<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owed: Option<String>,
+}
+
+/// A job that is given back to be run by another at once.
+#[derive(Clone, Debug)]
+pub struct Release {
+    pub held: Held,
+    /// How far it has come, and what it has used of its limits so far; none for one that holds none.
+    pub note: Option<(String, Owed)>,
+}
+
+impl From<Held> for Release {
+    fn from(held: Held) -> Self {
+        Self { held, note: None }
+    }
+}
+
+impl<'a> ReleasedArgs<'a> {
+    fn of(release: &'a Release) -> Self {
+        let (progress, owed) =
+            release.note.as_ref().map(|(progress, owed)| (&**progress, owed.to_json())).unzip();
+        Self { held: HeldArgs::of(&release.held), progress, owed }
+    }
 }
 
 #[derive(Serialize)]
@@ -202,7 +237,8 @@ impl<R: Payload> WorkerQueue<R> {
     }
 
     /// Gives a job back until a retry time: after `delay` it is queued again, and whoever starts it goes on from `progress`.
-    /// `counts`: whether this start of it counts as an attempt. Safe to repeat.
+    /// `counts`: whether this start of it counts as an attempt; `owed`: what it has used of its limits so far, if it holds any.
+    /// Safe to repeat.
     ///
     /// # Errors
     /// If Redis does not answer.
@@ -212,6 +248,7 @@ impl<R: Payload> WorkerQueue<R> {
         delay: Duration,
         progress: &str,
         counts: bool,
+        owed: Option<&Owed>,
     ) -> Result<Delayed, QueueError> {
         let shard = self.shard(held.id.shard())?;
         let args = DelayArgs {
@@ -222,6 +259,7 @@ impl<R: Payload> WorkerQueue<R> {
             delay_ms: millis(delay),
             progress,
             counts,
+            owed: owed.map(Owed::to_json),
         };
         script::run(&shard.connection, &SCRIPTS.delay, &shard.queue, &args).await
     }
@@ -231,16 +269,19 @@ impl<R: Payload> WorkerQueue<R> {
     ///
     /// # Errors
     /// If Redis does not answer; they then run again after a lease. Those of other shards are released all the same.
-    pub async fn release(&self, held: &[Held]) -> Result<usize, QueueError> {
-        let mut shards: BTreeMap<Shard, Vec<&Held>> = BTreeMap::new();
-        for held in held {
-            shards.entry(held.id.shard()).or_default().push(held);
+    pub async fn release(&self, released: &[Release]) -> Result<usize, QueueError> {
+        let mut shards: BTreeMap<Shard, Vec<&Release>> = BTreeMap::new();
+        for release in released {
+            shards.entry(release.held.id.shard()).or_default().push(release);
         }
-        let release = shards.into_iter().map(async |(shard, held)| {
+        let release = shards.into_iter().map(async |(shard, all)| {
             let (shard, worker) = (self.shard(shard)?, self.0.worker.as_str());
             let mut released = 0;
-            for jobs in held.chunks(HELD_PER_CALL) {
-                let args = ReleaseArgs { worker, jobs: jobs.iter().map(|held| HeldArgs::of(held)).collect() };
+            for jobs in all.chunks(HELD_PER_CALL) {
+                let args = ReleaseArgs {
+                    worker,
+                    jobs: jobs.iter().map(|release| ReleasedArgs::of(release)).collect(),
+                };
                 released +=
                     script::run::<usize>(&shard.connection, &SCRIPTS.release, &shard.queue, &args).await?;
             }

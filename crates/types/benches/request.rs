@@ -40,7 +40,7 @@ fn parse_sizes(criterion: &mut Criterion, group: &str, operation: Operation, pro
         );
         group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap_or_default()));
         group.bench_with_input(BenchmarkId::from_parameter(name), body.as_bytes(), |bencher, body| {
-            bencher.iter(|| Request::parse(operation, black_box(body), None));
+            bencher.iter(|| Request::parse(operation, black_box(body), hermod_types::Naming::default()));
         });
     }
     group.finish();

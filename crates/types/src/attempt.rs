@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::governance::Money;
 use crate::{Target, Timestamp};
 
 /// Attempts that a journal keeps; of more, the ones in the middle go.
@@ -29,6 +30,15 @@ pub struct Attempt {
     /// Whether a call that failed may have cost money: the provider had the request, and no error was its answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_be_billed: bool,
+    /// Tokens of the prompt, those read from a cache included, as its provider counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// Tokens of the answer, those of thinking included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// What it has cost; none for one without a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Money>,
 }
 
 impl Attempt {
@@ -43,6 +53,9 @@ impl Attempt {
             duration_ms: 0,
             skipped: Some(why.into()),
             may_be_billed: false,
+            input_tokens: None,
+            output_tokens: None,
+            cost: None,
         }
     }
 }
@@ -90,6 +103,10 @@ mod tests {
         let text = r#"{"target":"a/b","key":"one","started_at":"1970-01-01T00:00:00.007Z","duration_ms":0,"skipped":"cooldown"}"#;
         assert_eq!(serde_json::to_string(&attempt(7)).unwrap(), text);
         assert_eq!(serde_json::from_str::<Attempt>(text).unwrap(), attempt(7));
+        let costs = Attempt { input_tokens: Some(3), cost: Some(Money::from_nanos(1500)), ..attempt(7) };
+        let text = serde_json::to_string(&costs).unwrap();
+        assert!(text.ends_with(r#","input_tokens":3,"cost":1.5e-6}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Attempt>(&text).unwrap(), costs);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Journal, Operation, Target};
+use crate::{Journal, Operation, Target, UsageCharged};
 
 /// Everything that we ourselves can call wrong, in one table: its `code` on the wire, its HTTP status, and
 /// whether it is this service's fault. What a provider calls wrong keeps the provider's own words.
@@ -16,8 +16,10 @@ pub enum ErrorCode {
     AccessBlocked,
     /// A virtual key is needed and none was given.
     VirtualKeyRequired,
-    /// The virtual key does not allow a target.
-    TargetNotAllowed,
+    /// The virtual key does not allow a target's provider.
+    ProviderBlocked,
+    /// The virtual key does not allow a target's model.
+    ModelBlocked,
     /// The operator has not allowed webhooks to this address.
     WebhookUrlNotAllowed,
     /// The administration is closed, for all or for this caller.
@@ -89,7 +91,8 @@ impl ErrorCode {
             Self::VirtualKeyNotFound => ("virtual_key_not_found", 400, false),
             Self::AccessBlocked => ("access_blocked", 403, false),
             Self::VirtualKeyRequired => ("virtual_key_required", 401, false),
-            Self::TargetNotAllowed => ("target_not_allowed", 403, false),
+            Self::ProviderBlocked => ("provider_blocked", 403, false),
+            Self::ModelBlocked => ("model_blocked", 403, false),
             Self::WebhookUrlNotAllowed => ("webhook_url_not_allowed", 403, false),
             Self::AdminClosed => ("administration_closed", 403, false),
             Self::Unauthorized => ("unauthorized", 401, false),
@@ -133,9 +136,22 @@ impl ErrorCode {
         self.row().1
     }
 
+    /// Whether it is of those that Bifrost's governance has, whose `type` is their code, in `error` and beside it.
+    pub const fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::VirtualKeyNotFound
+                | Self::VirtualKeyRequired
+                | Self::AccessBlocked
+                | Self::ProviderBlocked
+                | Self::ModelBlocked
+        )
+    }
+
     /// The `error.type` on the wire, in OpenAI's words.
     pub const fn kind(self) -> &'static str {
         match self.row() {
+            (name, ..) if self.is_refusal() => name,
             (_, 401, _) => "authentication_error",
             (_, 403, _) => "permission_error",
             (_, 404, _) => "not_found_error",
@@ -151,6 +167,9 @@ impl ErrorCode {
 /// The body of every error answer, and the `error` of a failed job. Members without a value are absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
+    /// What keeps the client from it, where that is a matter of keys and limits: Bifrost's word, which is that of `error`, too.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
     /// An id that also stands in our log line: on every 5xx. See [`ErrorBody::identified`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
@@ -195,6 +214,9 @@ pub struct ErrorExtra {
     /// What was tried, for a job that was run.
     #[serde(default, skip_serializing_if = "Journal::is_empty")]
     pub attempts: Journal,
+    /// What its calls have used, for a job that has cost something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_charged: Option<UsageCharged>,
 }
 
 impl ErrorBody {
@@ -202,6 +224,7 @@ impl ErrorBody {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let (name, status_code, is_bifrost_error) = code.row();
         Self {
+            refusal: code.is_refusal().then(|| name.to_owned()),
             event_id: None,
             is_bifrost_error,
             status_code,
@@ -216,8 +239,19 @@ impl ErrorBody {
                 model_requested: None,
                 request_type: None,
                 attempts: Journal::default(),
+                usage_charged: None,
             },
         }
+    }
+
+    /// What keeps a client from it: Bifrost's word, and the id of a limit.
+    pub fn refusal(kind: &str, status_code: u16, code: &str, message: &str) -> Self {
+        let mut body = Self::new(ErrorCode::AccessBlocked, message);
+        body.refusal = Some(kind.to_owned());
+        body.status_code = status_code;
+        body.error.kind = Some(kind.to_owned());
+        body.error.code = Some(code.to_owned());
+        body
     }
 
     /// How a cancelled job ends.
@@ -298,7 +332,7 @@ mod tests {
         assert!(!ErrorBody::new(ErrorCode::UpstreamAnswerTooLarge, "").is_bifrost_error);
         assert_eq!(
             (ErrorCode::AccessBlocked.status(), ErrorCode::AccessBlocked.kind()),
-            (403, "permission_error")
+            (403, "access_blocked")
         );
         assert!(ErrorBody::new(ErrorCode::QueueUnavailable, "").is_bifrost_error);
         assert!(!ErrorBody::new(ErrorCode::UpstreamTimeout, "").is_bifrost_error);

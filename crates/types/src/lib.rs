@@ -11,6 +11,7 @@ mod document;
 mod error;
 mod expressible;
 mod form;
+pub mod governance;
 mod id;
 mod job;
 mod mask;
@@ -27,6 +28,7 @@ mod shape;
 mod target;
 mod timestamp;
 mod ttl;
+mod usage;
 pub mod webhook;
 
 pub use attempt::{Attempt, Journal};
@@ -43,7 +45,7 @@ pub use media::{MediaEncoding, MediaPart, media_of};
 pub use media_type::media_type_of;
 pub use operation::{BodyForm, Operation};
 pub use raw::{RawObject, reads_as};
-pub use request::{InvalidRequest, MAX_FALLBACKS, Request};
+pub use request::{InvalidRequest, MAX_FALLBACKS, Naming, Request};
 pub use response::{
     ECHOED, InvalidResponseId, ResponseEcho, ResponseId, ResponseSplice, ResponseStatus, ResponseView,
 };
@@ -53,3 +55,4 @@ pub use seal::{Seal, SealError};
 pub use target::{InvalidTarget, Target};
 pub use timestamp::Timestamp;
 pub use ttl::Ttl;
+pub use usage::{CallUsage, ServiceTier, UsageCharged};

@@ -1,5 +1,6 @@
 use serde::Serialize;
 
+use crate::governance::Money;
 use crate::{Journal, Operation, RawObject, Target};
 
 /// What we add to a provider's answer as `extra_fields`.
@@ -14,6 +15,7 @@ pub struct ResultExtra<'a> {
     converted_request_type: Option<&'static str>,
     latency: u64,
     fallback_index: usize,
+    cost: Option<Money>,
     #[serde(skip_serializing_if = "Journal::is_empty")]
     attempts: &'a Journal,
 }
@@ -38,8 +40,15 @@ impl<'a> ResultExtra<'a> {
             converted_request_type: None,
             latency: latency_ms,
             fallback_index,
+            cost: None,
             attempts,
         }
+    }
+
+    /// The same, with what all calls of the job have cost; none if one of them has no price.
+    #[must_use]
+    pub fn costing(self, cost: Option<Money>) -> Self {
+        Self { cost, ..self }
     }
 
     /// The same, where the provider was asked for `operation`. Nothing is said of one that is its own.
@@ -85,7 +94,7 @@ pub fn extend_result(mut provider: String, extra: &ResultExtra<'_>) -> String {
 mod tests {
     use super::*;
 
-    const EXTRA: &str = r#""extra_fields":{"request_type":"chat_completion","provider":"openai","model_requested":"fast","original_model_requested":"fast","resolved_model_used":"gpt","latency":412,"fallback_index":1}}"#;
+    const EXTRA: &str = r#""extra_fields":{"request_type":"chat_completion","provider":"openai","model_requested":"fast","original_model_requested":"fast","resolved_model_used":"gpt","latency":412,"fallback_index":1,"cost":null}}"#;
 
     #[test]
     fn the_providers_members_stay_as_they_came() {
@@ -109,6 +118,12 @@ mod tests {
                 ResultExtra::new(Operation::Responses, &target, "a", 1, 0, &journal).sent_as(operation);
             serde_json::to_value(&extra).unwrap()["converted_request_type"].clone()
         };
+        let cost = |nanos| {
+            let extra = ResultExtra::new(Operation::Responses, &target, "a", 1, 0, &journal).costing(nanos);
+            serde_json::to_value(&extra).unwrap()["cost"].clone()
+        };
+        assert_eq!(cost(Some(Money::from_nanos(2_500_000))), 0.0025);
+        assert!(cost(None).is_null());
         assert_eq!(sent_as(Operation::ChatCompletion), "chat_completion");
         assert!(sent_as(Operation::Responses).is_null());
     }

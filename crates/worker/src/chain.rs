@@ -1,8 +1,9 @@
 use hermod_providers::{Replies, Verdict};
 use hermod_queue::{Delayed, Held, WorkerQueue};
-use hermod_types::{ErrorBody, ErrorCode, Journal, Target};
+use hermod_types::{Attempt, ErrorBody, ErrorCode, Target, Timestamp};
 use tokio::time::{Instant, sleep};
 
+use crate::admission::{Admission, Entry};
 use crate::progress::Progress;
 use crate::target::{TargetContext, TargetEnd, TargetRun};
 
@@ -24,19 +25,40 @@ pub(crate) enum ChainEnd {
     Ended(Result<String, Box<ErrorBody>>),
     /// It is a delayed job until a retry time, and no worker's meanwhile.
     Delayed,
-    /// It is to be ended as cancelled; so much was tried.
-    Cancelled(Journal),
+    /// It waits for its limits in the queue, and is no worker's meanwhile.
+    Parked,
+    /// It is to be ended as cancelled.
+    Cancelled,
     /// The job is another's by now.
     Lost,
 }
 
 impl Chain<'_> {
     /// Tries the targets in order from where `progress` says, and notes it before each fallback. Those that cool down
-    /// are passed over, and tried at the end.
-    pub(crate) async fn run(&self, mut progress: Progress) -> ChainEnd {
-        while let Some((index, target)) = self.next(&progress) {
+    /// are passed over, and tried at the end. Each is asked for before it is called. `progress` is at all times how far the job has
+    /// come.
+    pub(crate) async fn run(&self, progress: &mut Progress, admission: &mut Admission<'_>) -> ChainEnd {
+        while let Some((index, target)) = self.next(progress) {
             if self.context.cancelled.is_cancelled() {
-                return ChainEnd::Cancelled(progress.attempts);
+                return ChainEnd::Cancelled;
+            }
+            match admission.enter((index, target), progress, self.context.cancelled, self.deadline).await {
+                Entry::Open => {}
+                Entry::Closed(refusal) => {
+                    let why = refusal.kind.as_str();
+                    progress.attempts.push(Attempt::skipped(target, None, why, Timestamp::now()));
+                    if progress.primary_error.is_none() {
+                        progress.primary_error = Some(refusal.to_body().about(target));
+                    }
+                    if !self.go_on(progress).await {
+                        return ChainEnd::Lost;
+                    }
+                    continue;
+                }
+                Entry::Parked => return ChainEnd::Parked,
+                Entry::Refused(error) => return ChainEnd::Ended(Err(self.with_attempts(*error, progress))),
+                Entry::Cancelled => return ChainEnd::Cancelled,
+                Entry::Lost => return ChainEnd::Lost,
             }
             let is_last_resort = progress.next >= self.context.request.targets.len();
             // A hung target leaves time for those behind it.
@@ -48,7 +70,7 @@ impl Chain<'_> {
                 context: self.context,
                 target,
                 index,
-                progress: &mut progress,
+                progress: &mut *progress,
                 until: Instant::now() + share,
                 is_last: targets_left <= 1,
                 is_last_resort,
@@ -56,7 +78,7 @@ impl Chain<'_> {
             };
             match run.run().await {
                 TargetEnd::Answered(result) => return ChainEnd::Ended(Ok(result)),
-                TargetEnd::Cancelled => return ChainEnd::Cancelled(progress.attempts),
+                TargetEnd::Cancelled => return ChainEnd::Cancelled,
                 TargetEnd::CoolsDown => progress.passed_over.push(index),
                 TargetEnd::Delay(wait) => {
                     let spent = progress.spent() + self.begun.elapsed() + wait;
@@ -64,9 +86,15 @@ impl Chain<'_> {
                         spent_ms: u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
                         ..progress.clone()
                     };
-                    match self.queue.delay(self.held, wait, &noted.to_json(), false).await {
-                        Ok(Delayed::Delayed) => return ChainEnd::Delayed,
-                        Ok(Delayed::Cancelled) => return ChainEnd::Cancelled(progress.attempts),
+                    let owed = admission.owed(progress);
+                    match self.queue.delay(self.held, wait, &noted.to_json(), false, owed.as_ref()).await {
+                        Ok(Delayed::Delayed) => {
+                            if owed.is_some() {
+                                admission.suspend().await;
+                            }
+                            return ChainEnd::Delayed;
+                        }
+                        Ok(Delayed::Cancelled) => return ChainEnd::Cancelled,
                         Ok(Delayed::Lost) => return ChainEnd::Lost,
                         Err(error) => {
                             tracing::debug!(job = %self.held.id, %error, "not delayed in Redis; it waits here");
@@ -86,21 +114,32 @@ impl Chain<'_> {
                     if error.verdict == Verdict::Fail && index == 0 {
                         break;
                     }
-                    if is_last_resort {
-                        progress.passed_over.remove(0);
-                    }
                 }
             }
-            progress.next = (progress.next + 1).min(self.context.request.targets.len());
-            progress.retries = 0;
-            if self.next(&progress).is_some() && !self.note(&progress).await {
+            if !self.go_on(progress).await {
                 return ChainEnd::Lost;
             }
         }
         let nothing = || ErrorBody::new(ErrorCode::Internal, "the job's record names no target to try");
-        let mut error = progress.primary_error.unwrap_or_else(nothing);
-        error.extra_fields.attempts = progress.attempts;
-        ChainEnd::Ended(Err(Box::new(error)))
+        let error = progress.primary_error.clone().unwrap_or_else(nothing);
+        ChainEnd::Ended(Err(self.with_attempts(error, progress)))
+    }
+
+    /// Goes on to the next target, if there is one. False if the job is another's by now.
+    async fn go_on(&self, progress: &mut Progress) -> bool {
+        let targets = self.context.request.targets.len();
+        // One that was passed over, and has its second turn behind it; those of this turn stand behind it.
+        if progress.next >= targets && !progress.passed_over.is_empty() {
+            progress.passed_over.remove(0);
+        }
+        progress.next = (progress.next + 1).min(targets);
+        progress.retries = 0;
+        self.next(progress).is_none() || self.note(progress).await
+    }
+
+    fn with_attempts(&self, mut error: ErrorBody, progress: &Progress) -> Box<ErrorBody> {
+        error.extra_fields.attempts = progress.attempts.clone();
+        Box::new(error)
     }
 
     /// The target to try next, and its place.

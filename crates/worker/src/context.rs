@@ -1,9 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_governance::{LiveRules, Prices, Rules};
 use hermod_providers::{Meter, Providers};
+use hermod_queue::governance::{Limits, LiveDefinitions};
 use hermod_queue::{JobRequest, Started, WorkerQueue};
-use hermod_types::config::VirtualKey;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::Cooldowns;
@@ -11,17 +13,27 @@ use crate::counters::Counters;
 use crate::held::HeldGuard;
 use crate::job;
 use crate::memory::Memory;
+use crate::spend::Spending;
 use crate::work::Work;
+
+/// How often an owner that nobody knows is looked for while Redis is away, and how far apart.
+const LOOKS: u32 = 20;
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What every running job reaches.
 pub(crate) struct Context {
     pub(crate) providers: Providers,
-    /// The virtual keys that jobs may have been submitted with.
-    pub(crate) virtual_keys: Vec<VirtualKey>,
+    /// Who may use what, and how much of it.
+    pub(crate) rules: LiveRules,
+    /// How much of it is used.
+    pub(crate) governance: Limits,
+    /// What the rules follow from.
+    pub(crate) definitions: LiveDefinitions,
     pub(crate) limits: JobLimits,
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
     pub(crate) counters: Counters,
+    pub(crate) spending: Spending,
     pub(crate) memory: Memory,
     /// Ends running jobs early: they are released.
     pub(crate) release: CancellationToken,
@@ -40,7 +52,8 @@ pub struct JobLimits {
 
 impl Context {
     pub(crate) fn new(
-        (providers, virtual_keys): (Providers, Vec<VirtualKey>),
+        (providers, rules, prices): (Providers, LiveRules, Prices),
+        (governance, definitions): (Limits, LiveDefinitions),
         limits: JobLimits,
         queue: WorkerQueue,
         cooldowns: Cooldowns,
@@ -48,7 +61,39 @@ impl Context {
         release: CancellationToken,
     ) -> Self {
         let counters = Counters::new(providers.names());
-        Self { providers, virtual_keys, limits, queue, cooldowns, counters, memory, release }
+        let spending = Spending::new(prices);
+        Self {
+            providers,
+            rules,
+            governance,
+            definitions,
+            limits,
+            queue,
+            cooldowns,
+            counters,
+            spending,
+            memory,
+            release,
+        }
+    }
+}
+
+impl Context {
+    /// The rules of now. Those of an owner that nobody here knows are asked for: another process may have made it just now.
+    pub(crate) async fn rules_of(&self, owner: Option<&str>) -> Arc<Rules> {
+        let is_known = |rules: &Rules| owner.is_none_or(|owner| rules.key(owner).is_some());
+        let rules = self.rules.current();
+        if is_known(&rules) {
+            return rules;
+        }
+        for _ in 0..LOOKS {
+            match self.definitions.refresh().await {
+                Ok(_) => break,
+                Err(error) => tracing::debug!(%error, "what is defined is not read"),
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+        self.rules.current()
     }
 }
 

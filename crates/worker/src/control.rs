@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_queue::{Admin, Control, Lane, Leadership, Maintenance, Store, WorkerName, raise_shards};
+use hermod_queue::governance::{Limits, Upkeep};
+use hermod_queue::{
+    Admin, Control, Lane, Leadership, Maintenance, Store, WorkerName, WorkerQueue, raise_shards,
+};
 use hermod_types::{Shard, ShardCount};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -19,6 +22,10 @@ const CHECK_RETRY: Duration = Duration::from_secs(5);
 /// How often the leader compares records and entries. It finds something only where something else than Hermod wrote, or
 /// Redis lost data.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Looks for which all closed lanes are opened after a change of what is defined: a worker that hears of it later than the leader may
+/// yet close one by what was defined before.
+const OPENINGS: u32 = 3;
 
 /// What the worker has been told, for the parts of it that must know.
 pub(crate) struct Signals {
@@ -49,9 +56,11 @@ pub(crate) async fn follow(
     stop: CancellationToken,
 ) {
     let leadership = Leadership::new(&store, worker);
-    let (mut said_paused, mut cooldowns_version) = (false, None);
+    let (mut said_paused, mut cooldowns_version, mut openings) = (false, None, 0);
     loop {
         match Control::read(&store).await {
+            // Who does not know what is defined does not know which jobs may run.
+            Ok(control) if !follow_definitions(&context, &control, &mut openings).await => {}
             Ok(control) => {
                 if control.paused != said_paused {
                     said_paused = control.paused;
@@ -69,6 +78,11 @@ pub(crate) async fn follow(
                 if signals.leads.send_if_modified(|now| set(now, leads)) {
                     tracing::info!(leads, "looks after the queue for all workers, or no longer");
                 }
+                if openings > 0 && leads {
+                    let shards = *signals.shards.borrow();
+                    open_lanes(&context.queue, shards).await;
+                }
+                openings = openings.saturating_sub(1);
             }
             // Nothing is claimed meanwhile anyway.
             Err(error) => tracing::debug!(%error, "nothing heard of the operator"),
@@ -81,6 +95,28 @@ pub(crate) async fn follow(
         && let Err(error) = leadership.resign().await
     {
         tracing::debug!(%error, "the lead ends by itself");
+    }
+}
+
+/// Follows what is defined. Returns whether it is known.
+async fn follow_definitions(context: &Context, control: &Control, openings: &mut u32) -> bool {
+    match context.definitions.follow(control.definitions_version.as_deref()).await {
+        Ok(true) => {
+            tracing::info!(version = control.definitions_version, "what is defined has changed");
+            *openings = OPENINGS;
+        }
+        Ok(false) => {}
+        Err(error) => tracing::debug!(%error, "what is defined is not read"),
+    }
+    context.definitions.known().is_some()
+}
+
+/// Opens all lanes, whose limits may be others now.
+async fn open_lanes(queue: &WorkerQueue, shards: ShardCount) {
+    for shard in shards.shards() {
+        if let Err(error) = queue.open_all(shard).await {
+            tracing::debug!(shard = shard.number(), %error, "its lanes open at their times");
+        }
     }
 }
 
@@ -107,7 +143,13 @@ async fn follow_shards(store: &Store, in_use: Option<ShardCount>, shards: &watch
 }
 
 /// Looks after the queue while this worker leads; until `stop`.
-pub(crate) async fn maintain(store: Store, lease: Duration, signals: Arc<Signals>, stop: CancellationToken) {
+pub(crate) async fn maintain(
+    store: Store,
+    limits: Limits,
+    lease: Duration,
+    signals: Arc<Signals>,
+    stop: CancellationToken,
+) {
     let tasks = TaskTracker::new();
     tasks.spawn(check(store.clone(), signals.leads.subscribe(), stop.clone()));
     let (mut shards, mut started) = (signals.shards.subscribe(), 0);
@@ -118,6 +160,8 @@ pub(crate) async fn maintain(store: Store, lease: Duration, signals: Arc<Signals
                 let maintenance = Maintenance::new(&store, lane, shard, lease);
                 tasks.spawn(maintain_shard(maintenance, shard, Arc::clone(&signals), stop.clone()));
             }
+            let upkeep = Upkeep::new(&store, &limits, shard);
+            tasks.spawn(maintain_limits(upkeep, shard, Arc::clone(&signals), stop.clone()));
             started += 1;
         }
         if !matches!(stop.run_until_cancelled(shards.changed()).await, Some(Ok(()))) {
@@ -134,17 +178,49 @@ async fn maintain_shard(
     signals: Arc<Signals>,
     stop: CancellationToken,
 ) {
-    let mut leads = signals.leads.subscribe();
-    loop {
-        let Some(Ok(_)) = stop.run_until_cancelled(leads.wait_for(|leads| *leads)).await else { return };
-        let shards = *signals.shards.borrow();
-        if shards.shards().any(|served| served == shard)
-            && let Err(error) = maintenance.run(shards).await
-        {
+    let mut turns = Turns::new(shard, &signals, stop);
+    while let Some(shards) = turns.next().await {
+        if let Err(error) = maintenance.run(shards).await {
             tracing::debug!(shard = shard.number(), %error, "not looked after");
         }
-        if stop.run_until_cancelled(sleep(TICK)).await.is_none() {
-            return;
+    }
+}
+
+async fn maintain_limits(mut upkeep: Upkeep, shard: Shard, signals: Arc<Signals>, stop: CancellationToken) {
+    let mut turns = Turns::new(shard, &signals, stop);
+    while turns.next().await.is_some() {
+        if let Err(error) = upkeep.run().await {
+            tracing::debug!(shard = shard.number(), %error, "its limits are not looked after");
+        }
+    }
+}
+
+/// When something is to be done for a shard: each second while this worker leads, and the shard is served.
+struct Turns {
+    leads: watch::Receiver<bool>,
+    shards: watch::Receiver<ShardCount>,
+    shard: Shard,
+    /// Before the next one.
+    pause: Duration,
+    stop: CancellationToken,
+}
+
+impl Turns {
+    fn new(shard: Shard, signals: &Signals, stop: CancellationToken) -> Self {
+        let (leads, shards) = (signals.leads.subscribe(), signals.shards.subscribe());
+        Self { leads, shards, shard, pause: Duration::ZERO, stop }
+    }
+
+    /// Returns with how many shards there are; none once all is over.
+    async fn next(&mut self) -> Option<ShardCount> {
+        let Self { leads, shards, shard, pause, stop } = self;
+        loop {
+            stop.run_until_cancelled(sleep(std::mem::replace(pause, TICK))).await?;
+            stop.run_until_cancelled(leads.wait_for(|leads| *leads)).await?.ok()?;
+            let shards = *shards.borrow();
+            if shards.shards().any(|served| served == *shard) {
+                return Some(shards);
+            }
         }
     }
 }

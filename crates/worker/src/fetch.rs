@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_queue::{Claimer, Held, QueueError, Source, Started};
+use hermod_queue::{Claimer, QueueError, Release, Source, Started};
 use hermod_types::Backoff;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep};
@@ -60,7 +60,7 @@ impl<W: Work> Fetcher<W> {
         claimer.stop_waiting();
         // What a claim gave whose answer was lost is not to wait for a lease.
         if let Ok(lost) = claimer.lost().await {
-            let lost: Vec<Held> = lost.into_iter().map(|started| started.held).collect();
+            let lost: Vec<Release> = lost.into_iter().map(|started| started.held.into()).collect();
             self.release(&lost).await;
         }
     }
@@ -147,7 +147,7 @@ impl<W: Work> Fetcher<W> {
         let mut rest = Vec::new();
         for started in jobs {
             let Some(slot) = slots.split(1) else {
-                rest.push(started.held);
+                rest.push(Release::from(started.held));
                 continue;
             };
             let guard = self.held.add(started.held.clone());
@@ -161,7 +161,7 @@ impl<W: Work> Fetcher<W> {
         self.release(&rest).await;
     }
 
-    async fn release(&self, jobs: &[Held]) {
+    async fn release(&self, jobs: &[Release]) {
         if jobs.is_empty() {
             return;
         }

@@ -2,7 +2,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hermod_queue::{Held, Lane};
+use hermod_queue::governance::Owed;
+use hermod_queue::{Held, Lane, Release};
 use hermod_types::{JobId, Shard};
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +24,7 @@ struct Inner {
     jobs: HashMap<JobId, HeldJob>,
     early: EarlyCancels,
     /// Jobs that are to be released when the worker stops.
-    released: Vec<Held>,
+    released: Vec<Release>,
 }
 
 /// Jobs that are to be cancelled and are not held, and when that was heard. One that is to be cancelled ends so, whoever runs
@@ -74,7 +75,7 @@ impl HeldJobs {
     }
 
     /// Takes all that were put among those to be released.
-    pub(crate) fn take_released(&self) -> Vec<Held> {
+    pub(crate) fn take_released(&self) -> Vec<Release> {
         std::mem::take(&mut self.lock().released)
     }
 
@@ -154,9 +155,10 @@ impl HeldGuard {
         }
     }
 
-    /// Puts the job among those that are to be released when the worker stops.
-    pub(crate) fn release(&self) {
-        self.jobs.lock().released.push(self.held.clone());
+    /// Puts the job among those that are to be released when the worker stops. `note`: how far it has come and what it has used,
+    /// if it holds limits.
+    pub(crate) fn release(&self, note: Option<(String, Owed)>) {
+        self.jobs.lock().released.push(Release { held: self.held.clone(), note });
     }
 
     /// Cancelled once the job is to be ended as such.

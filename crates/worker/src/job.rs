@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use hermod_governance::{Charge, Estimate};
 use hermod_providers::MediaSource;
 use hermod_queue::{Ended, JobRequest, QueueError, Started};
-use hermod_types::{Backoff, ErrorBody, ErrorCode, Journal, Operation, Ttl, media_of};
+use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation, Ttl, media_of};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::chain::{Chain, ChainEnd};
 use crate::context::Context;
 use crate::held::HeldGuard;
@@ -17,6 +19,7 @@ use crate::media::JobMedia;
 use crate::memory::JobMemory;
 use crate::progress::Progress;
 use crate::settle::settle;
+use crate::spend::count_charged;
 use crate::target::TargetContext;
 
 /// The wait after a failure to read a body, doubled up to the longest.
@@ -25,23 +28,38 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 /// Runs one job from its start to its end.
 pub(crate) async fn run(context: &Context, started: Started, job: HeldGuard, memory: JobMemory) {
     let begun = Instant::now();
-    let execute =
-        || AssertUnwindSafe(execute(context, &started, &memory, begun, job.cancelled())).catch_unwind();
+    // Out here it is known how far the job has come, in whatever way it is broken off.
+    let mut progress = Progress::parse(&started.progress);
+    let mut admission = Admission::new(context, &started).await;
+    let start = Start { context, started: &started, memory: &memory, begun, is_to_end: job.cancelled() };
+    let (start, so_far, asked) = (&start, &mut progress, &mut admission);
+    // Made where it runs, see there.
+    let execute = once(move || AssertUnwindSafe(start.execute(so_far, asked)).catch_unwind());
     let ended = match first_of(execute, job.lost(), context.release.cancelled()).await {
-        First::Executed(executed) => executed.unwrap_or_else(|_| Some(after_panic(&started))),
+        First::Executed(executed) => executed.unwrap_or_else(|_| Some(after_panic(&started, &progress))),
         First::Lost => None,
         First::Released => {
-            job.release();
+            job.release(admission.hand_back(&progress).await);
             None
         }
     };
-    let Some(ended) = ended else { return };
+    let Some(mut ended) = ended else { return };
+    ended.owed = admission.owed(&progress);
+    let charge = &progress.charge;
     let code = ended.code;
     job.settling();
-    settle(context, ended, operation_of(&started)).await;
+    if settle(context, ended, operation_of(&started), charge).await {
+        let owner = started.request.as_ref().and_then(|request| request.owner.as_deref());
+        count_charged(context.rules.current().name_of(owner), charge);
+    }
     let elapsed = begun.elapsed();
     tracing::debug!(job = %job.held().id, code, duration_ms = elapsed.as_millis(), "job ended");
     context.counters.seconds.record(elapsed);
+}
+
+/// A closure that is called once may lend what it has.
+fn once<F, T: FnOnce() -> F>(closure: T) -> T {
+    closure
 }
 
 /// What came first of a job that runs.
@@ -68,9 +86,10 @@ async fn first_of<F: Future>(
 }
 
 /// A fault of ours must not cost the same again and again: the job ends, and is kept for whoever mends it.
-fn after_panic(started: &Started) -> Ended {
+fn after_panic(started: &Started, progress: &Progress) -> Ended {
     let error = ErrorBody::new(ErrorCode::Internal, "the worker failed while it ran the job");
-    end(started, ttl_of(started), Err(Box::new(error)), Some(ErrorCode::Internal.as_str()))
+    let given_up = Some(ErrorCode::Internal.as_str());
+    end(started, ttl_of(started), Err(Box::new(error)), given_up, &progress.charge)
 }
 
 /// How long its record is kept, as far as that can be read.
@@ -81,79 +100,99 @@ fn ttl_of(started: &Started) -> Ttl {
 /// A job's result, or its error.
 type Outcome = Result<String, Box<ErrorBody>>;
 
-/// Finds out how the job ends; none if it is not this worker's to end: it is delayed, or is another's by now.
-async fn execute(
-    context: &Context,
-    started: &Started,
-    memory: &JobMemory,
+/// One start of a job.
+struct Start<'a> {
+    context: &'a Context,
+    started: &'a Started,
+    memory: &'a JobMemory,
     begun: Instant,
-    is_to_end: &CancellationToken,
-) -> Option<Ended> {
-    let progress = Progress::parse(&started.progress);
-    if started.is_cancelled {
-        return Some(cancelled(started, ttl_of(started), progress.attempts));
-    }
-    let Some(request) = &started.request else { return Some(unreadable(started, Ttl::MAX)) };
-    if let Some((error, reason)) = give_up(context, started, request) {
-        return Some(end(started, request.ttl, Err(Box::new(error)), Some(reason)));
-    }
-    let deadline = begun + context.limits.run.saturating_sub(progress.spent());
-    let body = timeout_at(deadline, body(context, started, request));
-    let body = match is_to_end.run_until_cancelled(body).await {
-        None => return Some(cancelled(started, request.ttl, progress.attempts)),
-        Some(Ok(Some(body))) => body,
-        Some(Ok(None)) => return Some(unreadable(started, request.ttl)),
-        Some(Err(_)) => {
-            let code = ErrorCode::JobDeadlineExceeded;
-            let error = ErrorBody::new(code, "the job's request could not be read in its time");
-            return Some(end(started, request.ttl, Err(Box::new(error)), Some(code.as_str())));
+    is_to_end: &'a CancellationToken,
+}
+
+impl Start<'_> {
+    /// Finds out how the job ends; none if it is not this worker's to end: it waits, is delayed, or is another's by now.
+    async fn execute(&self, progress: &mut Progress, admission: &mut Admission<'_>) -> Option<Ended> {
+        let Self { context, started, memory, begun, is_to_end } = *self;
+        if started.is_cancelled {
+            return Some(cancelled(started, ttl_of(started), progress));
         }
-    };
-    let media = context.queue.media(&started.held);
-    let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
-    let chain = Chain {
-        context: TargetContext {
-            providers: &context.providers,
-            cooldowns: &context.cooldowns,
-            counters: &context.counters,
-            virtual_keys: &context.virtual_keys,
-            request,
-            body: &body,
-            media: media.as_ref(),
-            memory,
-            cancelled: is_to_end,
-        },
-        queue: &context.queue,
-        held: &started.held,
-        begun,
-        deadline,
-    };
-    let outcome = match chain.run(progress).await {
-        ChainEnd::Ended(outcome) => outcome,
-        ChainEnd::Delayed => {
-            metrics::counter!("hermod_jobs_delayed_total").increment(1);
-            return None;
+        let Some(request) = &started.request else {
+            return Some(unreadable(started, Ttl::MAX, &progress.charge));
+        };
+        if let Some(error) = admission.blocked() {
+            return Some(end(started, request.ttl, Err(error), None, &progress.charge));
         }
-        ChainEnd::Cancelled(attempts) => return Some(cancelled(started, request.ttl, attempts)),
-        ChainEnd::Lost => return None,
-    };
-    match outcome {
-        Err(error) if Instant::now() >= deadline => {
-            let limit = context.limits.run.as_secs();
-            let message =
-                format!("the job ran longer than {limit} s; its model said: {}", error.error.message);
-            let code = ErrorCode::JobRunDeadlineExceeded;
-            let mut late = ErrorBody::new(code, message);
-            late.extra_fields = error.extra_fields;
-            Some(end(started, request.ttl, Err(Box::new(late)), Some(code.as_str())))
+        if let Some((error, reason)) = give_up(context, started, request) {
+            // What it has waited for may have been its limits.
+            if reason == ErrorCode::JobDeadlineExceeded.as_str()
+                && let Some(refusal) = admission.overdue().await
+            {
+                return Some(end(started, request.ttl, Err(refusal), None, &progress.charge));
+            }
+            return Some(end(started, request.ttl, Err(Box::new(error)), Some(reason), &progress.charge));
         }
-        outcome => Some(end(started, request.ttl, outcome, None)),
+        let deadline = begun + context.limits.run.saturating_sub(progress.spent());
+        let body = timeout_at(deadline, body(context, started, request));
+        let body = match is_to_end.run_until_cancelled(body).await {
+            None => return Some(cancelled(started, request.ttl, progress)),
+            Some(Ok(Some(body))) => body,
+            Some(Ok(None)) => return Some(unreadable(started, request.ttl, &progress.charge)),
+            Some(Err(_)) => {
+                let code = ErrorCode::JobDeadlineExceeded;
+                let error = ErrorBody::new(code, "the job's request could not be read in its time");
+                let error = Err(Box::new(error));
+                return Some(end(started, request.ttl, error, Some(code.as_str()), &progress.charge));
+            }
+        };
+        admission.expect(Estimate { tokens: u64::try_from(body.len() / 4).unwrap_or(u64::MAX), cost: 0 });
+        let media = context.queue.media(&started.held);
+        let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
+        let rules = admission.rules();
+        let chain = Chain {
+            context: TargetContext {
+                providers: &context.providers,
+                cooldowns: &context.cooldowns,
+                counters: &context.counters,
+                rules: &rules,
+                spending: &context.spending,
+                request,
+                body: &body,
+                media: media.as_ref(),
+                memory,
+                cancelled: is_to_end,
+            },
+            queue: &context.queue,
+            held: &started.held,
+            begun,
+            deadline,
+        };
+        let outcome = match chain.run(progress, admission).await {
+            ChainEnd::Ended(outcome) => outcome,
+            ChainEnd::Delayed => {
+                metrics::counter!("hermod_jobs_delayed_total").increment(1);
+                return None;
+            }
+            ChainEnd::Cancelled => return Some(cancelled(started, request.ttl, progress)),
+            ChainEnd::Parked | ChainEnd::Lost => return None,
+        };
+        match outcome {
+            Err(error) if Instant::now() >= deadline => {
+                let limit = context.limits.run.as_secs();
+                let message =
+                    format!("the job ran longer than {limit} s; its model said: {}", error.error.message);
+                let code = ErrorCode::JobRunDeadlineExceeded;
+                let mut late = ErrorBody::new(code, message);
+                late.extra_fields = error.extra_fields;
+                Some(end(started, request.ttl, Err(Box::new(late)), Some(code.as_str()), &progress.charge))
+            }
+            outcome => Some(end(started, request.ttl, outcome, None, &progress.charge)),
+        }
     }
 }
 
-fn unreadable(started: &Started, ttl: Ttl) -> Ended {
+fn unreadable(started: &Started, ttl: Ttl, charge: &Charge) -> Ended {
     let error = ErrorBody::new(ErrorCode::Internal, "the job's record holds no readable request");
-    end(started, ttl, Err(Box::new(error)), Some("unreadable"))
+    end(started, ttl, Err(Box::new(error)), Some("unreadable"), charge)
 }
 
 /// The body of the request, read from Redis where it is kept apart: for as long as that takes, as the job is held meanwhile.
@@ -205,13 +244,19 @@ fn give_up(context: &Context, started: &Started, request: &JobRequest) -> Option
     None
 }
 
-fn cancelled(started: &Started, ttl: Ttl, attempts: Journal) -> Ended {
+fn cancelled(started: &Started, ttl: Ttl, progress: &Progress) -> Ended {
     let mut error = ErrorBody::cancelled();
-    error.extra_fields.attempts = attempts;
-    Ended { cancelled: true, ..end(started, ttl, Err(Box::new(error)), None) }
+    error.extra_fields.attempts = progress.attempts.clone();
+    Ended { cancelled: true, ..end(started, ttl, Err(Box::new(error)), None, &progress.charge) }
 }
 
-fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static str>) -> Ended {
+fn end(
+    started: &Started,
+    ttl: Ttl,
+    outcome: Outcome,
+    given_up: Option<&'static str>,
+    charge: &Charge,
+) -> Ended {
     let operation = operation_of(started);
     let (code, outcome, media) = match outcome {
         Ok(result) => {
@@ -219,7 +264,8 @@ fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static 
             let media = (!media.is_empty()).then(|| serde_json::to_string(&media).unwrap_or_default());
             (200, result, media)
         }
-        Err(error) => {
+        Err(mut error) => {
+            error.extra_fields.usage_charged = charge.usage_charged();
             let error = of(*error, operation).identified();
             if let Some(event_id) = &error.event_id {
                 tracing::info!(job = %started.held.id, event_id, status = error.status_code, error = error.error.code, "the job fails");
@@ -227,7 +273,7 @@ fn end(started: &Started, ttl: Ttl, outcome: Outcome, given_up: Option<&'static 
             (error.status_code, error.to_json(), None)
         }
     };
-    Ended { held: started.held.clone(), code, outcome, media, ttl, given_up, cancelled: false }
+    Ended { held: started.held.clone(), code, outcome, media, ttl, given_up, cancelled: false, owed: None }
 }
 
 /// The error, about this kind of call.

@@ -9,11 +9,14 @@
 //! | `held`, `renewal` | what is held, and the thread that renews the leases |
 //! | `job` | one job from start to end |
 //! | `chain` | its targets in order; noting how far it has come, and delaying |
+//! | `admission` | what a job must pass before it runs: its limits |
 //! | `target` | one target: keys, retries, the journal |
 //! | `cooldown` | what is not worth trying for a while, shared with the other workers |
 //! | `settle` | writes the end, however long Redis is away |
+//! | `spend` | what each call has used and costs |
 //! | `memory` | how many bytes of requests and answers are in memory |
 
+mod admission;
 mod chain;
 mod context;
 mod control;
@@ -32,6 +35,7 @@ mod renewal;
 mod server;
 mod settings;
 mod settle;
+mod spend;
 mod target;
 mod work;
 

@@ -13,6 +13,26 @@ pub(crate) fn describe_metrics() {
     metrics::describe_counter!("hermod_provider_calls_total", "Calls to providers, by provider and outcome.");
     metrics::describe_gauge!("hermod_jobs_running", "Jobs that run now.");
     describe("hermod_jobs_delayed_total", "Jobs delayed until a retry time.");
+    metrics::describe_counter!(
+        "hermod_tokens_total",
+        "Tokens of calls as providers count them, by provider, model and kind; models beyond 200 are `other`."
+    );
+    metrics::describe_counter!(
+        "hermod_unpriced_calls_total",
+        "Calls that have used something without a known price, by provider and model."
+    );
+    metrics::describe_counter!(
+        "hermod_charged_tokens_total",
+        "Tokens of jobs that have ended, by virtual key."
+    );
+    metrics::describe_gauge!(
+        "hermod_charged_dollars_total",
+        "Cost of jobs that have ended, in dollars, by virtual key; it only grows."
+    );
+    metrics::describe_counter!(
+        "hermod_unknown_calls_total",
+        "Calls of which nobody knows what they have used, by virtual key."
+    );
     metrics::describe_gauge!("hermod_cooldowns", "Targets and keys that cool down, as all workers know it.");
     metrics::describe_counter!("hermod_cooldowns_total", "Cooldowns that this worker has set, by provider.");
     metrics::describe_counter!("hermod_deliveries_total", "Attempts to deliver webhooks, by outcome.");

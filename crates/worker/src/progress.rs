@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use hermod_governance::Charge;
 use hermod_providers::Key;
 use hermod_types::{ErrorBody, Journal, Target};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,12 @@ pub(crate) struct Progress {
     pub(crate) primary_error: Option<ErrorBody>,
     #[serde(skip_serializing_if = "Journal::is_empty")]
     pub(crate) attempts: Journal,
+    /// What its calls have used so far.
+    #[serde(skip_serializing_if = "Charge::is_empty")]
+    pub(crate) charge: Charge,
+    /// Whether a call is under way.
+    #[serde(skip)]
+    pub(crate) in_call: bool,
 }
 
 impl Progress {

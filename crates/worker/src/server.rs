@@ -3,11 +3,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_governance::{LiveRules, Prices};
 use hermod_providers::Providers;
+use hermod_queue::governance::{Limits, LiveDefinitions};
 use hermod_queue::{Lane, Store, Tolerance, WorkerName, WorkerQueue};
 use hermod_service::{Metrics, Shutdown, watch_redis};
 use hermod_types::ShardCount;
-use hermod_types::config::VirtualKey;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,8 +31,9 @@ pub struct Worker {
     /// Unique to this start of it.
     pub name: WorkerName,
     pub providers: Providers,
-    /// The virtual keys that jobs may have been submitted with.
-    pub virtual_keys: Vec<VirtualKey>,
+    /// Who may use what, and how much of it.
+    pub rules: LiveRules,
+    pub prices: Prices,
     pub store: Store,
     /// What is accepted of that Redis.
     pub tolerance: Tolerance,
@@ -77,8 +79,8 @@ impl Drained {
 /// # Errors
 /// If it cannot run at all, or Redis must not be used. Redis being away is not such a reason: it is waited for.
 pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<Drained> {
-    let Worker { name, providers, virtual_keys, store, tolerance, metrics, concurrency, .. } = worker;
-    let Worker { memory, shards, lease, limits, deliveries, grace, .. } = worker;
+    let Worker { name, providers, rules, prices, store, tolerance, metrics, .. } = worker;
+    let Worker { concurrency, memory, shards, lease, limits, deliveries, grace, .. } = worker;
     probe::describe_metrics();
     let tasks = TaskTracker::new();
     let address = listener.local_addr()?;
@@ -105,10 +107,12 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     // A worker that renews no leases, or claims no jobs, for whatever reason, is none: it drains.
     let leases = renewal.spawn(stop.clone(), shutdown.drain.clone().drop_guard())?;
 
+    let governance = Limits::of_worker(&queue, &store, &tasks);
     let release = CancellationToken::new();
     let memory = Memory::new(memory);
     let context = Arc::new(Context::new(
-        (providers, virtual_keys),
+        (providers, rules.clone(), prices),
+        (governance.clone(), LiveDefinitions::new(&store, rules)),
         limits,
         queue,
         Cooldowns::new(&store, &tasks),
@@ -129,7 +133,7 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
         control::follow(store.clone(), name, Arc::clone(&context), Arc::clone(&signals), stop.clone());
     // So does one that no longer hears the operator, or that leads and looks after nothing.
     tasks.spawn(with_alarm(control, shutdown.drain.clone()));
-    let maintain = control::maintain(store, lease, Arc::clone(&signals), stop.clone());
+    let maintain = control::maintain(store, governance, lease, Arc::clone(&signals), stop.clone());
     tasks.spawn(with_alarm(maintain, shutdown.drain.clone()));
     tasks.spawn(Arc::clone(&deliveries).keep_slots(stop.clone()));
     let mut jobs = RunningLane::start(context, held, concurrency, &signals, &shutdown.drain, &tasks);

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Args, value_parser};
+use hermod_governance::{LiveRules, Prices, Rules};
 use hermod_providers::Providers;
 use hermod_queue::{Store, WorkerName};
 use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, SecretSettings, Shutdown};
@@ -82,10 +83,16 @@ impl WorkerSettings {
             sender: Sender::new()?,
             history: config.webhook_history,
         };
+        let kinds = config.providers.iter().map(|(name, provider)| (name.clone(), provider.kind));
+        let kinds: Vec<_> = kinds.collect();
+        let providers = Providers::new(&config)?;
+        let rules = LiveRules::new(Rules::new(config.definitions));
+        let prices = Prices::new(kinds, rules.clone());
         let worker = Worker {
             name: WorkerName::new(host.trim(), std::process::id()),
-            providers: Providers::new(&config)?,
-            virtual_keys: config.virtual_keys,
+            providers,
+            rules,
+            prices,
             store,
             tolerance: self.redis.tolerance(),
             metrics: Metrics::install()?,

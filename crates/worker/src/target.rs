@@ -1,11 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_governance::{RefusalKind, Rules};
 use hermod_providers::{
-    CallError, Key, MediaSource, Meter, ProviderCall, Providers, Replies, RetryPolicy, Verdict, choose,
+    Bill, CallError, Key, MediaSource, Meter, ProviderCall, Providers, Replies, RetryPolicy, Verdict, choose,
 };
 use hermod_queue::JobRequest;
-use hermod_types::config::{Models, VirtualKey};
+use hermod_types::config::Models;
+use hermod_types::governance::Money;
 use hermod_types::{Attempt, ErrorCode, ResultExtra, Target, Timestamp};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +16,7 @@ use crate::cooldown::{Cooldowns, Gate};
 use crate::counters::Counters;
 use crate::memory::JobMemory;
 use crate::progress::Progress;
+use crate::spend::{EndedCall, Spending};
 
 /// A longer wait for one target is not worth it while there is another to try.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -26,8 +29,9 @@ pub(crate) struct TargetContext<'a> {
     pub(crate) providers: &'a Providers,
     pub(crate) cooldowns: &'a Cooldowns,
     pub(crate) counters: &'a Counters,
-    /// The virtual keys, one of which the job may have been submitted with.
-    pub(crate) virtual_keys: &'a [VirtualKey],
+    pub(crate) spending: &'a Spending,
+    /// Who may use what.
+    pub(crate) rules: &'a Rules,
     pub(crate) request: &'a JobRequest,
     /// What the provider gets, less the model.
     pub(crate) body: &'a str,
@@ -41,10 +45,15 @@ pub(crate) struct TargetContext<'a> {
 impl TargetContext<'_> {
     /// The provider's keys that the job's owner may use: all where it has none.
     fn allowed_keys(&self, target: &Target) -> Result<&Models, CallError> {
-        let Some(owner) = &self.request.owner else { return Ok(&Models::All) };
-        let key = self.virtual_keys.iter().find(|key| key.id == *owner && key.active);
-        let grant = key.filter(|key| key.allows(target)).and_then(|key| key.grant(target.provider()));
-        grant.map(|grant| &grant.key_ids).ok_or_else(|| CallError::not_allowed(target))
+        let allowed = self.rules.provider_keys(self.request.owner.as_deref(), target, Timestamp::now());
+        allowed.map_err(|refusal| {
+            let code = match refusal.kind {
+                RefusalKind::ProviderBlocked => ErrorCode::ProviderBlocked,
+                RefusalKind::ModelBlocked => ErrorCode::ModelBlocked,
+                _ => ErrorCode::AccessBlocked,
+            };
+            CallError::not_allowed(code, refusal.message)
+        })
     }
 }
 
@@ -216,8 +225,12 @@ impl TargetRun<'_> {
         let meter: Option<&dyn Meter> = Some(self.context.memory);
         let operation = self.context.request.operation;
         let media = self.context.media.cloned();
-        let call = ProviderCall { operation, target, body, media, key, timeout, limit, replies, meter };
+        let bill = &Bill::default();
+        let call = ProviderCall { operation, target, body, media, key, timeout, limit, replies, meter, bill };
+        // Should this worker have to give the job back meanwhile.
+        self.progress.in_call = true;
         let outcome = cancelled.run_until_cancelled(providers.call(call, permit)).await;
+        self.progress.in_call = false;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (status, error_type, may_be_billed) = match &outcome {
             Some(Ok(_)) => (Some(200), None, false),
@@ -225,6 +238,10 @@ impl TargetRun<'_> {
             None => (None, Some(ErrorCode::JobCancelled.kind().to_owned()), true),
         };
         self.context.counters.call(target.provider(), outcome.as_ref().map(Result::is_ok));
+        let owner = self.context.request.owner.as_deref();
+        let ended = EndedCall { operation, target, key, owner, bill, may_be_billed };
+        let (call, unknown) = self.context.spending.of_call(&ended);
+        self.progress.charge.unknown_calls += unknown;
         self.progress.attempts.push(Attempt {
             target: target.to_string(),
             key: self.name_in_journal(key).map(str::to_owned),
@@ -234,14 +251,21 @@ impl TargetRun<'_> {
             duration_ms,
             skipped: None,
             may_be_billed,
+            input_tokens: call.as_ref().map(|call| call.input_tokens),
+            output_tokens: call.as_ref().map(|call| call.output_tokens),
+            cost: call.as_ref().and_then(|call| call.cost).map(Money::from_nanos),
         });
+        if let Some(call) = call {
+            self.progress.charge.add(call);
+        }
         Some(match outcome? {
             Ok(result) => {
                 self.context.cooldowns.succeeded(target, key);
                 let (model, sent_as) = (result.model.clone(), result.sent_as);
                 let attempts = &self.progress.attempts;
                 let extra = ResultExtra::new(operation, target, &model, duration_ms, self.index, attempts);
-                Ok(result.compose(&extra.sent_as(sent_as)))
+                let extra = extra.sent_as(sent_as).costing(self.progress.charge.cost());
+                Ok(result.compose(&extra))
             }
             Err(error) => {
                 self.context.cooldowns.failed(target, key, &error);

@@ -22,6 +22,20 @@ impl Actor {
     }
 }
 
+impl Actor {
+    /// The same with what it was before, and is now.
+    pub(crate) fn changed(
+        &self,
+        action: &'static str,
+        id: impl fmt::Display,
+        name: &str,
+        old: &impl fmt::Display,
+        new: &impl fmt::Display,
+    ) {
+        tracing::info!(who = %self, action, %id, name, %old, %new, "changed by an administrator");
+    }
+}
+
 impl fmt::Display for Actor {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)

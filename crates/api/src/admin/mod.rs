@@ -19,6 +19,7 @@ pub(crate) use authenticate::Admin;
 
 use crate::body::{self, Body, BodyLimit};
 use crate::error::ApiError;
+use crate::governance;
 use crate::state::State;
 use crate::webhooks;
 
@@ -38,11 +39,13 @@ pub(crate) fn routes(routes: &mut web::ServiceConfig) {
     routes
         .service(only("/api/session/login", "POST", web::post().to(login::login)))
         .service(read_only("/api/session/is-auth-enabled", None, login::is_auth_enabled))
+        .configure(governance::public_routes)
         .service(
             web::scope("/api")
                 .wrap(actix_web::middleware::from_fn(guard::guard))
                 .service(only("/session/logout", "POST", web::post().to(login::logout)))
                 .configure(webhooks::routes)
+                .configure(governance::routes)
                 .default_service(web::to(not_found)),
         );
 }

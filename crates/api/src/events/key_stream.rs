@@ -54,7 +54,7 @@ impl KeyStream {
             Phase::Hear => self.hear().await?,
         };
         // The key may have expired, or may be gone.
-        if !caller::may_see(self.http.headers(), &self.state.config, Some(&self.owner)) {
+        if !caller::may_see(self.http.headers(), &self.state, Some(&self.owner)) {
             return None;
         }
         self.quiet_until = Instant::now() + COMMENT_INTERVAL;

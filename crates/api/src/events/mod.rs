@@ -71,13 +71,13 @@ pub(crate) async fn of_job(
 
 /// `GET /v1/async/events`: the ends of all jobs of the caller's virtual key.
 pub(crate) async fn of_key(http: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Failure> {
-    let key = caller::authenticate(http.headers(), &state.config)
-        .and_then(|key| key.ok_or(ApiError::VirtualKeyRequired))
+    let owner = caller::authenticate(http.headers(), &state)
+        .await
+        .and_then(|caller| caller.owner.ok_or(ApiError::VirtualKeyRequired))
         .map_err(ApiError::of_no_operation)?;
     if http.method() == Method::HEAD {
         return Ok(stream_of(stream::empty()));
     }
-    let owner = key.id.clone();
     let events = KeyStream::new(http, &owner, state);
     Ok(stream_of(stream::unfold(events, async |mut events| {
         let next = events.next().await?;

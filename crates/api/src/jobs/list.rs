@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::query::{self, Include};
 use crate::admin::Admin;
-use crate::caller;
+use crate::caller::{self, Caller};
 use crate::error::{ApiError, Failure};
 use crate::state::State;
 
@@ -69,9 +69,9 @@ async fn page(http: &HttpRequest, admin: &Admin, state: &State) -> Result<HttpRe
 /// # Errors
 /// If the caller shows neither a valid key nor an administrator's login.
 async fn owner(http: &HttpRequest, admin: &Admin, state: &State) -> Result<Owner, ApiError> {
-    match caller::authenticate(http.headers(), &state.config) {
-        Ok(Some(key)) => return Ok(Owner::Key(key.id.clone())),
-        Ok(None) | Err(ApiError::VirtualKeyRequired) => {}
+    match caller::authenticate(http.headers(), state).await {
+        Ok(Caller { owner: Some(owner), .. }) => return Ok(Owner::Key(owner)),
+        Ok(Caller { owner: None, .. }) | Err(ApiError::VirtualKeyRequired) => {}
         Err(error) => return Err(error),
     }
     let address = http.peer_addr().map(|peer| peer.ip());

@@ -22,7 +22,7 @@ pub(crate) async fn create(
     default_provider: Option<&str>,
     state: &State,
 ) -> Result<HttpResponse, ApiError> {
-    let submit = Submit::begin(OPERATION, headers, state)?;
+    let submit = Submit::begin(OPERATION, headers, state).await?;
     let read = submit.response(payload, default_provider).await;
     let (submitted, echo) = read.map_err(integration::not_streamed)?;
     let id = submitted.id;

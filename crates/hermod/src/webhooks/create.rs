@@ -4,7 +4,7 @@ use clap::Args;
 use reqwest::Method;
 
 use super::endpoint::{event_of, text_of, with_secret};
-use super::login::Administration;
+use crate::administration::Administration;
 use crate::client::{Field, JsonObject, print};
 use crate::json::{Json, pretty};
 

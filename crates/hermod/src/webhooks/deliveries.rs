@@ -6,7 +6,7 @@ use clap::Args;
 use reqwest::Method;
 
 use super::endpoint::{event_of, text_of, word_of};
-use super::login::Administration;
+use crate::administration::Administration;
 use crate::client::{JsonObject, print};
 use crate::json::{Json, pretty};
 use crate::table::table;

@@ -7,7 +7,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::login::Administration;
+use crate::administration::Administration;
 use crate::client::{JsonObject, print};
 use crate::json::{Json, pretty};
 use crate::table::table;

@@ -4,14 +4,16 @@ mod create;
 mod deliveries;
 mod endpoint;
 mod listen;
-mod login;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use crate::administration::{Administration, Login};
 use crate::client::block_on;
-use login::{Administration, Login};
+
+/// Below which its routes are.
+const BASE: &str = "/api/webhooks";
 
 /// `hermod webhooks`
 #[derive(Args, Clone, Debug)]
@@ -72,7 +74,7 @@ impl Webhooks {
     /// If the API does not answer, does not let this user administer, or refuses what was asked for.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Ask(ask) => block_on(ask.run(&self.login.administration()?, self.json)),
+            Command::Ask(ask) => block_on(ask.run(&self.login.administration(BASE)?, self.json)),
             Command::Listen(listen) => listen.run(self.json),
         }
     }

@@ -3,7 +3,7 @@
 mod reply;
 mod request;
 
-use hermod_types::Operation;
+use hermod_types::{CallUsage, Operation};
 
 use crate::answer::Answer;
 use crate::dialect::{Ask, Outgoing, Unsendable};
@@ -66,6 +66,10 @@ impl Plan for ImagePlan<'_> {
     fn read(&self, _: usize, answer: &Answer) -> Result<ImageReply, String> {
         let reply = self.provider.read(answer)?;
         if reply.images.is_empty() { Err("its answer has no image".to_owned()) } else { Ok(reply) }
+    }
+
+    fn used(&self, reply: &ImageReply, usage: CallUsage) -> CallUsage {
+        CallUsage { images: u64::try_from(reply.images.len()).ok(), ..usage }
     }
 
     fn bytes(reply: &ImageReply) -> usize {

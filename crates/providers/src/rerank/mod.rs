@@ -3,11 +3,12 @@
 mod ranking;
 mod request;
 
-use hermod_types::Operation;
+use hermod_types::{CallUsage, Operation};
 
 use crate::answer::Answer;
 use crate::dialect::{Ask, Outgoing, Unsendable};
 use crate::plan::Plan;
+use crate::usage;
 pub(crate) use ranking::{Ranked, Ranking};
 pub(crate) use request::RerankRequest;
 
@@ -56,6 +57,13 @@ impl Plan for RerankPlan<'_> {
         ranking.check(self.request.documents.len())?;
         let (wanted, got) = (self.request.wanted(), ranking.results.len());
         if got < wanted { Err(format!("it ranked {got} documents of {wanted}")) } else { Ok(ranking) }
+    }
+
+    fn used(&self, _: &Ranking, usage: CallUsage) -> CallUsage {
+        if usage::has_tokens(&usage) || usage.searches.is_some() {
+            return usage;
+        }
+        CallUsage { searches: Some(usage::searches(self.request.documents.len())), ..usage }
     }
 
     fn bytes(reply: &Ranking) -> usize {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hermod_types::Operation;
+use hermod_types::{CallUsage, Operation};
 
 use crate::answer::Answer;
 use crate::dialect::{Ask, Outgoing, Unsendable};
@@ -95,6 +95,11 @@ impl Plan for SpeechPlan<'_> {
             return Err("its answer is empty".to_owned());
         }
         Ok(audio.compose())
+    }
+
+    fn used(&self, _: &String, usage: CallUsage) -> CallUsage {
+        let characters = self.request.input.decode().chars().count();
+        CallUsage { characters: u64::try_from(characters).ok(), ..usage }
     }
 
     fn bytes(reply: &String) -> usize {

@@ -10,7 +10,7 @@
 //! | module | |
 //! |---|---|
 //! | `node`, `section` | the file as a tree, read member by member; errors are collected with their paths |
-//! | `read`, `read_provider`, `read_key`, `read_webhook` | what each member means |
+//! | `read`, `read_provider`, `read_key`, `read_governance`, `read_virtual_key`, `read_pricing`, `read_webhook` | what each member means |
 //! | `environment` | the configuration without a file |
 //! | `kind` | the table of APIs that we speak |
 
@@ -20,16 +20,19 @@ mod endpoints;
 mod environment;
 mod error;
 mod kind;
+mod models;
 mod node;
 mod read;
+mod read_governance;
 mod read_key;
+mod read_pricing;
 mod read_provider;
+mod read_virtual_key;
 mod read_webhook;
 mod section;
 mod suggest;
 #[cfg(test)]
 mod tests;
-mod virtual_key;
 mod webhook_origin;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +41,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::governance::{Definitions, PricingSource};
 use crate::webhook::{Endpoint, PrivateNetwork};
 use crate::{Operation, Ttl};
 pub use access::KeyAccess;
@@ -45,9 +49,9 @@ pub use admin::AdminLogin;
 pub use endpoints::Support;
 pub use error::{ConfigError, ConfigErrors};
 pub use kind::{Bounds, Form, ProviderKind};
+pub use models::Models;
 use read::ProviderSecrets;
 pub(crate) use read_webhook::read_body as read_webhook_body;
-pub use virtual_key::{Blocked, Models, ProviderGrant, VirtualKey};
 pub use webhook_origin::WebhookOrigin;
 
 /// How long a result is kept where neither client nor operator says: Bifrost's default.
@@ -75,8 +79,12 @@ pub struct Config<P = ProviderConfig> {
     pub require_virtual_key: bool,
     /// Providers by the name that clients use in `provider/model`.
     pub providers: BTreeMap<String, P>,
-    /// The virtual keys.
-    pub virtual_keys: Vec<VirtualKey>,
+    /// Who may use what, and how much of it.
+    pub definitions: Definitions,
+    /// Where prices come from, `framework.pricing`.
+    pub pricing: PricingSource,
+    /// How long the value before a key's rotation counts, `client.vk_rotation_cooldown`.
+    pub rotation_cooldown: Duration,
     /// Receivers of webhooks, `webhooks`.
     pub webhooks: Vec<Endpoint>,
     /// How long the history of deliveries is kept, `client.webhook_config.delivery_history_retention_days`.
@@ -186,7 +194,9 @@ impl Config {
                     (name, ApiProvider { kind: provider.kind, allowed: provider.allowed })
                 })
                 .collect(),
-            virtual_keys: self.virtual_keys,
+            definitions: self.definitions,
+            pricing: self.pricing,
+            rotation_cooldown: self.rotation_cooldown,
             webhooks: self.webhooks,
             webhook_history: self.webhook_history,
             webhook_origins: self.webhook_origins,
@@ -211,20 +221,10 @@ impl ApiConfig {
 }
 
 impl<P> Config<P> {
-    /// The virtual key with this id, usable or not.
-    pub fn virtual_key_with_id(&self, id: &str) -> Option<&VirtualKey> {
-        self.virtual_keys.iter().find(|key| key.id == id)
-    }
-
     /// Whether a submit may have its end told at `url`, and if so, whether it may be at a private address.
     pub fn allows_webhook_url(&self, url: &Url) -> Option<PrivateNetwork> {
         let origin = self.webhook_origins.iter().find(|origin| origin.contains(url))?;
         Some(origin.private_network())
-    }
-
-    /// The configured virtual key with this value, usable or not.
-    pub fn virtual_key(&self, value: &str) -> Option<&VirtualKey> {
-        self.virtual_keys.iter().find(|key| key.has_value(value))
     }
 }
 
@@ -241,7 +241,9 @@ impl<P> Default for Config<P> {
             default_ttl: Ttl::from_seconds(DEFAULT_TTL_SECONDS).unwrap_or(Ttl::MAX),
             require_virtual_key: false,
             providers: BTreeMap::new(),
-            virtual_keys: Vec::new(),
+            definitions: Definitions::default(),
+            pricing: PricingSource::default(),
+            rotation_cooldown: Duration::ZERO,
             webhooks: Vec::new(),
             webhook_history: DEFAULT_WEBHOOK_HISTORY,
             webhook_origins: Vec::new(),

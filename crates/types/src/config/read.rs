@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-
 use super::node::Node;
+use super::read_governance::read_governance;
+use super::read_pricing::read_source;
 use super::read_provider::{Read, read_provider};
+use super::read_virtual_key::read_ours;
 use super::read_webhook::read_webhooks;
 use super::section::{Report, Section};
-use super::suggest::did_you_mean;
-use super::{AdminLogin, Config, ConfigError, Environment, Models, ProviderGrant, VirtualKey, WebhookOrigin};
-use crate::{Timestamp, Ttl};
+use super::{AdminLogin, Config, ConfigError, Environment, WebhookOrigin};
+use crate::Ttl;
+use crate::governance::Version;
 
 /// The longest that the history of deliveries is kept.
 const MOST_HISTORY_DAYS: u64 = 3650;
@@ -46,8 +47,15 @@ pub(super) fn read(
 }
 
 fn read_file(mut file: Section<'_>, secrets: ProviderSecrets, config: &mut Config, report: &Report<'_>) {
+    config.definitions.version = read_version(&mut file).unwrap_or_default();
+    if let Some(mut framework) = file.section("framework") {
+        config.pricing = framework.section("pricing").map(read_source).unwrap_or_default();
+        framework.finish();
+    }
     if let Some(mut client) = file.section("client") {
-        config.require_virtual_key = client.boolean("enforce_auth_on_inference").unwrap_or_default();
+        let old = client.boolean("enforce_governance_header");
+        config.require_virtual_key = client.boolean("enforce_auth_on_inference").or(old).unwrap_or_default();
+        config.rotation_cooldown = read_cooldown(&mut client).unwrap_or_default();
         let ttl = client.whole("async_job_result_ttl").and_then(Ttl::from_seconds);
         config.default_ttl = ttl.unwrap_or(config.default_ttl);
         config.webhook_origins = read_origins(&mut client);
@@ -72,9 +80,7 @@ fn read_file(mut file: Section<'_>, secrets: ProviderSecrets, config: &mut Confi
     }
     let mut login = None;
     if let Some(mut governance) = file.section("governance") {
-        for key in governance.sections("virtual_keys") {
-            read_virtual_key(key, config, report);
-        }
+        read_governance(&mut governance, config, report);
         login = governance.section("auth_config");
         governance.finish();
     }
@@ -83,11 +89,8 @@ fn read_file(mut file: Section<'_>, secrets: ProviderSecrets, config: &mut Confi
     config.admin = login.or(old_login).and_then(read_login);
     config.setup_token = file.secret("setup_token");
     config.webhooks = read_webhooks(&mut file, report);
-    if let Some(mut ours) = file.section("hermod") {
-        for (id, node) in ours.entries("keys") {
-            read_key_settings(&id, ours.child(&format!("keys.{id}"), node), config);
-        }
-        ours.finish();
+    if let Some(ours) = file.section("hermod") {
+        read_ours(ours, config);
     }
     file.finish();
 }
@@ -124,62 +127,19 @@ fn read_login(mut file: Section<'_>) -> Option<AdminLogin> {
     login
 }
 
-/// What `hermod.keys` says of the virtual key with this id.
-fn read_key_settings(id: &str, mut file: Section<'_>, config: &mut Config) {
-    let webhook_secret = file.signing_secret("webhook_secret");
-    match config.virtual_keys.iter_mut().find(|key| key.id == id) {
-        Some(key) => key.webhook_secret = webhook_secret,
-        None => {
-            let hint = did_you_mean(id, config.virtual_keys.iter().map(|key| key.id.as_str()));
-            file.wrong("", format!("no virtual key has this id{hint}"));
-        }
-    }
-    file.finish();
+/// How long the value before a key's rotation counts: a duration, or none.
+fn read_cooldown(client: &mut Section<'_>) -> Option<Duration> {
+    let cooldown = |node| if let Node::Text(text) = node { crate::governance::span_of(&text) } else { None };
+    client.read("vk_rotation_cooldown", "a duration such as 30s or 5m", cooldown)
 }
 
-fn read_virtual_key(mut file: Section<'_>, config: &mut Config, report: &Report<'_>) {
-    let before = report.errors();
-    let name = file.needed("name", "expected a name", Section::text);
-    let value = file.needed("value", "expected a secret, found an empty string", Section::secret);
-    let expires = |node| if let Node::Text(text) = node { Timestamp::from_rfc3339(&text) } else { None };
-    let key = VirtualKey {
-        id: file.text("id").unwrap_or(name),
-        value,
-        active: file.boolean("is_active").unwrap_or(true),
-        expires: file.read("expires_at", "a time such as 2030-01-31T00:00:00Z", expires),
-        grants: file
-            .sections("provider_configs")
-            .into_iter()
-            .map(|grant| read_grant(grant, config))
-            .collect(),
-        webhook_secret: None,
+fn read_version(file: &mut Section<'_>) -> Option<Version> {
+    let version = |node| match node {
+        Node::Number(number) if number.as_u64() == Some(1) => Some(Version::One),
+        Node::Number(number) if number.as_u64() == Some(2) => Some(Version::Two),
+        _ => None,
     };
-    let is_taken =
-        |other: &VirtualKey| other.id == key.id || other.value.expose_secret() == key.value.expose_secret();
-    if report.errors() == before && config.virtual_keys.iter().any(is_taken) {
-        // Two with one id would see each other's jobs.
-        file.wrong("", "expected an id and a value that no other virtual key has");
-    }
-    config.virtual_keys.push(key);
-    file.finish();
-}
-
-fn read_grant(mut file: Section<'_>, config: &Config) -> ProviderGrant {
-    let provider = file.needed("provider", "expected the name of a provider", Section::text);
-    if !config.providers.contains_key(&provider) {
-        let hint = did_you_mean(&provider, config.providers.keys().map(String::as_str));
-        // A provider that stands elsewhere, or nowhere, is granted for nothing, which does no harm.
-        if !hint.is_empty() {
-            file.wrong("provider", format!("no provider has this name{hint}"));
-        }
-    }
-    let grant = ProviderGrant {
-        provider,
-        models: file.texts("allowed_models").unwrap_or_default().into(),
-        key_ids: file.texts("key_ids").map_or(Models::All, Into::into),
-    };
-    file.finish();
-    grant
+    file.read("version", "1 or 2", version)
 }
 
 /// One entry for each distinct path, with list positions, the names of providers and the ids of keys left out.
@@ -187,7 +147,7 @@ fn summarise(paths: Vec<String>) -> Vec<String> {
     let general = |path: String| {
         let mut parts: Vec<&str> =
             path.split('.').map(|part| part.split_once('[').map_or(part, |(part, _)| part)).collect();
-        if let ["providers", name, ..] | ["hermod", "keys", name, ..] = parts.as_mut_slice() {
+        if let ["providers", name, ..] | ["hermod", "keys" | "providers", name, ..] = parts.as_mut_slice() {
             *name = "*";
         }
         parts.join(".")

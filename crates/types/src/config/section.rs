@@ -44,6 +44,11 @@ impl<'e> Report<'e> {
         self.errors.borrow().len()
     }
 
+    /// Whether there is such an error.
+    pub(super) fn any(&self, is_it: impl Fn(&ConfigError) -> bool) -> bool {
+        self.errors.borrow().iter().any(is_it)
+    }
+
     /// The errors, and the paths of what was ignored.
     pub(super) fn into_parts(self) -> (Vec<ConfigError>, Vec<String>) {
         (self.errors.into_inner(), self.ignored.into_inner())
@@ -96,7 +101,35 @@ impl<'r> Section<'r> {
             let rest = error.path().strip_prefix(&path);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        self.report.errors.borrow().iter().any(is_it)
+        self.report.any(is_it)
+    }
+
+    /// The same without taking it.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.members.iter().any(|(member, node)| member == name && !matches!(node, Node::Null))
+    }
+
+    /// The strings of this name in the objects of an array, with their places in it. They count as read.
+    pub(super) fn take_texts(&mut self, array: &str, name: &str) -> Vec<(usize, String)> {
+        let Some((_, Node::Array(elements))) = self.members.iter_mut().find(|(member, _)| member == array)
+        else {
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for (index, element) in elements.iter_mut().enumerate() {
+            let Node::Object(members) = element else { continue };
+            let Some(place) = members.iter().position(|(member, _)| member == name) else { continue };
+            if let Node::Text(text) = &members[place].1 {
+                texts.push((index, text.clone()));
+                members.remove(place);
+            }
+        }
+        texts
+    }
+
+    /// A member that is known, if it is there, but that no slip is taken for.
+    pub(super) fn optional(&mut self, name: &'static str) -> Option<Node> {
+        self.members.iter().any(|(member, _)| member == name).then(|| self.take(name)).flatten()
     }
 
     /// Whether a member is there, and not null.
@@ -155,6 +188,12 @@ impl<'r> Section<'r> {
             value.as_u64().map(Some).or_else(|| value.as_i64().map(|_| None))
         };
         self.read(name, "a whole number", whole).flatten()
+    }
+
+    /// A whole number of 0 or more.
+    pub(super) fn count(&mut self, name: &'static str) -> Option<u64> {
+        let count = |node| if let Node::Number(value) = node { value.as_u64() } else { None };
+        self.read(name, "a whole number of 0 or more", count)
     }
 
     /// A whole number. Of one that is too large for it, the largest.

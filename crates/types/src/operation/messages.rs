@@ -132,7 +132,11 @@ mod tests {
     use crate::{InvalidRequest, Operation, Request};
 
     fn parse(members: &str) -> Result<Request, InvalidRequest> {
-        Request::parse(Operation::Messages, format!("{{\"model\":\"a/b\",{members}}}").as_bytes(), None)
+        Request::parse(
+            Operation::Messages,
+            format!("{{\"model\":\"a/b\",{members}}}").as_bytes(),
+            crate::Naming::default(),
+        )
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::{InvalidRequest, Request};
 const MODEL: &str = r#""model":"a/b""#;
 
 fn parse(operation: Operation, members: &str) -> Result<Request, InvalidRequest> {
-    Request::parse(operation, format!("{{{MODEL},{members}}}").as_bytes(), None)
+    Request::parse(operation, format!("{{{MODEL},{members}}}").as_bytes(), crate::Naming::default())
 }
 
 fn refused(operation: Operation, members: &str) -> (String, String) {
@@ -48,7 +48,7 @@ fn each_endpoint_takes_the_least_and_refuses_a_stream_in_its_own_words() {
         let nothing = refused(operation, r#""stream":true"#).0;
         assert!(!nothing.contains("stream"), "what is required comes first: {nothing}");
     }
-    let form = Request::parse(Operation::Transcription, b"{}", None).unwrap_err();
+    let form = Request::parse(Operation::Transcription, b"{}", crate::Naming::default()).unwrap_err();
     assert_eq!(form.message, "failed to parse multipart form: this endpoint takes multipart/form-data");
 }
 
@@ -376,7 +376,11 @@ fn no_provider_is_told_to_work_in_the_background() {
 fn a_model_without_a_provider_is_the_default_providers() {
     let parse = |model: &str, fallback: &str, default| {
         let body = format!(r#"{{"model":"{model}","input":"x","fallbacks":["{fallback}"]}}"#);
-        let request = Request::parse(Operation::Responses, body.as_bytes(), default);
+        let request = Request::parse(
+            Operation::Responses,
+            body.as_bytes(),
+            crate::Naming { default_provider: default, choose: None },
+        );
         request.map(|request| request.targets.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     assert_eq!(parse("gpt", "mini", Some("openai")).unwrap(), ["openai/gpt", "openai/mini"]);

@@ -1,4 +1,4 @@
-use super::{Fallbacks, InvalidRequest, NOT_FOR_PROVIDERS, Names, Request, not_streamed};
+use super::{Fallbacks, InvalidRequest, NOT_FOR_PROVIDERS, Naming, Request, not_streamed};
 use crate::operation::{FormRules, Rules};
 use crate::raw::reads_as;
 use crate::{Form, FormPart, Operation, PartContent};
@@ -11,21 +11,27 @@ impl Request {
     ///
     /// # Errors
     /// As [`Request::parse`].
-    pub fn from_form(operation: Operation, mut form: Form) -> Result<Self, InvalidRequest> {
+    pub fn from_form(
+        operation: Operation,
+        mut form: Form,
+        naming: Naming<'_>,
+    ) -> Result<Self, InvalidRequest> {
         let Rules::Form(rules) = operation.rules() else {
             return Err(InvalidRequest::other_form("this endpoint takes JSON"));
         };
         check_parts(&form, rules)?;
 
-        let names = Names { default_provider: None };
-        let mut targets = vec![names.primary(form.value("model").unwrap_or_default())?];
+        let mut targets = naming.primary(form.value("model").unwrap_or_default())?;
         if !form.files().any(|(part, _, _)| rules.files.contains(&part.name.as_str())) {
             return Err(InvalidRequest::rule(rules.param, rules.missing));
         }
         if form.value("stream") == Some("true") {
             return Err(not_streamed(operation, "stream"));
         }
-        let mut fallbacks = Fallbacks { names: &names, count: 0, targets: &mut targets, wrong: None };
+        if form.parts.iter().any(|part| ["fallbacks", FALLBACKS_ARRAY].contains(&&*part.name)) {
+            targets.truncate(1);
+        }
+        let mut fallbacks = Fallbacks { names: &naming, count: 0, targets: &mut targets, wrong: None };
         for part in &form.parts {
             if let ("fallbacks" | FALLBACKS_ARRAY, PartContent::Value(name)) = (&*part.name, &part.content) {
                 fallbacks.add(name);
@@ -85,7 +91,7 @@ mod tests {
     }
 
     fn read(operation: Operation, parts: Vec<FormPart>) -> Result<Request, InvalidRequest> {
-        Request::from_form(operation, Form { parts })
+        Request::from_form(operation, Form { parts }, Naming::default())
     }
 
     #[test]

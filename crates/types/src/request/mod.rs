@@ -40,35 +40,28 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads the JSON body of a submit. A model without a provider is `default_provider`'s, where there is one.
+    /// Reads the JSON body of a submit. `naming`: what models without a provider are.
     ///
     /// # Errors
     /// What the contract's error table says, in its order: not JSON or a wrong type, then `model`, then what is required, then
     /// `stream`, then `fallbacks`.
-    pub fn parse(
-        operation: Operation,
-        body: &[u8],
-        default_provider: Option<&str>,
-    ) -> Result<Self, InvalidRequest> {
-        Self::read(operation, body, default_provider).map(|(request, _)| request)
+    pub fn parse(operation: Operation, body: &[u8], naming: Naming<'_>) -> Result<Self, InvalidRequest> {
+        Self::read(operation, body, naming).map(|(request, _)| request)
     }
 
     /// The same of a Response that its client may retrieve at once: also what is repeated of its request.
     ///
     /// # Errors
     /// As [`Request::parse`].
-    pub fn parse_response(
-        body: &[u8],
-        default_provider: Option<&str>,
-    ) -> Result<(Self, ResponseEcho), InvalidRequest> {
-        let (request, object) = Self::read(Operation::Responses, body, default_provider)?;
+    pub fn parse_response(body: &[u8], naming: Naming<'_>) -> Result<(Self, ResponseEcho), InvalidRequest> {
+        let (request, object) = Self::read(Operation::Responses, body, naming)?;
         Ok((request, ResponseEcho::of(&object)))
     }
 
     fn read<'b>(
         operation: Operation,
         body: &'b [u8],
-        default_provider: Option<&str>,
+        naming: Naming<'_>,
     ) -> Result<(Self, RawObject<'b>), InvalidRequest> {
         let Rules::Json(rules) = operation.rules() else {
             return Err(InvalidRequest::other_form("this endpoint takes multipart/form-data"));
@@ -79,15 +72,15 @@ impl Request {
         let object = object(text)?;
         check_members(&object, &[rules.known, &COMMON])?;
 
-        let names = Names { default_provider };
         let model = shape::string_of(object.get("model")).unwrap_or_default();
-        let mut targets = vec![names.primary(&model)?];
+        let mut targets = naming.primary(&model)?;
         (rules.required)(&object)?;
         if let Some(member) = (rules.streamed)(&object) {
             return Err(not_streamed(operation, member));
         }
         if let Some(value) = object.get("fallbacks").filter(|value| value.get() != "null") {
-            names.fallbacks(value, &mut targets)?;
+            targets.truncate(1);
+            naming.fallbacks(value, &mut targets)?;
         }
         let body = body_of(&object, rules, text.len());
         Ok((Self { operation, targets, body, media_bytes: 0 }, object))
@@ -129,12 +122,16 @@ fn not_streamed(operation: Operation, member: &str) -> InvalidRequest {
 }
 
 /// How the names of models become targets.
-struct Names<'p> {
+#[derive(Clone, Copy, Default)]
+pub struct Naming<'p> {
     /// Whose models have no provider in their names.
-    default_provider: Option<&'p str>,
+    pub default_provider: Option<&'p str>,
+    /// Targets for a model that names none: where it goes, and its fallbacks should the client name none. Nothing for a model that
+    /// is to be read as it is.
+    pub choose: Option<&'p dyn Fn(&str) -> Vec<Target>>,
 }
 
-impl Names<'_> {
+impl Naming<'_> {
     fn target(&self, name: &str) -> Result<Target, InvalidTarget> {
         match self.default_provider {
             Some(provider) if !name.contains('/') => format!("{provider}/{name}").parse(),
@@ -142,8 +139,16 @@ impl Names<'_> {
         }
     }
 
-    fn primary(&self, name: &str) -> Result<Target, InvalidRequest> {
-        self.target(name).map_err(|error| InvalidRequest::rule("model", error.to_string()))
+    /// Where the request goes. More than one where that was chosen.
+    fn primary(&self, name: &str) -> Result<Vec<Target>, InvalidRequest> {
+        let named = self.target(name);
+        let has_default = self.default_provider.is_some() && !name.contains('/');
+        let chosen = self.choose.filter(|_| !has_default).map(|choose| choose(name)).unwrap_or_default();
+        match named {
+            _ if !chosen.is_empty() => Ok(chosen),
+            Ok(target) => Ok(vec![target]),
+            Err(error) => Err(InvalidRequest::rule("model", error.to_string())),
+        }
     }
 
     /// Adds those of a JSON array.
@@ -159,7 +164,7 @@ impl Names<'_> {
 
 /// Fallbacks while they are read: none is kept beyond their limit.
 struct Fallbacks<'a> {
-    names: &'a Names<'a>,
+    names: &'a Naming<'a>,
     count: usize,
     targets: &'a mut Vec<Target>,
     wrong: Option<(usize, InvalidTarget)>,

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn parse(body: &[u8]) -> Result<Request, InvalidRequest> {
-    Request::parse(Operation::TextCompletion, body, None)
+    Request::parse(Operation::TextCompletion, body, Naming::default())
 }
 
 fn refused(body: &str) -> (String, Option<String>) {
@@ -145,11 +145,12 @@ const JSON: &str =
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200), json in JSON) {
+        let naming = Naming { default_provider: Some("a"), choose: None };
         for operation in Operation::all() {
-            drop(Request::parse(operation, &body, Some("a")));
+            drop(Request::parse(operation, &body, naming));
             for name in ["messages", "input", "voice", "documents", "document", "tools", "reasoning"] {
                 let body = format!(r#"{{"model":"a","{name}":{json}}}"#);
-                drop(Request::parse(operation, body.as_bytes(), Some("a")));
+                drop(Request::parse(operation, body.as_bytes(), naming));
             }
         }
     }
@@ -161,4 +162,23 @@ proptest! {
         let request = parse(body.as_bytes()).unwrap();
         prop_assert_eq!(request.body, format!(r#"{{"prompt":{prompt},"{name}":{prompt}}}"#));
     }
+}
+
+#[test]
+fn a_model_without_a_provider_may_be_chosen_for_and_named_fallbacks_count() {
+    let choose = |model: &str| match model {
+        "m" => ["b/m", "c/m"].map(|target| target.parse().unwrap()).to_vec(),
+        _ => Vec::new(),
+    };
+    let targets = |body: &str| {
+        let naming = Naming { default_provider: None, choose: Some(&choose) };
+        let request = Request::parse(Operation::TextCompletion, body.as_bytes(), naming)?;
+        Ok::<_, InvalidRequest>(request.targets.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(targets(r#"{"model":"m","prompt":"x"}"#).unwrap(), ["b/m", "c/m"]);
+    assert_eq!(targets(r#"{"model":"m","prompt":"x","fallbacks":null}"#).unwrap(), ["b/m", "c/m"]);
+    assert_eq!(targets(r#"{"model":"m","prompt":"x","fallbacks":[]}"#).unwrap(), ["b/m"]);
+    assert_eq!(targets(r#"{"model":"m","prompt":"x","fallbacks":["d/e"]}"#).unwrap(), ["b/m", "d/e"]);
+    assert_eq!(targets(r#"{"model":"a/m","prompt":"x"}"#).unwrap(), ["a/m"]);
+    assert_eq!(targets(r#"{"model":"n","prompt":"x"}"#).unwrap_err().message, MODEL_FORMAT);
 }

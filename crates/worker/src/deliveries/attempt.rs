@@ -108,7 +108,7 @@ impl<'a> Run<'a> {
                     tried = self.tried(&recipient, definition) => tried,
                     () = self.held.lost() => return self.leave(&place).await,
                     () = self.all.stop.release.cancelled() => {
-                        self.held.release();
+                        self.held.release(None);
                         return self.leave(&place).await;
                     }
                 }

@@ -35,8 +35,10 @@ pub(super) enum Unusable {
 impl Recipients {
     pub fn new(config: &Config) -> Self {
         let endpoints = config.webhooks.iter().map(|endpoint| (endpoint.id, endpoint.clone()));
-        let secrets =
-            config.virtual_keys.iter().filter_map(|key| Some((key.id.clone(), key.webhook_secret.clone()?)));
+        let definitions = &config.definitions;
+        let keys = definitions.virtual_keys.iter().map(|key| (&key.id, &key.webhook_secret));
+        let keys = keys.chain(definitions.file_keys.iter().map(|(id, key)| (id, &key.webhook_secret)));
+        let secrets = keys.filter_map(|(id, secret)| Some((id.clone(), secret.clone()?)));
         Self {
             endpoints: endpoints.collect(),
             secrets: secrets.collect(),

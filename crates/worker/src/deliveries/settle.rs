@@ -172,7 +172,8 @@ impl Run<'_> {
 
     async fn delay(&self, wait: Duration, progress: &str, counts: bool) {
         let (queue, held) = (&self.all.queue, self.held.held());
-        let delayed = insist(self.attempt.delivery, "delay", || queue.delay(held, wait, progress, counts));
+        let delayed =
+            insist(self.attempt.delivery, "delay", || queue.delay(held, wait, progress, counts, None));
         if matches!(delayed.await, Some(Delayed::Cancelled | Delayed::Lost)) {
             is_lost(self.held);
         }
@@ -180,7 +181,7 @@ impl Run<'_> {
 
     /// Gives the delivery back at once, for another worker.
     pub(super) async fn release(&self) {
-        if let Err(error) = self.all.queue.release(std::slice::from_ref(self.held.held())).await {
+        if let Err(error) = self.all.queue.release(&[self.held.held().clone().into()]).await {
             tracing::debug!(delivery = %self.attempt.delivery, %error, "not released; others will claim it after the lease");
         }
     }
@@ -196,6 +197,7 @@ pub(super) async fn finish(queue: &WorkerQueue<Delivery>, held: &HeldGuard, is_d
         ttl: Ttl::from_seconds(KEPT_SECONDS).unwrap_or(Ttl::MAX),
         cancelled: false,
         given_up: None,
+        owed: None,
     });
     let settled = insist(held.held().id, "finish", || queue.finish(Arc::clone(&ended)));
     match settled.await {

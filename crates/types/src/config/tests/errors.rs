@@ -106,9 +106,9 @@ fn what_else_bifrost_has_is_ignored() {
             "deepgram": {"keys": [{"value": "env.NOT_SET"}]}, "sarvam": {}},
         "governance": {"budgets": [], "rate_limits": [], "customers": [], "teams": [], "business_units": [], "routing_rules": [],
             "model_configs": [], "providers": [], "pricing_overrides": [], "auth_config": {},
-            "virtual_keys": [{"id": "x", "name": "n", "value": "v", "description": "", "team_id": "t", "customer_id": "c",
-                "rate_limit_id": "r", "calendar_aligned": true, "mcp_configs": [], "allow_all_providers": true,
-                "provider_configs": [{"provider": "deepgram", "weight": 1, "budget_id": "b", "rate_limit": {}, "keys": [],
+            "virtual_keys": [{"id": "x", "name": "n", "value": "v", "description": "", "access_profile_id": "p", "delete_after_expire": true,
+                "disable_content_logging": true, "calendar_aligned": true, "mcp_configs": [], "allow_all_providers": true,
+                "provider_configs": [{"provider": "deepgram", "weight": 1, "rate_limit": {}, "keys": [],
                     "blacklisted_models": [], "budgets": []}]}]}}"#;
     let (config, errors) = Config::inspect(text, &environment);
     assert_eq!(errors, []);
@@ -142,7 +142,8 @@ fn an_api_process_needs_no_providers_secret_and_has_none() {
         ("openai", ProviderKind::OpenAi),
     ];
     assert_eq!(kinds, expected);
-    assert!(config.virtual_key("sk-live").is_some(), "its virtual keys are resolved");
+    let value = config.definitions.virtual_keys[0].value_sha256;
+    assert_eq!(value, Some(ValueHash::of("sk-live")), "its virtual keys are resolved");
     assert!(!format!("{config:?}").contains("NOPE"), "and nothing of the others is kept");
     // A worker needs each of them, and is told all that are missing.
     let found = errors(text);
@@ -180,7 +181,7 @@ fn without_a_file_providers_can_be_named() {
 fn a_virtual_key_may_be_inactive_or_expire() {
     let key = |more: &str| {
         let text = format!(r#"{{"governance":{{"virtual_keys":[{{"name":"a","value":"v"{more}}}]}}}}"#);
-        Config::from_json(&text, &environment).unwrap().virtual_keys.remove(0)
+        Config::from_json(&text, &environment).unwrap().definitions.virtual_keys.remove(0)
     };
     let at = |text| Timestamp::from_rfc3339(text).unwrap();
     let (before, after) = (at("2030-01-30T23:59:59Z"), at("2030-01-31T00:00:00Z"));

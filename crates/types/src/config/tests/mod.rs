@@ -2,6 +2,7 @@
 
 mod custom;
 mod errors;
+mod governance;
 mod webhooks;
 
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use crate::Timestamp;
+use crate::governance::{Blocked, ValueHash};
 
 use super::environment::{AWS_REGION, AZURE_ENDPOINT};
 use super::*;
@@ -52,11 +54,11 @@ fn reads_the_parts_that_text_completions_need() {
         config.ignored,
         ["client.drop_excess_requests", "config_store", "providers.*.keys.use_for_batch_api"]
     );
-    let key = config.virtual_key("sk-bf-1").unwrap();
-    assert!(key.active && key.allows(&"openai/gpt".parse().unwrap()));
-    assert!(!key.allows(&"openai/other".parse().unwrap()));
-    assert!(!key.allows(&"my-vllm/any".parse().unwrap()), "absent allows nothing");
-    assert!(config.virtual_key("sk-bf-2").is_none());
+    let key = &config.definitions.virtual_keys[0];
+    assert!(key.is_active && key.value_sha256 == Some(ValueHash::of("sk-bf-1")));
+    let allowed: Vec<_> = key.grants.iter().map(|grant| (&*grant.provider, &grant.allowed_models)).collect();
+    let only_gpt = Models::Only(vec!["gpt".to_owned()]);
+    assert_eq!(allowed, [("openai", &only_gpt), ("my-vllm", &Models::NONE)], "absent allows nothing");
 }
 
 #[test]
@@ -69,14 +71,20 @@ fn null_is_as_good_as_absent() {
 #[test]
 fn virtual_keys_are_told_apart() {
     let key = |id: &str, value: &str| format!(r#"{{"id":"{id}","name":"n-{value}","value":"{value}"}}"#);
-    for (first, second) in
-        [(key("a", "sk-bf-1"), key("a", "sk-bf-2")), (key("a", "sk-bf-1"), key("b", "sk-bf-1"))]
-    {
+    for (first, second, expected) in [
+        (
+            key("a", "sk-bf-1"),
+            key("a", "sk-bf-2"),
+            "governance.virtual_keys[1].id: expected an id that no other has",
+        ),
+        (key("a", "sk-bf-1"), key("b", "sk-bf-1"), "governance.virtual_keys[1]: expected an id and a value"),
+    ] {
         let message = refused(&format!(r#"{{"governance":{{"virtual_keys":[{first},{second}]}}}}"#));
-        assert!(message.starts_with("governance.virtual_keys[1]: expected an id and a value"), "{message}");
+        assert!(message.starts_with(expected), "{message}");
     }
     let unnamed = format!(r#"{{"governance":{{"virtual_keys":[{}]}}}}"#, key("", "sk-bf-1"));
-    assert_eq!(Config::from_json(&unnamed, &environment).unwrap().virtual_keys[0].id, "n-sk-bf-1");
+    let config = Config::from_json(&unnamed, &environment).unwrap();
+    assert_eq!(config.definitions.virtual_keys[0].id, "n-sk-bf-1");
 }
 
 #[test]

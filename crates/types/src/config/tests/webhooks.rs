@@ -213,10 +213,14 @@ fn a_virtual_key_may_have_a_secret_for_webhooks() {
         )
     };
     let config = read(&text("vk-1", "env.HOOK_SECRET"));
-    let key = config.virtual_key_with_id("vk-1").unwrap();
+    let key = config.definitions.virtual_key("vk-1").unwrap();
     assert_eq!(key.webhook_secret.as_ref().map(crate::webhook::SigningSecret::expose), Some(SECRET));
-    assert!(config.virtual_key_with_id("v").is_none());
-    assert_eq!(errors(&text("nobody", SECRET)), ["hermod.keys.nobody: no virtual key has this id"]);
+    assert!(config.definitions.virtual_key("v").is_none());
+    let over_http = read(&text("nobody", SECRET)).definitions;
+    assert!(
+        over_http.file_keys["nobody"].webhook_secret.is_some(),
+        "it may be that of a key that was made over HTTP"
+    );
     assert_eq!(
         errors(&text("vk-11", SECRET)),
         ["hermod.keys.vk-11: no virtual key has this id; did you mean `vk-1`?"]

@@ -9,7 +9,7 @@ use crate::client::{Address, Api, Refused, TIMEOUT, json};
 
 /// Where the API is, and who administers it.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Login {
+pub(crate) struct Login {
     #[command(flatten)]
     address: Address,
     #[command(flatten)]
@@ -17,32 +17,36 @@ pub(super) struct Login {
 }
 
 /// The API, as an administrator asks it.
-pub(super) struct Administration(Api);
+pub(crate) struct Administration {
+    api: Api,
+    /// The path below which all is that is asked for.
+    base: &'static str,
+}
 
 impl Login {
     /// # Errors
     /// If the address is none, or half of the login is missing.
-    pub(super) fn administration(self) -> anyhow::Result<Administration> {
-        Ok(Administration(self.address.api(self.admin.headers()?)?))
+    pub(crate) fn administration(self, base: &'static str) -> anyhow::Result<Administration> {
+        Ok(Administration { api: self.address.api(self.admin.headers()?)?, base })
     }
 }
 
 impl Administration {
-    /// A request to what is below `/api/webhooks`. Each of `below` is one segment of the path, whatever characters it has.
-    pub(super) fn request(&self, method: Method, below: &[&str]) -> RequestBuilder {
-        let mut path = String::from("/api/webhooks");
+    /// A request to what is below its base. Each of `below` is one segment of the path, whatever characters it has.
+    pub(crate) fn request(&self, method: Method, below: &[&str]) -> RequestBuilder {
+        let mut path = String::from(self.base);
         for segment in below {
             path.push('/');
             path.extend(utf8_percent_encode(segment, NON_ALPHANUMERIC));
         }
-        self.0.request(method, &path)
+        self.api.request(method, &path)
     }
 
     /// Sends a request that takes no longer than one should.
     ///
     /// # Errors
     /// If it is refused, or there is no answer.
-    pub(super) async fn ask(&self, request: RequestBuilder) -> anyhow::Result<Box<RawValue>> {
+    pub(crate) async fn ask(&self, request: RequestBuilder) -> anyhow::Result<Box<RawValue>> {
         self.ask_for_long(request.timeout(TIMEOUT)).await
     }
 
@@ -50,8 +54,8 @@ impl Administration {
     ///
     /// # Errors
     /// As of [`Administration::ask`].
-    pub(super) async fn ask_for_long(&self, request: RequestBuilder) -> anyhow::Result<Box<RawValue>> {
-        let answer = self.0.send(request).await.map_err(|error| match error.downcast_ref::<Refused>() {
+    pub(crate) async fn ask_for_long(&self, request: RequestBuilder) -> anyhow::Result<Box<RawValue>> {
+        let answer = self.api.send(request).await.map_err(|error| match error.downcast_ref::<Refused>() {
             Some(refused) if refused.status == StatusCode::UNAUTHORIZED => anyhow!("{error}; {HINT}"),
             Some(_) | None => error,
         })?;

@@ -1,0 +1,9 @@
+-- waiting_of: how many jobs of an owner wait in its lanes.
+-- KEYS  1 queue
+-- args  owner
+-- ->    their number
+local waiting = redis.call('ZCARD', key('lane:' .. args.owner))
+for _, lane in ipairs(redis.call('SMEMBERS', key('sublanes:' .. args.owner))) do
+  if lane ~= args.owner then waiting = waiting + redis.call('ZCARD', key('lane:' .. lane)) end
+end
+return reply(waiting)

@@ -1,0 +1,141 @@
+//! What a call has used, and what that costs.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use hermod_governance::{CallCharge, Charge, PricedCall, Prices};
+use hermod_providers::{Bill, Key};
+use hermod_types::governance::Money;
+use hermod_types::{CallUsage, Operation, Target};
+
+/// Models that metrics tell apart in a process, and that are warned of: names are the clients' choice.
+const MOST_MODELS: usize = 200;
+/// What metrics call all others.
+const OTHERS: &str = "other";
+
+/// What all jobs of a worker have in common to account for their calls.
+pub(crate) struct Spending {
+    prices: Prices,
+    /// Targets that metrics name.
+    named: Mutex<HashSet<String>>,
+    /// Targets that were warned of.
+    unpriced: Mutex<HashSet<String>>,
+}
+
+/// A call that has ended, in whatever way.
+pub(crate) struct EndedCall<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) target: &'a Target,
+    pub(crate) key: &'a Key,
+    /// The id of the job's virtual key.
+    pub(crate) owner: Option<&'a str>,
+    pub(crate) bill: &'a Bill,
+    /// Whether the provider may charge for it though it gave no result.
+    pub(crate) may_be_billed: bool,
+}
+
+impl Spending {
+    pub(crate) fn new(prices: Prices) -> Self {
+        Self { prices, named: Mutex::default(), unpriced: Mutex::default() }
+    }
+
+    /// What a call has used, if its provider says so, and of how many requests nobody knows.
+    pub(crate) fn of_call(&self, call: &EndedCall<'_>) -> (Option<CallCharge>, u64) {
+        let usages = call.bill.usages();
+        let unknown = call.bill.unknown();
+        if usages.is_empty() {
+            // An answer that is none and says nothing may have its price, too.
+            let unknown = if call.may_be_billed { unknown.max(1) } else { unknown };
+            return (None, unknown);
+        }
+        let priced = PricedCall {
+            operation: call.operation,
+            target: call.target,
+            resolved: Some(call.key.model(call.target.model())),
+            provider_key: call.key.name(),
+        };
+        let cost = self.prices.for_owner(call.owner).cost(&priced, &usages);
+        let sum = |tokens: fn(&CallUsage) -> Option<u64>| usages.iter().filter_map(tokens).sum::<u64>();
+        let (input, output) = (sum(|usage| usage.input_tokens), sum(|usage| usage.output_tokens));
+        self.count(call.target, input, output, cost.is_some());
+        let target = call.target.clone();
+        (Some(CallCharge { target, input_tokens: input, output_tokens: output, cost }), unknown)
+    }
+
+    fn count(&self, target: &Target, input: u64, output: u64, is_priced: bool) {
+        let is_named = is_among(&self.named, target);
+        let labels = |kind: Option<&'static str>| {
+            let model = if is_named { target.model() } else { OTHERS };
+            let mut labels = vec![
+                metrics::Label::new("provider", target.provider().to_owned()),
+                metrics::Label::new("model", model.to_owned()),
+            ];
+            labels.extend(kind.map(|kind| metrics::Label::new("kind", kind)));
+            labels
+        };
+        for (kind, tokens) in [("input", input), ("output", output)] {
+            if tokens > 0 {
+                metrics::counter!("hermod_tokens_total", labels(Some(kind))).increment(tokens);
+            }
+        }
+        if is_priced {
+            return;
+        }
+        metrics::counter!("hermod_unpriced_calls_total", labels(None)).increment(1);
+        if is_new(&self.unpriced, target) {
+            tracing::warn!(%target, "the model has no price: its calls cost null, and count towards no budget");
+        }
+    }
+}
+
+/// Adds the target to those that are told apart, as long as there is room.
+fn is_among(targets: &Mutex<HashSet<String>>, target: &Target) -> bool {
+    let mut targets = targets.lock().unwrap_or_else(PoisonError::into_inner);
+    let target = target.to_string();
+    targets.contains(&target) || (targets.len() < MOST_MODELS && targets.insert(target))
+}
+
+/// Whether it was not among them, and there was room for it.
+fn is_new(targets: &Mutex<HashSet<String>>, target: &Target) -> bool {
+    let mut targets = targets.lock().unwrap_or_else(PoisonError::into_inner);
+    targets.len() < MOST_MODELS && targets.insert(target.to_string())
+}
+
+/// Counts what a job that has ended has used, by the name of its virtual key.
+pub(crate) fn count_charged(key: &str, charge: &Charge) {
+    let sum = |tokens: fn(&CallCharge) -> u64| charge.calls.iter().map(tokens).sum::<u64>();
+    let key = || key.to_owned();
+    for (kind, tokens) in
+        [("input", sum(|call| call.input_tokens)), ("output", sum(|call| call.output_tokens))]
+    {
+        if tokens > 0 {
+            metrics::counter!("hermod_charged_tokens_total", "key" => key(), "kind" => kind)
+                .increment(tokens);
+        }
+    }
+    let cost: u64 = charge.calls.iter().filter_map(|call| call.cost).sum();
+    if cost > 0 {
+        // A counter has whole numbers only.
+        metrics::gauge!("hermod_charged_dollars_total", "key" => key())
+            .increment(Money::from_nanos(cost).as_dollars());
+    }
+    if charge.unknown_calls > 0 {
+        metrics::counter!("hermod_unknown_calls_total", "key" => key()).increment(charge.unknown_calls);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bounded() {
+        let (named, warned) = (Mutex::default(), Mutex::default());
+        let target = |number: usize| format!("a/{number}").parse::<Target>().unwrap();
+        for number in 0..1000 {
+            assert_eq!(is_among(&named, &target(number)), number < MOST_MODELS);
+            assert_eq!(is_new(&warned, &target(number)), number < MOST_MODELS);
+        }
+        assert!(is_among(&named, &target(0)) && !is_new(&warned, &target(0)));
+    }
+}
