@@ -15,8 +15,9 @@ use crate::deliveries::{Deliveries, End};
 use crate::faults::Faults;
 use crate::habits::{Habits, Repeats, Webhook};
 use crate::job::{self, Kind};
-use crate::load::{Cancelled, Counts, Load};
+use crate::load::{Cancelled, Counts, Load, request};
 use crate::receivers::Receivers;
+use crate::usage::Usage;
 use crate::{DEFAULT_LEASE, Fault, Fsync, Settings};
 
 /// How long after the last fault every accepted job must have ended.
@@ -65,6 +66,7 @@ pub(crate) struct Books {
     /// Keys of uploads, bodies and outcomes whose writers died: they expire.
     staged: usize,
     disagreements: String,
+    usage: Usage,
 }
 
 /// Waits for the last ends, and counts.
@@ -87,6 +89,7 @@ pub(crate) async fn close(cluster: &Cluster, load: &Load, faults: &Faults, recei
     }
     books.leaks = drained(cluster, deadline).await;
     books.deliveries = Deliveries::count(&receivers.told(), &books.hooked, &load.api(0)).await;
+    books.usage = Usage::count(cluster, &load.api(0), deadline).await;
     books.seen(load);
     let count = |mut redis: Connection| redis.keys::<_, Vec<String>>("*:staged:*").unwrap().len();
     books.staged = cluster.connections().into_iter().map(count).sum();
@@ -144,7 +147,7 @@ async fn drained(cluster: &Cluster, deadline: Instant) -> Vec<String> {
 async fn answer(load: &Load, path: &str, number: u64, deadline: Instant) -> reqwest::Result<Answer> {
     loop {
         let api = load.api(number);
-        let answer = api.try_send(api.request(Method::GET, path)).await;
+        let answer = api.try_send(request(&api, Method::GET, path, number)).await;
         let is_final = answer.as_ref().is_ok_and(|answer| !matches!(answer.status, 202 | 409 | 503));
         if is_final || Instant::now() > deadline {
             return answer;
@@ -277,6 +280,7 @@ impl Books {
             none("deliveries were tried too often", &self.deliveries.too_often);
             none("deliveries do not agree with the end", &self.deliveries.wrong);
             none("deliveries have another's id", &self.deliveries.ids);
+            none("limits are not what the journals say", &self.usage.wrong);
             if self.uncounted != 0 {
                 faults.push(format!("{} more records of jobs than there should be", self.uncounted));
             }
@@ -345,6 +349,17 @@ impl fmt::Display for Books {
             (told.wrong.len(), "attempts that do not agree with the end"),
             (told.ids.len(), "jobs or deliveries with more than one id"),
             (told.too_often.len(), "deliveries that were tried too often"),
+        ] {
+            writeln!(out, "{count:>8}  {what}")?;
+        }
+        writeln!(out, "keys and limits")?;
+        for (key, jobs) in &self.usage.jobs {
+            writeln!(out, "{jobs:>8}  jobs of {key:?}")?;
+        }
+        for (count, what) in [
+            (self.usage.tokens, "tokens in their journals, and in what their limits have counted"),
+            (self.usage.cost, "billionths of a dollar, likewise"),
+            (self.usage.unknown, "calls of which nobody knows what they used"),
         ] {
             writeln!(out, "{count:>8}  {what}")?;
         }

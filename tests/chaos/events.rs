@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, Response};
 
-use crate::load::{Load, count};
+use crate::load::{Load, count, request};
 
 /// How long it goes on: longer than any job takes.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -25,7 +25,7 @@ pub(crate) async fn follow(load: &Load, number: u64, path: &str) {
     let (until, mut seen) = (Instant::now() + PATIENCE, Seen::default());
     for tries in 0.. {
         let api = load.api(number + tries);
-        let mut request = api.request(Method::GET, &format!("{path}/events"));
+        let mut request = request(&api, Method::GET, &format!("{path}/events"), number);
         request = request.header("accept", "text/event-stream").timeout(PATIENCE);
         if let Some(id) = seen.last_id {
             request = request.header("last-event-id", id);

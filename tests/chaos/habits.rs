@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::RequestBuilder;
 
 use crate::job;
+use crate::keys::{self, Key};
 
 /// Besides what the job asks for, so that one does not follow from the other.
 const SALT: u64 = 0x6861_6269_7473;
@@ -99,14 +100,16 @@ impl Habits {
         let percent = if job::is_slow(number) { 25 } else { 5 };
         let cancel = (random.u32(..100) < percent).then(|| Cancel {
             after: Duration::from_millis(if random.bool() { random.u64(..100) } else { random.u64(..2500) }),
-            removes: random.u32(..5) == 0,
+            // Its journal would be missing from the books of its key.
+            removes: random.u32(..5) == 0 && Key::of(number) == Key::Nobody,
             again: random.bool(),
         });
         Self { webhook, repeats, waits, cancel }
     }
 
     /// Adds to a submit what it says, at its try of this number from 0.
-    pub(crate) fn add_to(&self, mut submit: RequestBuilder, number: u64, tries: usize) -> RequestBuilder {
+    pub(crate) fn add_to(&self, submit: RequestBuilder, number: u64, tries: usize) -> RequestBuilder {
+        let mut submit = Key::of(number).add_to(submit).header("x-hermod-priority", keys::priority(number));
         if let Some(webhook) = self.webhook {
             submit = submit.header("x-bf-async-webhook", webhook.name());
         }

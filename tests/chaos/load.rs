@@ -8,6 +8,7 @@ use reqwest::{Method, RequestBuilder};
 use tokio::task::JoinSet;
 
 use crate::habits::{Cancel, Habits, Repeats, Waits};
+use crate::keys::Key;
 use crate::{events, job};
 
 /// How long a client goes on with what it must know: longer than anything is away here.
@@ -80,6 +81,11 @@ impl Cancelled {
 
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A request about a job, with its key.
+pub(crate) fn request(api: &Api, method: Method, path: &str, number: u64) -> RequestBuilder {
+    Key::of(number).add_to(api.request(method, path))
 }
 
 impl Load {
@@ -160,11 +166,11 @@ impl Load {
         // What a client saw once must not change: an earlier job is looked at.
         let earlier = {
             let accepted = self.accepted.lock().unwrap();
-            accepted.len().checked_sub(200).map(|index| accepted[index].0.clone())
+            accepted.len().checked_sub(200).map(|index| accepted[index].clone())
         };
         let api = self.api(number);
-        if let Some(path) = earlier
-            && let Ok(answer) = api.try_send(api.request(Method::GET, &path)).await
+        if let Some((path, earlier)) = earlier
+            && let Ok(answer) = api.try_send(request(&api, Method::GET, &path, earlier)).await
             && answer.status == 200
         {
             self.ended(&path, answer.text);
@@ -252,7 +258,7 @@ impl Load {
     /// Polls once, and waits meanwhile.
     async fn wait(&self, number: u64, path: &str, seconds: u64) {
         let api = self.api(number);
-        let poll = api.request(Method::GET, path).header("prefer", format!("wait={seconds}"));
+        let poll = request(&api, Method::GET, path, number).header("prefer", format!("wait={seconds}"));
         if let Some(answer) = self.send(&api, poll, number, Some(seconds)).await
             && answer.status == 200
         {
@@ -263,10 +269,10 @@ impl Load {
     /// Cancels a job until there is an answer.
     async fn cancel(&self, number: u64, path: &str, how: Cancel) {
         tokio::time::sleep(how.after).await;
-        let Some(first) = self.cancel_until_answered(number, path, how).await else { return };
+        let Some(first) = self.cancel_until_answered(number, 0, path, how).await else { return };
         self.cancels.lock().unwrap().insert(path.to_owned(), first);
         if how.again && !how.removes {
-            let Some(second) = self.cancel_until_answered(number + 1, path, how).await else { return };
+            let Some(second) = self.cancel_until_answered(number, 1, path, how).await else { return };
             let agrees = match first.status {
                 202 => matches!(second.status, 200 | 202),
                 status => second.status == status,
@@ -277,14 +283,20 @@ impl Load {
         }
     }
 
-    async fn cancel_until_answered(&self, number: u64, path: &str, how: Cancel) -> Option<Cancelled> {
+    async fn cancel_until_answered(
+        &self,
+        number: u64,
+        first: u64,
+        path: &str,
+        how: Cancel,
+    ) -> Option<Cancelled> {
         let (until, mut is_lost) = (Instant::now() + PATIENCE, false);
-        for tries in 0.. {
+        for tries in first.. {
             let api = self.api(number + tries);
             let request = if how.removes {
-                api.request(Method::DELETE, path)
+                request(&api, Method::DELETE, path, number)
             } else {
-                api.request(Method::POST, &format!("{path}/cancel"))
+                request(&api, Method::POST, &format!("{path}/cancel"), number)
             };
             let answer = api.try_send(request).await;
             let said = |status| Some(Cancelled { number, status, at: Instant::now() });

@@ -20,8 +20,10 @@ mod events;
 mod faults;
 mod habits;
 mod job;
+mod keys;
 mod load;
 mod receivers;
+mod usage;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -132,22 +134,24 @@ async fn run(settings: Settings) -> ExitCode {
 }
 
 fn builder(settings: &Settings, receivers: &Receivers) -> hermod_tests::Builder {
+    let mut config = json!({"webhooks": receivers.endpoints(), "providers": {
+        // The one whose jobs are delayed until a retry.
+        "patient": {
+            "network_config": {"max_retries": calls::RETRIES_OF_PATIENT},
+            "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
+        },
+        // The one to whose form chat is converted.
+        "claude": {
+            "keys": [{"name": "one", "value": "key"}],
+            "custom_provider_config": {"base_provider_type": "anthropic"},
+        },
+    }});
+    keys::configure(&mut config);
     let mut builder = Cluster::builder()
         .workers(WORKERS)
         .apis(API_PROCESSES)
         .numbered_workers()
-        .config(json!({"webhooks": receivers.endpoints(), "providers": {
-            // The one whose jobs are delayed until a retry.
-            "patient": {
-                "network_config": {"max_retries": calls::RETRIES_OF_PATIENT},
-                "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
-            },
-            // The one to whose form chat is converted.
-            "claude": {
-                "keys": [{"name": "one", "value": "key"}],
-                "custom_provider_config": {"base_provider_type": "anthropic"},
-            },
-        }}))
+        .config(config)
         // Jobs here lose more workers than in a year of ordinary life.
         .set("HERMOD_MAX_ATTEMPTS", 50)
         .set("HERMOD_CONCURRENCY", 64);

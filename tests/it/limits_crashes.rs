@@ -9,7 +9,7 @@ use hermod_tests::{Cluster, PATIENCE, Servers, eventually, eventually_ok, lasts}
 use redis::Commands;
 use serde_json::{Value, json};
 
-use crate::limits::{config, counted, ended, poll, requests, submit, totals, try_submit};
+use crate::limits_running::{config, counted, ended, poll, requests, submit, totals, try_submit};
 
 /// Looks all the time at what is used and reserved of a limit, and how many run.
 struct Watch {
