@@ -14,8 +14,7 @@ mod headers;
 mod max_wait;
 mod targets;
 
-pub(crate) use admission::{Admission, Asked};
-pub(crate) use estimate::estimate;
+pub(crate) use admission::Admission;
 pub(crate) use headers::{Remaining, tell};
 pub(crate) use max_wait::max_wait_of;
 pub(crate) use targets::{Choice, check_targets};
