@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, middleware::from_fn, web};
-use hermod_governance::{LiveRules, Rules};
+use hermod_governance::{LiveRules, Prices, Rules};
 use hermod_queue::governance::{Limits, LiveDefinitions, Waiting};
 use hermod_queue::webhooks::Webhooks;
 use hermod_queue::{
     Events, Lists, OutcomeReader, Positions, Queue, QueueSettings, Sessions, Store, Tolerance,
 };
-use hermod_service::{Metrics, Readiness, Shutdown, check_file_keys, watch_redis};
+use hermod_service::{Metrics, Readiness, Shutdown, check_file_keys, follow_prices, watch_redis};
 use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::{Sender, Vault};
 use tokio::time::sleep;
@@ -131,6 +131,10 @@ impl ApiServer {
             ..
         } = self;
         let rules = LiveRules::new(Rules::new(config.definitions.clone()));
+        let kinds = config.providers.iter().map(|(name, provider)| (name.clone(), provider.kind));
+        let prices = Prices::new(kinds, rules.clone());
+        let (pricing, followed, stop) = (config.pricing.clone(), prices.clone(), shutdown.now.clone());
+        tasks.spawn_local(async move { follow_prices(pricing, followed, stop).await.await });
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
@@ -177,6 +181,7 @@ impl ApiServer {
             let state = State {
                 config: Arc::clone(&config),
                 rules: rules.clone(),
+                prices: prices.clone(),
                 admission: Limits::spawn(&store, &tasks),
                 remaining: remaining.clone(),
                 queue: Queue::spawn(&store, &queue, &tasks),

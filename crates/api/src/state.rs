@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::LiveRules;
+use hermod_governance::{LiveRules, Prices};
 use hermod_queue::governance::Limits;
 use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue, Store};
 use hermod_types::{ApiConfig, Ttl};
@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub(crate) config: Arc<ApiConfig>,
     /// Who may use what, and how much of it: one for all threads.
     pub(crate) rules: LiveRules,
+    /// What models cost.
+    pub(crate) prices: Prices,
     /// What was used of it.
     pub(crate) admission: Limits,
     /// What answers say of that.

@@ -236,6 +236,7 @@ impl<'a> Submit<'a> {
     ) -> Result<Submitted, ApiError> {
         let admission = Admission {
             limits: &self.state.admission,
+            prices: &self.state.prices,
             caller: &self.caller,
             choice: &self.choice,
             longest: self.state.longest_wait,

@@ -95,6 +95,7 @@ impl WorkerSettings {
             providers,
             rules,
             prices,
+            pricing: config.pricing,
             store,
             tolerance: self.redis.tolerance(),
             metrics: Metrics::install()?,

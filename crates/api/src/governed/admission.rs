@@ -1,19 +1,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::{Estimate, Limit};
+use hermod_governance::{Estimate, Limit, Measure, Prices, Refusal, RefusalKind, estimate};
 use hermod_queue::governance::{Admission as Answer, Ask, Limits};
 use hermod_queue::{JobOptions, JobRequest, Queue, QueueError, Start, Submission, Upload};
+use hermod_types::governance::UnknownPrice;
 use hermod_types::{JobId, Target, Timestamp};
 
 use super::Choice;
-use super::estimate::estimate;
 use crate::caller::Caller;
 use crate::error::ApiError;
 
 /// Whether a job's limits can admit it in time.
 pub(crate) struct Admission<'a> {
     pub(crate) limits: &'a Limits,
+    pub(crate) prices: &'a Prices,
     pub(crate) caller: &'a Caller,
     /// What its model is, if that names no provider.
     pub(crate) choice: &'a Choice,
@@ -41,7 +42,7 @@ impl Admission<'_> {
         upload: Option<Upload>,
         queue: &Queue,
     ) -> Result<Submission, ApiError> {
-        let estimate = estimate(&job);
+        let estimate = self.estimate(&job)?;
         let mut asked = Asked { job: &mut job, options: &mut options, estimate };
         let mut id = None;
         let admitted = async {
@@ -73,6 +74,34 @@ impl Admission<'_> {
             self.refund(id).await;
         }
         submission.map_err(ApiError::from_submit)
+    }
+
+    /// What a job may use at most, which is of interest for its limits alone.
+    ///
+    /// # Errors
+    /// If a budget is to pay for a model without a price, and the operator does not want that.
+    fn estimate(&self, job: &JobRequest) -> Result<Estimate, ApiError> {
+        let (rules, owner) = (&self.caller.rules, self.caller.owner());
+        if rules.is_empty() {
+            return Ok(Estimate::default());
+        }
+        let prices = self.prices.for_owner(owner);
+        let mut is_limited = false;
+        for target in &job.targets {
+            let limits = rules.limits(owner, target);
+            is_limited |= !limits.is_empty();
+            let budget = limits.iter().find(|limit| limit.measure == Measure::Cost);
+            if let Some(budget) = budget
+                && rules.definitions().unknown_price == UnknownPrice::Refuse
+                && !prices.is_known(job.operation, target)
+            {
+                let message = format!("Budget exceeded: nobody knows the price of {target}");
+                let refusal = Refusal::new(RefusalKind::BudgetExceeded, message);
+                return Err(ApiError::Refused(Refusal { code: Some(budget.id.clone()), ..refusal }));
+            }
+        }
+        let estimate = || estimate(job.operation, &job.body, job.media_bytes, &job.targets, &prices);
+        Ok(if is_limited { estimate() } else { Estimate::default() })
     }
 
     fn wants(&self, target: &Target, estimate: Estimate) -> Vec<(Arc<Limit>, u64)> {

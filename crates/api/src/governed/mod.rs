@@ -5,11 +5,9 @@
 //! | `targets` | what may be called, and what a model without a provider is |
 //! | `max_wait` | how long a client lets its job wait |
 //! | `admission` | whether a job's limits can admit it in time |
-//! | `estimate` | what a job may use at most |
 //! | `headers` | what is left of the limits, in each answer to a key |
 
 mod admission;
-mod estimate;
 mod headers;
 mod max_wait;
 mod targets;
