@@ -93,6 +93,7 @@ impl WorkerSettings {
             providers,
             rules,
             prices,
+            pricing: config.pricing,
             store,
             tolerance: self.redis.tolerance(),
             metrics: Metrics::install()?,
