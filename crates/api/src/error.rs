@@ -5,7 +5,7 @@ use hermod_governance::{Refusal, RefusalKind};
 use hermod_queue::QueueError;
 use hermod_service::error_response;
 use hermod_types::webhook::{EndpointId, UnusableEndpoint};
-use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Operation, Target};
+use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Operation, Target, Timestamp};
 
 use crate::body::BodyLimit;
 
@@ -86,6 +86,9 @@ pub(crate) enum ApiError {
 /// What a client is asked to wait before it tries again, in seconds: well under the 60 beyond which OpenAI's
 /// SDKs ignore it.
 const RETRY_SECONDS: u64 = 2;
+
+/// A client that is told to wait longer than this need not try again by itself.
+const LONGEST_RETRY_SECONDS: u64 = 60;
 
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -208,7 +211,7 @@ const fn code_of(refusal: RefusalKind) -> ErrorCode {
     match refusal {
         RefusalKind::ProviderBlocked => ErrorCode::ProviderBlocked,
         RefusalKind::ModelBlocked => ErrorCode::ModelBlocked,
-        // Those with another status are answered with their own.
+        // Whose status is another is answered with its own.
         RefusalKind::AccessBlocked
         | RefusalKind::RateLimited
         | RefusalKind::TokenLimited
@@ -270,6 +273,12 @@ impl ResponseError for Failure {
             && let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}"))
         {
             response.headers_mut().insert(CONTENT_RANGE, range);
+        }
+        if let Some(seconds) = error.refusal().and_then(|refusal| refusal.retry_after(Timestamp::now())) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            if seconds > LONGEST_RETRY_SECONDS {
+                response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+            }
         }
         if matches!(error, ApiError::MayBeAccepted(_) | ApiError::JobEnded) {
             // OpenAI's SDKs would send the same submit again, and the job might run twice.

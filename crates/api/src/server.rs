@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, middleware::from_fn, web};
-use hermod_governance::{LiveRules, Rules};
+use hermod_governance::{LiveRules, Prices, Rules};
 use hermod_queue::governance::{Limits, LiveDefinitions, Waiting};
 use hermod_queue::webhooks::Webhooks;
 use hermod_queue::{
     Events, Lists, OutcomeReader, Positions, Queue, QueueSettings, Sessions, Store, Tolerance,
 };
-use hermod_service::{Metrics, Readiness, Shutdown, watch_redis};
+use hermod_service::{Metrics, Readiness, Shutdown, check_file_keys, follow_prices, watch_redis};
 use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::{Sender, Vault};
 use tokio::time::sleep;
@@ -20,12 +20,13 @@ use tokio_util::task::TaskTracker;
 use crate::admin::Admin;
 use crate::body::BodyLimits;
 use crate::governance::Governance;
+use crate::governed::Remaining;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
 use crate::once::UnderWays;
 use crate::state::State;
 use crate::webhooks::Endpoints;
-use crate::{admin, connection, observe, routes};
+use crate::{admin, connection, governed, observe, routes};
 
 /// How often the number of shards is written again.
 const TICK: Duration = Duration::from_secs(1);
@@ -43,6 +44,8 @@ pub(crate) struct ApiServer {
     pub(crate) max_ttl: Ttl,
     /// How long a client that wants a Response at once waits for it.
     pub(crate) longest_sync: Duration,
+    /// The longest that a job waits.
+    pub(crate) longest_wait: Duration,
     /// Time that open requests have to end once it is told to drain.
     pub(crate) grace: Duration,
     pub(crate) metrics: Metrics,
@@ -87,6 +90,7 @@ impl ApiServer {
                 shutdown.now.clone(),
             ));
         }
+        check_file_keys(&self.store, &self.config.definitions, &shutdown).await?;
         let grace_seconds = self.grace.as_secs();
         let address = listeners.public.local_addr()?;
         let operators = listeners.operators.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -115,6 +119,7 @@ impl ApiServer {
             config,
             max_ttl,
             longest_sync,
+            longest_wait,
             limits,
             max_memory_bytes,
             queue,
@@ -126,6 +131,10 @@ impl ApiServer {
             ..
         } = self;
         let rules = LiveRules::new(Rules::new(config.definitions.clone()));
+        let kinds = config.providers.iter().map(|(name, provider)| (name.clone(), provider.kind));
+        let prices = Prices::new(kinds, rules.clone());
+        let (pricing, followed, stop) = (config.pricing.clone(), prices.clone(), shutdown.now.clone());
+        tasks.spawn_local(async move { follow_prices(pricing, followed, stop).await.await });
         let config = Arc::new(config);
         let metrics = web::Data::new(metrics);
         let readiness = web::Data::new(Readiness::new(&store));
@@ -145,6 +154,7 @@ impl ApiServer {
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
         let events = Events::new(&store, queue.shards, tasks, shutdown.now.clone());
         let numbers = web::Data::new(QueueNumbers::new(&store, &events));
+        let remaining = Remaining::default();
         let waits_end = shutdown.drain.clone();
         let (under_way, positions) = (UnderWays::default(), Positions::new(&store, &queue));
 
@@ -171,6 +181,9 @@ impl ApiServer {
             let state = State {
                 config: Arc::clone(&config),
                 rules: rules.clone(),
+                prices: prices.clone(),
+                admission: Limits::spawn(&store, &tasks),
+                remaining: remaining.clone(),
                 queue: Queue::spawn(&store, &queue, &tasks),
                 outcomes: OutcomeReader::new(&store),
                 lists: queue.lists.then(|| Lists::new(&store, &queue)),
@@ -186,6 +199,7 @@ impl ApiServer {
                 store: store.clone(),
                 max_ttl,
                 longest_sync,
+                longest_wait,
             };
             let app = App::new()
                 .app_data(web::Data::new(state))
@@ -194,6 +208,7 @@ impl ApiServer {
                 .app_data(readiness.clone())
                 .app_data(numbers.clone())
                 .wrap(from_fn(connection::track))
+                .wrap(from_fn(governed::tell))
                 .wrap(from_fn(observe::observe))
                 .configure(|routes| routes::public(routes, is_operators_elsewhere));
             connection::service(app, limits, draining.clone())

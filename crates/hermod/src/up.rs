@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::task::TaskTracker;
 
 use crate::client::Healthcheck;
-use crate::demo::Demo;
+use crate::demo::{self, Demo};
 use crate::process::{Process, Signal};
 use crate::redis_server::{self, RedisServer};
 
@@ -134,6 +134,7 @@ impl Up {
         let root = config.as_object_mut().context("the configuration is not a JSON object")?;
         let providers = root.entry("providers").or_insert_with(|| json!({}));
         let providers = providers.as_object_mut().context("providers is not a JSON object")?;
+        let has_demo = providers.contains_key("demo");
         providers.entry("demo").or_insert_with(|| {
             json!({
                 "network_config": {
@@ -149,6 +150,9 @@ impl Up {
                 "custom_provider_config": {"base_provider_type": "openai"},
             })
         });
+        if !has_demo {
+            add_demo_prices(root)?;
+        }
         fs::create_dir_all(&self.data_dir)
             .with_context(|| format!("cannot make {}", self.data_dir.display()))?;
         let administration = if has_administrator(root) {
@@ -292,6 +296,18 @@ fn has_administrator(config: &Map<String, Value>) -> bool {
     is_given(config.get("setup_token"))
         || login.is_some_and(is_enabled)
         || std::env::var_os("BIFROST_SETUP_TOKEN").is_some_and(|token| !token.is_empty())
+}
+
+/// Its calls cost something, so that budgets can be tried.
+fn add_demo_prices(config: &mut Map<String, Value>) -> anyhow::Result<()> {
+    let governance = config.entry("governance").or_insert_with(|| json!({}));
+    let governance = governance.as_object_mut().context("governance is not a JSON object")?;
+    let prices = governance.entry("pricing_overrides").or_insert_with(|| json!([]));
+    prices
+        .as_array_mut()
+        .context("governance.pricing_overrides is not an array")?
+        .push(demo::pricing("demo"));
+    Ok(())
 }
 
 /// What the file holds; a random one where there is none yet.

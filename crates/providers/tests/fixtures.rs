@@ -23,7 +23,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hermod_providers::{Bill, CallError, MediaSource, ProviderCall, Providers, Replies, Verdict};
 use hermod_types::config::{Models, ProviderKind, Support};
-use hermod_types::{BodyForm, Config, Form, FormPart, Journal, Operation, PartContent, ResultExtra, Target};
+use hermod_types::{
+    BodyForm, CallUsage, Config, Form, FormPart, Journal, Operation, PartContent, ResultExtra, Target,
+};
 use serde_json::{Value, json};
 
 /// What a provider was sent.
@@ -229,7 +231,7 @@ async fn call(provider: &str, fixture: &Value, server: &str) -> Result<Value, Ca
     assert!(refusal.is_none(), "{provider}: {refusal:?}");
     let key = *providers.keys(&target, &Models::All).unwrap().first().unwrap();
     let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
-    let (limit, replies) = (Duration::from_secs(20), Replies::default());
+    let (limit, replies, bill) = (Duration::from_secs(20), Replies::default(), Bill::default());
     let call = ProviderCall {
         operation,
         target: &target,
@@ -240,14 +242,37 @@ async fn call(provider: &str, fixture: &Value, server: &str) -> Result<Value, Ca
         limit,
         replies: &replies,
         meter: None,
-        bill: &Bill::default(),
+        bill: &bill,
     };
     let completion = providers.call(call, permit).await?;
     let journal = Journal::default();
     let extra = ResultExtra::new(Operation::TextCompletion, &target, target.model(), 1, 0, &journal);
     let mut done: Value = serde_json::from_str(&completion.compose(&extra)).unwrap();
     done.as_object_mut().unwrap().remove("extra_fields").unwrap();
+    assert_eq!(bill.unknown(), 0, "each request was answered");
+    // Cohere bills for less than it reads.
+    if provider != "cohere" {
+        check_bill(&bill, &done["usage"]);
+    }
     Ok(done)
+}
+
+/// The answers' accounts, which are read before the answers are converted, say what the result's `usage` says.
+fn check_bill(bill: &Bill, usage: &Value) {
+    let count = |name: &str| usage[name].as_u64();
+    let cached =
+        ["cache_creation_input_tokens", "cache_read_input_tokens"].map(|name| count(name).unwrap_or(0));
+    let messages = count("input_tokens").map(|tokens| tokens + cached.iter().sum::<u64>());
+    let usages = bill.usages();
+    let sum = |tokens: fn(&CallUsage) -> Option<u64>| usages.iter().filter_map(tokens).sum::<u64>();
+    if let Some(input) = count("prompt_tokens").or(messages) {
+        assert_eq!(sum(|usage| usage.input_tokens), input, "{usage} {usages:?}");
+    }
+    if let Some(output) = count("completion_tokens").or(count("output_tokens")) {
+        let thought = usages.iter().map(|usage| usage.reasoning_tokens).sum::<u64>();
+        let got = sum(|usage| usage.output_tokens);
+        assert!(got == output || got == output + thought, "{usage} {usages:?}");
+    }
 }
 
 fn told(error: &CallError) -> Value {

@@ -90,6 +90,11 @@ pub(crate) fn lane(shard: Shard, lane: &str) -> String {
     of_shard(shard, &format!("lane:{lane}"))
 }
 
+/// What the closed lanes wait for.
+pub(crate) fn reasons(shard: Shard) -> String {
+    of_shard(shard, "reasons")
+}
+
 /// The weights of those lanes that have another than 1.
 pub(crate) fn weights(shard: Shard) -> String {
     of_shard(shard, "weights")
@@ -149,6 +154,11 @@ pub(crate) fn owed(shard: Shard) -> String {
 /// What was used on a day, `20300131`.
 pub(crate) fn usage(day: &str) -> String {
     of_shard(Shard::default(), &format!("usage:{day}"))
+}
+
+/// What was used of a limit.
+pub(crate) fn limit(name: &str) -> String {
+    of_shard(Shard::default(), &format!("limit:{name}"))
 }
 
 /// What an owner has used since it was made.

@@ -1,16 +1,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use hermod_types::{ErrorBody, JobId, Operation, ShardCount};
+use hermod_types::{ErrorBody, JobId, JobStatus, Operation, ShardCount};
 use serde::{Deserialize, Serialize};
 use tokio_util::task::TaskTracker;
 
+use crate::connection::Call;
 use crate::earlier::Earlier;
 use crate::find::Finder;
 use crate::script::{self, SCRIPTS};
 use crate::submit::Submitter;
 use crate::{
-    JobOptions, JobRecord, JobRequest, KnownShards, Place, QueueError, Store, Submission, Upload, keys,
+    JobOptions, JobRecord, JobRequest, KnownShards, Place, QueueError, Repeats, Store, Submission, Upload,
+    WaitingFor, keys,
 };
 
 /// The API's side of the queue: jobs go in, and their records are read. Cheap to clone.
@@ -103,6 +105,40 @@ impl Queue {
         submitter.submit(JobRequest { media_bytes: 0, ..request }, options).await
     }
 
+    /// The id that a job gets with [`Queue::submit_as`], should something be done for it before.
+    ///
+    /// # Errors
+    /// If there is no shard for it.
+    pub fn new_id(&self, options: &JobOptions) -> Result<JobId, QueueError> {
+        Ok(self.submitter(options.repeats.place)?.new_id())
+    }
+
+    /// The same as [`Queue::submit`], with an id that was made before.
+    ///
+    /// # Errors
+    /// As [`Queue::submit`].
+    pub async fn submit_as(
+        &self,
+        id: JobId,
+        request: JobRequest,
+        options: JobOptions,
+    ) -> Result<Submission, QueueError> {
+        if let Some(earlier) = self.earlier.find(&options.repeats).await? {
+            return Ok(earlier);
+        }
+        let submitter = self.submitters.iter().find(|submitter| submitter.shard == id.shard());
+        let submitter = submitter.ok_or_else(no_shards)?;
+        submitter.submit_as(id, JobRequest { media_bytes: 0, ..request }, options).await
+    }
+
+    /// What became of an earlier submit that one with these options repeats.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn earlier(&self, repeats: &Repeats) -> Result<Option<Submission>, QueueError> {
+        self.earlier.find_anywhere(repeats).await
+    }
+
     /// Begins to take media for a job, of about as many bytes as are `announced`; none where the queue is full. The job's id,
     /// and so its `created_at`, is from now. `place`: that of what it is submitted with.
     ///
@@ -165,7 +201,24 @@ impl Queue {
     /// # Errors
     /// If Redis does not answer, or the record is not one of ours.
     pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
-        self.finder.find(&self.store, id).await
+        let mut record = self.finder.find(&self.store, id).await?;
+        // It may wait in its lane behind one that its limits did not admit.
+        if let Some(record) = &mut record
+            && record.status == JobStatus::Pending
+            && record.entry.is_none()
+            && record.waiting_for.is_none()
+        {
+            record.waiting_for = Box::pin(self.reason(record)).await?;
+        }
+        Ok(record)
+    }
+
+    /// What the lane of a job waits for.
+    async fn reason(&self, record: &JobRecord) -> Result<Option<WaitingFor>, QueueError> {
+        let mut command = redis::cmd("HGET");
+        command.arg(keys::reasons(record.id.shard())).arg(record.lane());
+        let reason: Option<String> = self.store.shared().run(Call::Command(&command)).await?;
+        Ok(reason.and_then(|reason| WaitingFor::read(&reason)))
     }
 
     /// Ends a job that waits or is delayed, or marks one that runs, whose worker then ends it.

@@ -2,9 +2,11 @@
 
 mod cached;
 mod exit;
+mod file_keys;
 mod http;
 mod log;
 mod metrics;
+mod prices;
 mod probes;
 mod settings;
 mod shutdown;
@@ -12,9 +14,11 @@ mod watch;
 
 pub use cached::Cached;
 pub use exit::exit_code;
+pub use file_keys::check_file_keys;
 pub use http::{bind, error_response, method_not_allowed, not_found, read_only};
 pub use log::{LogFormat, LogSettings};
 pub use metrics::{Metrics, describe};
+pub use prices::follow_prices;
 pub use probes::{Readiness, probes, public_probes};
 pub use settings::{ConfigSettings, RedisSettings, SecretSettings, variable};
 pub use shutdown::Shutdown;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use hermod_governance::{Charge, Estimate};
+use hermod_governance::Charge;
 use hermod_providers::MediaSource;
 use hermod_queue::{Ended, JobRequest, QueueError, Started};
 use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation, Ttl, media_of};
@@ -144,7 +144,9 @@ impl Start<'_> {
                 return Some(end(started, request.ttl, error, Some(code.as_str()), &progress.charge));
             }
         };
-        admission.expect(Estimate { tokens: u64::try_from(body.len() / 4).unwrap_or(u64::MAX), cost: 0 });
+        if admission.is_governed() {
+            admission.expect(context.spending.estimate(request, &body));
+        }
         let media = context.queue.media(&started.held);
         let media = media.map(|reader| Arc::new(JobMedia(reader)) as Arc<dyn MediaSource>);
         let rules = admission.rules();

@@ -7,8 +7,9 @@ use hermod_governance::{LiveRules, Prices};
 use hermod_providers::Providers;
 use hermod_queue::governance::{Limits, LiveDefinitions};
 use hermod_queue::{Lane, Store, Tolerance, WorkerName, WorkerQueue};
-use hermod_service::{Metrics, Shutdown, watch_redis};
+use hermod_service::{Metrics, Shutdown, follow_prices, watch_redis};
 use hermod_types::ShardCount;
+use hermod_types::governance::PricingSource;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,6 +35,8 @@ pub struct Worker {
     /// Who may use what, and how much of it.
     pub rules: LiveRules,
     pub prices: Prices,
+    /// Where the operator's list of prices is.
+    pub pricing: PricingSource,
     pub store: Store,
     /// What is accepted of that Redis.
     pub tolerance: Tolerance,
@@ -79,15 +82,16 @@ impl Drained {
 /// # Errors
 /// If it cannot run at all, or Redis must not be used. Redis being away is not such a reason: it is waited for.
 pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<Drained> {
-    let Worker { name, providers, rules, prices, store, tolerance, metrics, .. } = worker;
+    let Worker { name, providers, rules, prices, pricing, store, tolerance, metrics, .. } = worker;
     let Worker { concurrency, memory, shards, lease, limits, deliveries, grace, .. } = worker;
     probe::describe_metrics();
     let tasks = TaskTracker::new();
     let address = listener.local_addr()?;
+    let stop = CancellationToken::new();
+    tasks.spawn(follow_prices(pricing, prices.clone(), stop.clone()).await);
     let probes = probe::server(listener, &store, metrics.clone())?;
     let probes_handle = probes.handle();
     tasks.spawn(probes);
-    let stop = CancellationToken::new();
     let watched = Shutdown { drain: shutdown.drain.clone(), now: stop.clone() };
     let watch = tasks.spawn(watch_redis(store.clone(), tolerance, watched, false, |_| {}));
     tasks.spawn(metrics.keep_small(stop.clone()));

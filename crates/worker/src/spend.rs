@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use hermod_governance::{CallCharge, Charge, PricedCall, Prices};
+use hermod_governance::{CallCharge, Charge, Estimate, PricedCall, Prices, estimate};
 use hermod_providers::{Bill, Key};
+use hermod_queue::JobRequest;
 use hermod_types::governance::Money;
 use hermod_types::{CallUsage, Operation, Target};
 
@@ -37,6 +38,12 @@ pub(crate) struct EndedCall<'a> {
 impl Spending {
     pub(crate) fn new(prices: Prices) -> Self {
         Self { prices, named: Mutex::default(), unpriced: Mutex::default() }
+    }
+
+    /// What a job may use at most.
+    pub(crate) fn estimate(&self, request: &JobRequest, body: &str) -> Estimate {
+        let prices = self.prices.for_owner(request.owner.as_deref());
+        estimate(request.operation, body, request.media_bytes, &request.targets, &prices)
     }
 
     /// What a call has used, if its provider says so, and of how many requests nobody knows.

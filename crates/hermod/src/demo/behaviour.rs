@@ -20,7 +20,7 @@ pub enum Behaviour {
     Drip,
     /// `html`: a page, with 200.
     Html,
-    /// `error-200`: an error, with 200.
+    /// `error-200`: an error, with 200, that has used 7 tokens of the prompt and 3 of the answer.
     ErrorWith200,
     /// `leak`: a 401 that repeats all headers with the key, as careless providers do.
     Leak,

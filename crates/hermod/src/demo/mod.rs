@@ -12,6 +12,8 @@
 //! | images | PNGs of one colour, which the prompt, or the images, choose |
 //! | rerank | the share of the query's words that a document has |
 //! | ocr | a page that names the document |
+//!
+//! Each answer counts what it has used; [`pricing`] makes that cost something.
 
 mod answer;
 mod behaviour;
@@ -32,6 +34,34 @@ mod tools;
 mod transcription;
 mod upload;
 
+use hermod_types::Operation;
+use serde_json::{Value, json};
+
 pub use behaviour::Behaviour;
 pub use calls::{Calls, ReceivedCall, ReceivedPart};
 pub use server::{Demo, DemoProvider};
+
+/// An entry of `governance.pricing_overrides` for a provider of this name: a dollar for a million tokens of a prompt, two for a million
+/// of an answer, and something for what is not counted in tokens.
+pub fn pricing(provider: &str) -> Value {
+    let patch = json!({
+        "input_cost_per_token": 1e-6,
+        "output_cost_per_token": 2e-6,
+        "input_cost_per_character": 1e-6,
+        "input_cost_per_second": 1e-4,
+        "input_cost_per_query": 1e-3,
+        "ocr_cost_per_page": 1e-3,
+    });
+    let mut types: Vec<_> = Operation::all().map(Operation::request_type).collect();
+    types.dedup();
+    json!({
+        "id": format!("{provider}-prices"),
+        "name": "Prices of the demo provider",
+        "scope_kind": "provider",
+        "provider_id": provider,
+        "match_type": "wildcard",
+        "pattern": "*",
+        "request_types": types,
+        "pricing_patch": patch.to_string(),
+    })
+}

@@ -44,7 +44,11 @@ pub(super) async fn perform(http: &HttpRequest, request: &Request, flaky: &Atomi
         Behaviour::Html => {
             HttpResponse::Ok().content_type("text/html").body("<html>Sign in to the network</html>")
         }
-        Behaviour::ErrorWith200 => HttpResponse::Ok().json(error("overloaded", "the model is overloaded")),
+        Behaviour::ErrorWith200 => {
+            let mut body = error("overloaded", "the model is overloaded");
+            body["usage"] = json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10});
+            HttpResponse::Ok().json(body)
+        }
         Behaviour::Leak => leak(http),
         Behaviour::Refuses if is_the_key(http, model) => {
             failure(401, "invalid_api_key", "this key is refused")
