@@ -15,6 +15,7 @@ mod cancel_running;
 mod command_line;
 mod configuration;
 mod content;
+mod costs;
 mod delayed;
 mod earlier_version;
 mod endpoints;
