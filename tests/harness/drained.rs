@@ -22,11 +22,12 @@ use crate::{Cluster, PATIENCE, eventually_ok};
 /// | `{hermod:S}:list:<owner>`, `{hermod:S}:owners` | ids of jobs; the leader removes those whose records have gone |
 /// | `{hermod:0}:webhooks`, `{hermod:0}:webhook_names` | the receivers that an administrator has registered |
 /// | `{hermod:0}:webhook:<id>` | what is known of each of these, and why one is disabled |
+/// | `{hermod:0}:definitions`, `{hermod:0}:definitions_version` | what administrators have defined, and the version of it |
 /// | `{hermod:0}:limit:<name>` | what was used of a limit; nothing is reserved |
 /// | `{hermod:0}:totals:<owner>` | what an owner has used |
 ///
 /// The queue of deliveries has the same keys, behind `hooks:`.
-const PERMANENT: [&str; 12] = [
+const PERMANENT: [&str; 14] = [
     "queue",
     "wake",
     "bytes",
@@ -39,6 +40,8 @@ const PERMANENT: [&str; 12] = [
     "owners",
     "webhooks",
     "webhook_names",
+    "definitions",
+    "definitions_version",
 ];
 /// What the names of others begin with.
 const PERMANENT_KINDS: [&str; 4] = ["list:", "webhook:", "limit:", "totals:"];

@@ -61,6 +61,8 @@ async fn no_change_of_a_key_changes_what_was_used() {
     assert_eq!(after, before);
     let shown = governor.get(&path).await["virtual_key"].clone();
     assert_eq!(shown["budgets"][0]["max_limit"], json!(20));
+    governor.delete(&path).await;
+    assert!(names.iter().all(|name| in_redis(&cluster, name).is_empty()), "it goes with the key");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub(crate) enum ApiError {
     #[error("{0}")]
     Refused(#[from] Refusal),
     #[error("{refusal}")]
-    TargetRefused { refusal: Refusal, target: Target, param: &'static str },
+    TargetRefused { refusal: Box<Refusal>, target: Target, param: &'static str },
     #[error("header {header} names an address whose origin client.allow_webhook_urls does not list")]
     WebhookUrlNotAllowed { header: &'static str },
     #[error(
@@ -131,18 +131,8 @@ impl ApiError {
             Self::ProviderNotConfigured { .. } => ErrorCode::ProviderNotConfigured,
             Self::VirtualKeyNotFound => ErrorCode::VirtualKeyNotFound,
             Self::VirtualKeyRequired => ErrorCode::VirtualKeyRequired,
-            Self::Refused(refusal) | Self::TargetRefused { refusal, .. } => match refusal.kind {
-                RefusalKind::ProviderBlocked => ErrorCode::ProviderBlocked,
-                RefusalKind::ModelBlocked => ErrorCode::ModelBlocked,
-                // Whose status is another is answered with its own.
-                RefusalKind::AccessBlocked
-                | RefusalKind::RateLimited
-                | RefusalKind::TokenLimited
-                | RefusalKind::RequestLimited
-                | RefusalKind::ConcurrencyLimited
-                | RefusalKind::QueueLimited
-                | RefusalKind::BudgetExceeded => ErrorCode::AccessBlocked,
-            },
+            Self::Refused(refusal) => code_of(refusal.kind),
+            Self::TargetRefused { refusal, .. } => code_of(refusal.kind),
             Self::NoLists => ErrorCode::PathNotFound,
             Self::WebhookUrlNotAllowed { .. } => ErrorCode::WebhookUrlNotAllowed,
             Self::AdminClosed | Self::WrongSetupToken => ErrorCode::AdminClosed,
@@ -182,19 +172,24 @@ impl ApiError {
         Failure { operation: None, error: self }
     }
 
+    /// By what it is refused, if it is that.
+    fn refusal(&self) -> Option<&Refusal> {
+        if let Self::Refused(refusal) = self {
+            return Some(refusal);
+        }
+        if let Self::TargetRefused { refusal, .. } = self { Some(refusal) } else { None }
+    }
+
     fn status(&self) -> StatusCode {
-        let status = match self {
-            Self::Refused(refusal) | Self::TargetRefused { refusal, .. } => refusal.kind.status(),
-            _ => self.code().status(),
-        };
+        let status = self.refusal().map_or_else(|| self.code().status(), |refusal| refusal.kind.status());
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// The body of the answer.
     pub(crate) fn body(&self, operation: Option<Operation>) -> ErrorBody {
-        let mut body = match self {
-            Self::Refused(refusal) | Self::TargetRefused { refusal, .. } => refusal.to_body(),
-            _ => ErrorBody::new(self.code(), self.to_string()),
+        let mut body = match self.refusal() {
+            Some(refusal) => refusal.to_body(),
+            None => ErrorBody::new(self.code(), self.to_string()),
         };
         if let Some(operation) = operation {
             body = body.of(operation);
@@ -209,6 +204,21 @@ impl ApiError {
             body.error.param = Some((*param).to_owned());
         }
         body
+    }
+}
+
+const fn code_of(refusal: RefusalKind) -> ErrorCode {
+    match refusal {
+        RefusalKind::ProviderBlocked => ErrorCode::ProviderBlocked,
+        RefusalKind::ModelBlocked => ErrorCode::ModelBlocked,
+        // Whose status is another is answered with its own.
+        RefusalKind::AccessBlocked
+        | RefusalKind::RateLimited
+        | RefusalKind::TokenLimited
+        | RefusalKind::RequestLimited
+        | RefusalKind::ConcurrencyLimited
+        | RefusalKind::QueueLimited
+        | RefusalKind::BudgetExceeded => ErrorCode::AccessBlocked,
     }
 }
 
@@ -264,9 +274,7 @@ impl ResponseError for Failure {
         {
             response.headers_mut().insert(CONTENT_RANGE, range);
         }
-        if let ApiError::Refused(refusal) | ApiError::TargetRefused { refusal, .. } = error
-            && let Some(seconds) = refusal.retry_after(Timestamp::now())
-        {
+        if let Some(seconds) = error.refusal().and_then(|refusal| refusal.retry_after(Timestamp::now())) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             if seconds > LONGEST_RETRY_SECONDS {
                 response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));

@@ -156,6 +156,11 @@ pub(crate) fn usage(day: &str) -> String {
     of_shard(Shard::default(), &format!("usage:{day}"))
 }
 
+/// What was used of a limit.
+pub(crate) fn limit(name: &str) -> String {
+    of_shard(Shard::default(), &format!("limit:{name}"))
+}
+
 /// What an owner has used since it was made.
 pub(crate) fn totals(owner: &str) -> String {
     of_shard(Shard::default(), &format!("totals:{owner}"))

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermod_governance::Rules;
 use hermod_queue::governance::{Limits, Upkeep};
 use hermod_queue::{
     Admin, Control, Lane, Leadership, Maintenance, Store, WorkerName, WorkerQueue, raise_shards,
 };
-use hermod_types::{Shard, ShardCount};
+use hermod_types::{Shard, ShardCount, Timestamp};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +57,8 @@ pub(crate) async fn follow(
     stop: CancellationToken,
 ) {
     let leadership = Leadership::new(&store, worker);
-    let (mut said_paused, mut cooldowns_version, mut openings) = (false, None, 0);
+    let (mut said_paused, mut cooldowns_version) = (false, None);
+    let mut openings = Openings { left: 0, looked: Timestamp::now() };
     loop {
         match Control::read(&store).await {
             // Who does not know what is defined does not know which jobs may run.
@@ -78,11 +80,11 @@ pub(crate) async fn follow(
                 if signals.leads.send_if_modified(|now| set(now, leads)) {
                     tracing::info!(leads, "looks after the queue for all workers, or no longer");
                 }
-                if openings > 0 && leads {
+                if openings.left > 0 && leads {
                     let shards = *signals.shards.borrow();
                     open_lanes(&context.queue, shards).await;
                 }
-                openings = openings.saturating_sub(1);
+                openings.left = openings.left.saturating_sub(1);
             }
             // Nothing is claimed meanwhile anyway.
             Err(error) => tracing::debug!(%error, "nothing heard of the operator"),
@@ -98,16 +100,35 @@ pub(crate) async fn follow(
     }
 }
 
+/// How often all lanes are yet to be opened.
+struct Openings {
+    left: u32,
+    /// When keys that expire were looked for last.
+    looked: Timestamp,
+}
+
+impl Openings {
+    /// Has the lanes opened if the time of a key is over since the last look: jobs of it that wait are to end.
+    fn look(&mut self, rules: &Rules, now: Timestamp) {
+        let since = std::mem::replace(&mut self.looked, now);
+        let expires = |at: Timestamp| since < at && at <= now;
+        if rules.definitions().virtual_keys.iter().any(|key| key.expires_at.is_some_and(expires)) {
+            self.left = OPENINGS;
+        }
+    }
+}
+
 /// Follows what is defined. Returns whether it is known.
-async fn follow_definitions(context: &Context, control: &Control, openings: &mut u32) -> bool {
+async fn follow_definitions(context: &Context, control: &Control, openings: &mut Openings) -> bool {
     match context.definitions.follow(control.definitions_version.as_deref()).await {
         Ok(true) => {
             tracing::info!(version = control.definitions_version, "what is defined has changed");
-            *openings = OPENINGS;
+            openings.left = OPENINGS;
         }
         Ok(false) => {}
         Err(error) => tracing::debug!(%error, "what is defined is not read"),
     }
+    openings.look(&context.rules.current(), Timestamp::now());
     context.definitions.known().is_some()
 }
 
@@ -251,5 +272,29 @@ async fn check(store: Store, mut leads: watch::Receiver<bool>, stop: Cancellatio
         if stop.run_until_cancelled(sleep(pause)).await.is_none() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hermod_types::governance::{Definitions, VirtualKey};
+
+    use super::*;
+
+    #[test]
+    fn lanes_open_once_the_time_of_a_key_is_over() {
+        let at = Timestamp::from_millis;
+        let mut definitions = Definitions::default();
+        definitions.virtual_keys =
+            vec![VirtualKey { expires_at: Some(at(2000)), ..VirtualKey::new("a") }, VirtualKey::new("b")];
+        let rules = Rules::new(definitions);
+        let mut openings = Openings { left: 0, looked: at(0) };
+        for (now, left) in [(1000, 0), (1999, 0), (2500, OPENINGS)] {
+            openings.look(&rules, at(now));
+            assert_eq!(openings.left, left, "{now}");
+        }
+        openings.left = 0;
+        openings.look(&rules, at(3000));
+        assert_eq!(openings.left, 0, "once");
     }
 }

@@ -50,7 +50,7 @@ impl Given<String> {
     pub(super) fn set_text(self, place: &mut Option<String>) {
         match self {
             Self::Value(text) if text.is_empty() => *place = None,
-            given => given.set(place),
+            given @ (Self::Absent | Self::Null | Self::Value(_)) => given.set(place),
         }
     }
 

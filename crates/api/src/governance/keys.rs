@@ -13,7 +13,7 @@ use super::key_body::{KeyBody, remove_limits_of_key};
 use super::log::changed;
 use super::model_configs::remove_model_config;
 use super::page::Query;
-use super::shown::{Shown, budget_name, names_of_key};
+use super::shown::{Shown, budget_name};
 use super::state::{Governance, new_id, new_value};
 use crate::admin::{Actor, text_of};
 use crate::error::{ApiError, Failure};
@@ -31,8 +31,9 @@ pub(super) async fn list(http: HttpRequest, state: web::Data<State>) -> Result<H
             && query.is("customer_id", key.customer_id.as_deref())
     });
     let paged = page.of(found.collect());
-    let names = paged.shown.iter().flat_map(|key| names_of_key(known.all(), key)).collect();
-    let shown = defined(known.all(), governance).with(governance.used(names).await?);
+    let shown = defined(known.all(), governance);
+    let names = paged.shown.iter().flat_map(|key| shown.names_of_key(key)).collect();
+    let shown = shown.with(governance.used(names).await?);
     let keys = paged.shown.iter().map(|key| shown.virtual_key(key)).collect();
     Ok(HttpResponse::Ok().json(paged.answer("virtual_keys", keys)))
 }
@@ -121,7 +122,7 @@ pub(super) async fn update(
         })
         .await?;
     if resets {
-        let names = names_of_key(&draft.all, &key);
+        let names = defined(&draft.all, governance).names_of_key(&key);
         let budgets = names.into_iter().filter(|name| name.starts_with(&budget_name("")));
         governance.reset(budgets).await?;
     }
@@ -181,8 +182,9 @@ pub(super) async fn shown_key(
     governance: &Governance,
     key: &VirtualKey,
 ) -> Result<Value, ApiError> {
-    let used = governance.used(names_of_key(all, key)).await?;
-    Ok(defined(all, governance).with(used).virtual_key(key))
+    let shown = defined(all, governance);
+    let used = governance.used(shown.names_of_key(key)).await?;
+    Ok(shown.with(used).virtual_key(key))
 }
 
 fn defined<'a>(all: &'a Definitions, governance: &'a Governance) -> Shown<'a> {

@@ -6,7 +6,7 @@ use hermod_types::governance::ModelScope;
 use serde_json::{Value, json};
 
 use super::model_configs::names_of_config;
-use super::shown::{Shown, names_of_key};
+use super::shown::Shown;
 use crate::caller;
 use crate::error::{ApiError, Failure};
 use crate::state::State;
@@ -25,14 +25,15 @@ pub(super) async fn quota(http: HttpRequest, state: web::Data<State>) -> Result<
         .filter(|config| config.scope == ModelScope::VirtualKey(key.id.clone()))
         .collect();
     let running = format!("key:{}", key.id);
-    let mut names = names_of_key(known.all(), key);
+    let shown = Shown::defined(known.all(), governance.live.file());
+    let mut names = shown.names_of_key(key);
     names.extend(configs.iter().flat_map(|config| names_of_config(known.all(), config)));
     names.push(running.clone());
     let used = governance.used(names).await?;
     let running = used.find(&running).map(|usage| usage.used);
     let waiting = governance.waiting.of(&key.id).await.map_err(ApiError::Unavailable)?;
     let total = governance.usage.total(&key.id).await.map_err(ApiError::Unavailable)?;
-    let shown = Shown::defined(known.all(), governance.live.file()).with(used);
+    let shown = shown.with(used);
     let own = shown.virtual_key(key);
     let mut budgets = own["budgets"].clone();
     for budget in budgets.as_array_mut().into_iter().flatten() {

@@ -13,7 +13,7 @@ use hermod_types::governance::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::draft::{budgets_of, find};
+use super::draft::budgets_of;
 use super::state::Governance;
 use crate::error::ApiError;
 
@@ -29,8 +29,11 @@ pub(super) struct Shown<'a> {
     pub(super) all: &'a Definitions,
     /// None where only what is defined is shown.
     used: Option<Used>,
-    /// How many definitions of the kind asked for are of the file.
-    pub(super) file: &'a Definitions,
+    file: &'a Definitions,
+    /// Virtual keys of the file: there may be many.
+    keys_of_file: HashSet<&'a str>,
+    budgets: HashMap<&'a BudgetOwner, Vec<&'a Budget>>,
+    rate_limits: HashMap<&'a str, &'a RateLimit>,
 }
 
 /// What stands in an answer beside what the owner of limits is.
@@ -63,12 +66,43 @@ impl Governance {
 
 impl<'a> Shown<'a> {
     /// What is defined, alone.
-    pub(super) const fn defined(all: &'a Definitions, file: &'a Definitions) -> Self {
-        Self { all, used: None, file }
+    pub(super) fn defined(all: &'a Definitions, file: &'a Definitions) -> Self {
+        let mut budgets: HashMap<_, Vec<_>> = HashMap::new();
+        for budget in &all.budgets {
+            if let Some(owner) = &budget.owner {
+                budgets.entry(owner).or_default().push(budget);
+            }
+        }
+        Self {
+            all,
+            used: None,
+            file,
+            keys_of_file: file.virtual_keys.iter().map(|key| key.id.as_str()).collect(),
+            budgets,
+            rate_limits: all.rate_limits.iter().map(|limit| (limit.id.as_str(), limit)).collect(),
+        }
     }
 
     pub(super) fn with(self, used: Used) -> Self {
         Self { used: Some(used), ..self }
+    }
+
+    /// The names of the limits of a key and of its provider configs.
+    pub(super) fn names_of_key(&self, key: &VirtualKey) -> Vec<String> {
+        let mut names = self.names_of(&BudgetOwner::VirtualKey(key.id.clone()), key.rate_limit_id.as_deref());
+        for grant in &key.grants {
+            let owner = grant.id.map(BudgetOwner::ProviderConfig);
+            // No budget is of one without a name.
+            let owner = owner.unwrap_or_else(|| BudgetOwner::Provider(String::new()));
+            names.extend(self.names_of(&owner, grant.rate_limit_id.as_deref()));
+        }
+        names
+    }
+
+    fn names_of(&self, owner: &BudgetOwner, rate_limit: Option<&str>) -> Vec<String> {
+        let budgets = self.budgets.get(owner).into_iter().flatten().map(|budget| budget_name(&budget.id));
+        let rates = rate_limit.into_iter().flat_map(|id| [tokens_name(id), requests_name(id)]);
+        budgets.chain(rates).collect()
     }
 
     pub(super) fn budget(&self, budget: &Budget, now: Timestamp) -> Value {
@@ -110,8 +144,9 @@ impl<'a> Shown<'a> {
     /// The members `budgets` and `rate_limit` of an owner of limits.
     pub(super) fn limits(&self, owner: &BudgetOwner, rate_limit: Option<&str>) -> Members {
         let now = Timestamp::now();
-        let budgets: Vec<_> = budgets_of(self.all, owner).map(|budget| self.budget(budget, now)).collect();
-        let limit = rate_limit.and_then(|id| find::<RateLimit>(self.all, id).ok());
+        let budgets = self.budgets.get(owner).into_iter().flatten();
+        let budgets: Vec<_> = budgets.map(|budget| self.budget(budget, now)).collect();
+        let limit = rate_limit.and_then(|id| self.rate_limits.get(id));
         members([
             ("budgets", Value::Array(budgets)),
             ("rate_limit", limit.map_or(Value::Null, |limit| self.rate_limit(limit))),
@@ -142,7 +177,7 @@ impl<'a> Shown<'a> {
         });
         shown.insert("provider_configs".to_owned(), grants.collect());
         shown.extend(self.limits(&BudgetOwner::VirtualKey(key.id.clone()), key.rate_limit_id.as_deref()));
-        let of_file = self.file.virtual_keys.iter().any(|other| other.id == key.id);
+        let of_file = self.keys_of_file.contains(key.id.as_str());
         shown.insert("is_from_file".to_owned(), json!(of_file));
         Value::Object(shown)
     }
@@ -183,7 +218,7 @@ impl<'a> Shown<'a> {
         let limits: Vec<_> = config
             .rate_limit_ids
             .iter()
-            .filter_map(|id| find::<RateLimit>(self.all, id).ok())
+            .filter_map(|id| self.rate_limits.get(id.as_str()))
             .map(|limit| self.rate_limit(limit))
             .collect();
         let single = if let [single] = limits.as_slice() { single.clone() } else { Value::Null };
@@ -264,19 +299,4 @@ pub(super) fn names_of(all: &Definitions, owner: &BudgetOwner, rate_limits: &[&s
     let budgets = budgets_of(all, owner).map(|budget| budget_name(&budget.id));
     let rates = rate_limits.iter().flat_map(|id| [tokens_name(id), requests_name(id)]);
     budgets.chain(rates).collect()
-}
-
-/// The names of the limits of a key and of its provider configs.
-pub(super) fn names_of_key(all: &Definitions, key: &VirtualKey) -> Vec<String> {
-    let own: Vec<_> = key.rate_limit_id.iter().map(String::as_str).collect();
-    let mut names = names_of(all, &BudgetOwner::VirtualKey(key.id.clone()), &own);
-    for grant in &key.grants {
-        let own: Vec<_> = grant.rate_limit_id.iter().map(String::as_str).collect();
-        if let Some(id) = grant.id {
-            names.extend(names_of(all, &BudgetOwner::ProviderConfig(id), &own));
-        } else {
-            names.extend(own.iter().flat_map(|id| [tokens_name(id), requests_name(id)]));
-        }
-    }
-    names
 }

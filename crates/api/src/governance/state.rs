@@ -6,12 +6,13 @@ use hermod_queue::governance::{
     KnownDefinitions, Limits, LiveDefinitions, PutDefinitions, UsageRows, Waiting,
 };
 use hermod_queue::{QueueError, Store};
-use hermod_types::governance::VirtualKey;
+use hermod_types::governance::{Kind, VirtualKey};
 use hermod_types::{Seal, SealError};
 use hermod_webhooks::Vault;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::draft::Draft;
+use super::shown::{budget_name, requests_name, tokens_name};
 use crate::error::ApiError;
 
 /// How often a change is made anew on what somebody else has changed meanwhile.
@@ -67,9 +68,12 @@ impl Governance {
                 return Ok((value, draft));
             }
             draft.check()?;
-            let put = self.live.put(&known, draft.changes.clone()).await;
+            let put = self.live.put(&known, draft.changes.clone(), draft.all.clone()).await;
             match put.map_err(ApiError::Unavailable)? {
-                PutDefinitions::Done(_) => return Ok((value, draft)),
+                PutDefinitions::Done(_) => {
+                    self.forget(&draft).await;
+                    return Ok((value, draft));
+                }
                 PutDefinitions::Changed => {}
                 PutDefinitions::Full => {
                     return Err(ApiError::Conflict(
@@ -79,6 +83,24 @@ impl Governance {
             }
         }
         Err(ApiError::Conflict("the definitions are being changed by others; try again".to_owned()))
+    }
+
+    /// Forgets what was used of what is defined no more.
+    async fn forget(&self, draft: &Draft) {
+        let (mut limits, mut owners) = (Vec::new(), Vec::new());
+        for name in &draft.changes.removes {
+            let Some((kind, id)) = name.split_once('/') else { continue };
+            if kind == Kind::Budgets.as_str() {
+                limits.push(budget_name(id));
+            } else if kind == Kind::RateLimits.as_str() {
+                limits.extend([tokens_name(id), requests_name(id)]);
+            } else if kind == Kind::VirtualKeys.as_str() {
+                owners.push(id.to_owned());
+            }
+        }
+        if let Err(error) = self.usage.forget(&limits, &owners).await {
+            tracing::debug!(%error, "what was used of it stays");
+        }
     }
 
     /// Has a key known by `value`, which is kept encrypted, if it can be.

@@ -51,7 +51,7 @@ pub(super) async fn rotate_many(
     for id in ids {
         match rotated(&state.governance, &id, &actor).await {
             Ok(shown) => keys.push(shown),
-            Err(error) if error.is_unavailable() => return Err(error.into()),
+            // Whatever it is: the values of the others are told now or never.
             Err(error) => {
                 errors.insert(id, error.to_string());
             }

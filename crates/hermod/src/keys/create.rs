@@ -123,7 +123,7 @@ impl Create {
         set("max_waiting", self.max_waiting.map(|jobs| json!(jobs)));
         set("weight", self.weight.map(|weight| json!(weight)));
         let all = self.providers.iter().any(|grant| grant.provider == "*");
-        set("allow_all_providers", all.then(|| json!(true)));
+        set("allow_all_providers", all.then_some(json!(true)));
         let grants: Vec<_> = self
             .providers
             .iter()

@@ -38,7 +38,7 @@ enum Command {
     /// Print a key as JSON, with its value where the API can tell it
     Show(key::Named),
     /// Make a key, and print its value
-    Create(create::Create),
+    Create(Box<create::Create>),
     /// Give a key another value, and print it
     Rotate(key::Named),
     /// Have a key's jobs refused, waiting ones too; running ones finish

@@ -14,7 +14,7 @@ const MOST: usize = 100_000;
 /// Definitions of one read.
 const PAGE: usize = 1000;
 /// How often a read begins anew because of changes meanwhile.
-const READS: usize = 5;
+const READS: usize = 3;
 
 /// What was defined over HTTP: virtual keys, teams, limits and the like, a text each. Usage is never among it. Cheap to clone.
 ///
@@ -115,21 +115,23 @@ impl DefinitionStore {
         self.store.shared().run(Call::Command(redis::cmd("GET").arg(DEFINITIONS_VERSION))).await
     }
 
-    /// All that is stored, as it was at one moment.
+    /// All that is stored, as it was at one moment. If others change it faster than it is read, a part is newer than the version
+    /// says: whoever follows that reads again.
     ///
     /// # Errors
-    /// If Redis does not answer, or others change it all the time.
+    /// If Redis does not answer.
     pub async fn read(&self) -> Result<StoredDefinitions, QueueError> {
         let mut version = self.version().await?;
-        for _ in 0..READS {
+        let mut reads = 1;
+        loop {
             let rows = self.rows().await?;
             let now = self.version().await?;
-            if now == version {
+            if now == version || reads == READS {
                 return Ok(StoredDefinitions { version, rows });
             }
             version = now;
+            reads += 1;
         }
-        Err(QueueError::Unexpected("definitions change faster than they are read".to_owned()))
     }
 
     async fn rows(&self) -> Result<BTreeMap<String, String>, QueueError> {

@@ -101,29 +101,35 @@ impl LiveDefinitions {
         }
         let stored = self.0.store.read().await?;
         let changed = known.is_some() || stored.version.is_some();
-        self.set(stored);
+        let all = stored.beside(self.file());
+        self.set(stored, all);
         Ok(changed)
     }
 
-    fn set(&self, stored: StoredDefinitions) {
-        let all = stored.beside(self.file());
+    fn set(&self, stored: StoredDefinitions, all: Definitions) {
         self.0.rules.set(Rules::new(all));
         let known = Some(Arc::new(KnownDefinitions { stored, rules: self.0.rules.current() }));
         *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
-    /// Writes and removes definitions, if they are what the caller has seen. This process knows of it at once.
+    /// Writes and removes definitions, if they are what the caller has seen. This process knows of it at once: `all` is what is
+    /// defined then, in the order of [`KnownDefinitions::all`].
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn put(&self, seen: &KnownDefinitions, changes: Changes) -> Result<PutDefinitions, QueueError> {
+    pub async fn put(
+        &self,
+        seen: &KnownDefinitions,
+        changes: Changes,
+        all: Definitions,
+    ) -> Result<PutDefinitions, QueueError> {
         let mut looked = self.0.looked.lock().await;
         let began = Instant::now();
         let put = self.0.store.put(seen.stored.version.as_deref(), &changes).await?;
         if let PutDefinitions::Done(version) = &put {
             let mut stored = seen.stored.clone();
             stored.apply(changes, version.clone());
-            self.set(stored);
+            self.set(stored, all);
             *looked = Some(began);
         }
         Ok(put)

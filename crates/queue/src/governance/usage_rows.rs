@@ -48,6 +48,20 @@ impl UsageRows {
         Ok(row)
     }
 
+    /// Forgets what was used of limits that nobody has any more, and by owners that are gone. Rows by day stay.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn forget(&self, limits: &[String], owners: &[String]) -> Result<(), QueueError> {
+        if limits.is_empty() && owners.is_empty() {
+            return Ok(());
+        }
+        let mut command = redis::cmd("UNLINK");
+        command.arg(limits.iter().map(|name| keys::limit(name)).collect::<Vec<_>>());
+        command.arg(owners.iter().map(|owner| keys::totals(owner)).collect::<Vec<_>>());
+        self.0.shared().run(Call::Command(&command)).await
+    }
+
     /// What was used on a day, `20300131` in UTC, by all or by one owner; by owner, then by model.
     ///
     /// # Errors
