@@ -14,7 +14,8 @@ end
 -- -> owners: {time, weight, lanes = {{lane, weight, opened, taken, left}, …}}, the next first; is_paced: whether one of them may give no
 --    more for the moment
 local function next_owners(count)
-  local rows = redis.call('ZRANGE', LANES, 0, count - 1, 'WITHSCORES')
+  -- One more than are needed tells whether a lane is alone: its virtual time need not grow.
+  local rows = redis.call('ZRANGE', LANES, 0, math.max(count - 1, 1), 'WITHSCORES')
   if #rows == 0 then return {}, false end
   local names, owners, by_name, is_paced = {}, {}, {}, false
   for i = 1, #rows, 2 do names[#names + 1] = rows[i] end
@@ -28,7 +29,8 @@ local function next_owners(count)
       local name = owner_of(lane)
       local owner = by_name[name]
       if not owner then
-        owner = {name = name, time = tonumber(rows[2 * i]), weight = weight, lanes = {}, number = i, next = 1}
+        owner = {name = name, time = tonumber(rows[2 * i]), weight = weight, lanes = {}, number = i, next = 1,
+          is_alone = #names == 1}
         owners[#owners + 1], by_name[name] = owner, owner
       end
       owner.lanes[#owner.lanes + 1] = {lane = lane, weight = weight, opened = opened, taken = taken, left = left, count = 0,
@@ -103,7 +105,7 @@ local function take_shares(owners, ids)
         if lane.is_known then redis.call('HDEL', WEIGHTS, lane.lane) end
         if lane.lane ~= owner.name then redis.call('SREM', sublanes_key(owner.name), lane.lane) end
       else
-        if owner.has_given then kept[#kept + 1], kept[#kept + 2] = owner.time, lane.lane end
+        if owner.has_given and not owner.is_alone then kept[#kept + 1], kept[#kept + 2] = owner.time, lane.lane end
         if lane.count > 0 and lane.opened then
           write_weight(lane.lane, lane.weight, lane.left < math.huge and lane.opened or nil, lane.taken)
         end

@@ -58,10 +58,12 @@ local function forget_lane(lane)
   if owner ~= lane then redis.call('SREM', sublanes_key(owner), lane) end
 end
 
--- Makes a lane that is neither open nor closed an open one, behind those that have waited longer.
+-- Makes a lane that is neither open nor closed an open one, behind those that have waited longer. time: its virtual time, false for
+-- none, where the caller knows.
 -- -> whether it is open
-local function open_lane(lane, weight)
-  if redis.call('ZSCORE', LANES, lane) then return true end
+local function open_lane(lane, weight, time)
+  if time == nil then time = redis.call('ZSCORE', LANES, lane) end
+  if time then return true end
   if redis.call('ZSCORE', CLOSED, lane) then return false end
   local first = redis.call('ZRANGE', LANES, 0, 0, 'WITHSCORES')[2]
   redis.call('ZADD', LANES, first and first + 0.999 / weight or 0, lane)
@@ -106,15 +108,18 @@ end
 -- Writes what add_to_lane has noted.
 -- -> whether a worker can take one of them
 local function write_lanes()
-  local placed, is_open = 0, false
-  for _, line in ipairs(fresh) do
+  if #fresh == 0 then return false end
+  local placed, is_open, names = 0, false, {}
+  for i, line in ipairs(fresh) do names[i] = line.lane end
+  local weights, times = redis.call('HMGET', WEIGHTS, unpack(names)), redis.call('ZMSCORE', LANES, unpack(names))
+  for i, line in ipairs(fresh) do
     local lane, jobs = line.lane, line.jobs
     local added = redis.pcall('ZADD', lane_key(lane), unpack(jobs))
     if type(added) == 'number' then
       placed = placed + added
-      local weight, opened, taken = read_weight(redis.call('HGET', WEIGHTS, lane))
+      local weight, opened, taken = read_weight(weights[i])
       if weight ~= line.weight then write_weight(lane, line.weight, opened, taken) end
-      is_open = open_lane(lane, line.weight) or is_open
+      is_open = open_lane(lane, line.weight, times[i]) or is_open
     else
       -- Somebody else's key stands there.
       for i = 2, #jobs, 2 do redis.call('HSET', job_key(jobs[i]), 'entry', enqueue(jobs[i])) end

@@ -152,10 +152,12 @@ if args.lists then
     list[#list + 1], list[#list + 2] = 0, job.id
     lists[owner] = list
   end
+  local owners = {}
   for owner, list in pairs(lists) do
     redis.call('ZADD', list_key(owner), unpack(list))
-    redis.call('SADD', key('owners'), owner)
+    owners[#owners + 1] = owner
   end
+  if #owners > 0 then redis.call('SADD', key('owners'), unpack(owners)) end
 end
 return reply({
   now = now, room = room < math.huge and room or nil, room_bytes = room_bytes < math.huge and room_bytes or nil,
