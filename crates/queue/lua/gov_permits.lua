@@ -5,7 +5,7 @@
 local now, found = now_ms(), {}
 local cursor, entries = unpack(redis.call('HSCAN', PERMITS, args.cursor, 'COUNT', args.count))
 for i = 1, #entries, 2 do
-  local permit = cmsgpack.unpack(entries[i + 1])
+  local permit = read_permit(entries[i + 1])
   if permit[2] <= now - args.age_ms then
     local runs = false
     for j = 4, #permit, 3 do runs = runs or permit[j + 1] == RUNNING and permit[j + 2] > 0 end

@@ -1,31 +1,34 @@
 -- gov_settle: what jobs hold of their limits is free again, and what they have used is counted: once, as only a permit that is there
 -- is settled. Safe to repeat.
 -- KEYS  1 queue of shard 0
--- args  jobs: id, fence; a permit of a later start stays
---             limits: by name, how much was used of each; absent for nothing
---             rows: for each model: model, requests, input tokens, output tokens, cost, calls without a price, unknown calls;
---             absent for none
---             swept: whether nobody knows what the job has done; each of its requests counts
+-- args  ids
+--       names: of limits and of models, which jobs name by their places
+--       jobs: for each, in a list: fence (a permit of a later start stays), swept (1 if nobody knows what the job has done: each of its
+--       requests counts; else 0), how many limits follow, for each its name and how much was used; then for each model its name,
+--       requests, input tokens, output tokens, cost, calls without a price, unknown calls
 --       opens: whether who asks can let others go on     now (ms): in tests alone
 -- ->    settled: how many had a permit     open: who may go on, see governance.lua
 local now = args.now or now_ms()
 local KEPT_SECONDS = 400 * 24 * 3600
 local FIELDS = {'requests', 'input_tokens', 'output_tokens', 'cost', 'unpriced_calls', 'unknown_calls'}
-local permits, states = read_permits(args.jobs), {}
-local removed, ended, freed, usage, totals = {}, {}, {}, {}, {}
+local names, permits, states, done = args.names, read_permits(args.ids), {}, {}
+-- What was used, by owner and model.
+local removed, ended, freed, usage = {}, {}, {}, {}
 
-local function add(sums, name, field, amount)
-  local sum = sums[name]
-  if not sum then sum = {}; sums[name] = sum end
-  sum[field] = (sum[field] or 0) + amount
+local function add_row(owner, job, at)
+  local of_owner = usage[owner]
+  if not of_owner then of_owner = {}; usage[owner] = of_owner end
+  local sums = of_owner[job[at]]
+  if not sums then sums = {0, 0, 0, 0, 0, 0}; of_owner[job[at]] = sums end
+  for i = 1, 6 do sums[i] = sums[i] + job[at + i] end
 end
 
 -- Takes off what was reserved and adds what was used, if the window is still the one in which it was reserved.
-local function settle(name, s, reserved, used)
+local function settle(id, name, s, reserved, used)
   if s == RUNNING then
-    local left = ended[name] or {}
-    ended[name] = left
-    left[#left + 1] = removed[#removed]
+    local left = ended[name]
+    if not left then left = {}; ended[name] = left end
+    left[#left + 1] = id
     freed[name] = (freed[name] or 0) + 1
     return
   end
@@ -36,29 +39,31 @@ local function settle(name, s, reserved, used)
     states[name] = state
   end
   if state.s ~= s then return end
-  state.u, state.r, state.changed = math.min(state.u + used, MOST), math.max(state.r - reserved, 0), true
+  state.u, state.r, state.changed = state.u + used, state.r - reserved, true
   if used < reserved then freed[name] = (freed[name] or 0) + 1 end
 end
 
-for _, job in ipairs(args.jobs) do
-  local permit = permits[job.id]
-  if permit and permit[1] <= job.fence then
-    permits[job.id] = nil
-    removed[#removed + 1] = job.id
-    for i = 4, #permit, 3 do
-      local name, reserved = permit[i], permit[i + 2]
-      local used = job.limits and job.limits[name]
-      if not used and job.swept and string.sub(name, 1, 9) == 'requests:' then used = reserved end
-      settle(name, permit[i + 1], reserved, used or 0)
-    end
-    for _, row in ipairs(job.rows or {}) do
-      local of_model = permit[3] .. '\n' .. row[1] .. '\n'
-      for i, field in ipairs(FIELDS) do
-        if row[i + 1] > 0 then
-          add(usage, '', of_model .. field, row[i + 1])
-          add(totals, permit[3], field, row[i + 1])
-        end
+local function used_of(job, name, reserved)
+  for i = 4, 2 + 2 * job[3], 2 do
+    if names[job[i]] == name then return job[i + 1] end
+  end
+  return job[2] == 1 and string.sub(name, 1, 9) == 'requests:' and reserved or 0
+end
+
+local unpacked = struct.unpack
+for i, job in ipairs(args.jobs) do
+  local id, packed = args.ids[i], permits[i]
+  if packed and not done[id] then
+    local fence, _, owner, at = unpacked(HEAD, packed)
+    if fence <= job[1] then
+      done[id] = true
+      removed[#removed + 1] = id
+      local size, name, s, reserved = #packed
+      while at <= size do
+        name, s, reserved, at = unpacked(PART, packed, at)
+        settle(id, name, s, reserved, s == RUNNING and 0 or used_of(job, name, reserved))
       end
+      for row = 4 + 2 * job[3], #job, 7 do add_row(owner, job, row) end
     end
   end
 end
@@ -66,16 +71,29 @@ end
 if #removed > 0 then redis.call('HDEL', PERMITS, unpack(removed)) end
 for name, ids in pairs(ended) do redis.call('ZREM', running_key(name), unpack(ids)) end
 for name, state in pairs(states) do
-  if state.changed then redis.call('HSET', limit_key(name), 'u', state.u, 'r', state.r) end
+  if state.changed then
+    redis.call('HSET', limit_key(name), 'u', math.min(state.u, MOST), 'r', math.max(state.r, 0))
+  end
 end
-if usage[''] then
-  local year, month = month_of(math.floor(now / DAY_MS))
-  local day = math.floor(now / DAY_MS) - first_day(year, month) + 1
-  local of_day = key(string.format('usage:%04d%02d%02d', year, month, day))
-  for field, amount in pairs(usage['']) do redis.call('HINCRBY', of_day, field, amount) end
-  redis.call('EXPIRE', of_day, KEPT_SECONDS)
+local of_day
+for owner, models in pairs(usage) do
+  local totals = {0, 0, 0, 0, 0, 0}
+  if not of_day then
+    local days = math.floor(now / DAY_MS)
+    local year, month = month_of(days)
+    of_day = key(string.format('usage:%04d%02d%02d', year, month, days - first_day(year, month) + 1))
+  end
+  for model, sums in pairs(models) do
+    for i, field in ipairs(FIELDS) do
+      if sums[i] > 0 then
+        redis.call('HINCRBY', of_day, owner .. '\n' .. names[model] .. '\n' .. field, sums[i])
+        totals[i] = totals[i] + sums[i]
+      end
+    end
+  end
+  for i, field in ipairs(FIELDS) do
+    if totals[i] > 0 then redis.call('HINCRBY', key('totals:' .. owner), field, totals[i]) end
+  end
 end
-for owner, sums in pairs(totals) do
-  for field, amount in pairs(sums) do redis.call('HINCRBY', key('totals:' .. owner), field, amount) end
-end
+if of_day then redis.call('EXPIRE', of_day, KEPT_SECONDS) end
 return reply({settled = #removed, open = args.opens and who_waits(freed, now, now) or {}})

@@ -2,8 +2,9 @@
 -- What was used of a limit is a hash: s and e, the current window's start and end (ms; no e for one that never ends), u and r,
 -- what is used and what is reserved in it, and w, the definition that e follows from. It is begun anew by whoever first looks at it
 -- after its end. s is what tells one window from another.
--- A permit is what a job holds, as MessagePack: {fence, since (ms), owner, then for each limit: its name, s, and how much}. For a
--- limit of jobs that run, s is RUNNING, and how much is 1, or 0 while the job is suspended.
+-- A permit is what a job holds: fence, since (ms) and owner, then for each limit its name, s, and how much. Numbers are doubles, and
+-- texts end with a NUL, which costs a third of what MessagePack does. For a limit of jobs that run, s is RUNNING, and how much is 1,
+-- or 0 while the job is suspended.
 local PERMITS = key('permits')
 local RUNNING = -1
 local DAY_MS = 24 * 3600 * 1000
@@ -100,15 +101,29 @@ local function write_limit(limit, state)
   end
 end
 
--- What these jobs hold, by their ids.
-local function read_permits(jobs)
-  local ids, permits = {}, {}
-  for i, job in ipairs(jobs) do ids[i] = job.id end
-  for i, packed in ipairs(redis.call('HMGET', PERMITS, unpack(ids))) do
-    if packed then permits[ids[i]] = cmsgpack.unpack(packed) end
+local HEAD, PART = '<dds', '<sdd'
+local function pack_head(fence, since, owner) return struct.pack(HEAD, fence, since, owner) end
+local function pack_part(name, s, amount) return struct.pack(PART, name, s, amount) end
+
+-- A permit as a list: {fence, since, owner, then for each limit name, s, amount}.
+local function read_permit(packed)
+  local fence, since, owner, at = struct.unpack(HEAD, packed)
+  local permit, n, size = {fence, since, owner}, 3, #packed
+  while at <= size do
+    permit[n + 1], permit[n + 2], permit[n + 3], at = struct.unpack(PART, packed, at)
+    n = n + 3
   end
-  return permits
+  return permit
 end
+
+local function write_permit(permit)
+  local parts = {pack_head(permit[1], permit[2], permit[3])}
+  for i = 4, #permit, 3 do parts[#parts + 1] = pack_part(permit[i], permit[i + 1], permit[i + 2]) end
+  return table.concat(parts)
+end
+
+-- What the jobs with these ids hold, as it is packed; false for nothing.
+local function read_permits(ids) return redis.call('HMGET', PERMITS, unpack(ids)) end
 
 -- Of the limits with these names: who waits for room, the one first that has waited longest, and how many jobs of it may start.
 -- Who is told goes to the end of the line, and stays in it until nothing of it waits any more.

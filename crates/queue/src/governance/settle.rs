@@ -1,5 +1,11 @@
+use std::collections::HashMap;
+
 use hermod_types::{JobId, Shard};
+use redis::Script;
 use serde::{Deserialize, Serialize};
+
+use super::OwedRow;
+use super::args::at_most;
 
 use super::openings::{Opener, Opening};
 use super::owed::Owed;
@@ -28,23 +34,36 @@ pub(super) enum Settlement {
 
 #[derive(Serialize)]
 struct Args<'a> {
-    jobs: Vec<JobArgs<'a>>,
+    ids: Vec<String>,
+    names: Vec<&'a str>,
+    /// Lists, which cost less to read than maps.
+    jobs: Vec<Vec<u64>>,
     opens: bool,
 }
 
 #[derive(Serialize)]
-struct JobArgs<'a> {
-    id: String,
-    fence: u64,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    used: Option<Used<'a>>,
-    swept: bool,
+struct SuspendArgs {
+    ids: Vec<String>,
+    fences: Vec<u64>,
+    opens: bool,
 }
 
-#[derive(Serialize)]
-struct Used<'a> {
-    limits: &'a std::collections::BTreeMap<String, u64>,
-    rows: &'a [super::OwedRow],
+/// The names of one call, each once.
+#[derive(Default)]
+struct Names<'a> {
+    names: Vec<&'a str>,
+    places: HashMap<&'a str, u64>,
+}
+
+impl<'a> Names<'a> {
+    /// The place of this one. Lua counts from 1.
+    fn place(&mut self, name: &'a str) -> u64 {
+        let Self { names, places } = self;
+        *places.entry(name).or_insert_with(|| {
+            names.push(name);
+            u64::try_from(names.len()).unwrap_or(u64::MAX)
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -66,31 +85,62 @@ impl Batch for Settles {
     }
 
     async fn call(&mut self, items: &[Self::Item]) -> Result<Vec<()>, QueueError> {
-        let is_suspended = |settlement: &Settlement| matches!(settlement, Settlement::Suspended { .. });
-        for suspends in [false, true] {
-            let of_script = items.iter().filter(|(_, settlement)| is_suspended(settlement) == suspends);
-            let jobs: Vec<_> = of_script.map(job_args).collect();
-            if jobs.is_empty() {
-                continue;
-            }
-            let script = if suspends { &SCRIPTS.gov_suspend } else { &SCRIPTS.gov_settle };
-            let args = Args { jobs, opens: self.opener.is_some() };
-            let queue = keys::queue(Shard::default());
-            let reply: Reply = script::run(&self.connection, script, &queue, &args).await?;
-            if let Some(opener) = &self.opener {
-                opener.open(reply.open);
-            }
+        let (mut names, mut ids, mut jobs) = (Names::default(), Vec::new(), Vec::new());
+        let (mut suspended, mut fences) = (Vec::new(), Vec::new());
+        for (id, settlement) in items {
+            let (fence, owed, swept) = match settlement {
+                Settlement::Suspended { fence } => {
+                    suspended.push(id.to_string());
+                    fences.push(*fence);
+                    continue;
+                }
+                Settlement::Ended(owed) => (owed.fence, Some(owed), false),
+                Settlement::Swept(owed) => (owed.fence, Some(owed), true),
+                Settlement::Refunded { fence } => (*fence, None, false),
+            };
+            ids.push(id.to_string());
+            jobs.push(job_args(fence, owed, swept, &mut names));
+        }
+        let opens = self.opener.is_some();
+        if !ids.is_empty() {
+            let args = Args { ids, names: names.names, jobs, opens };
+            self.run(&SCRIPTS.gov_settle, &args).await?;
+        }
+        if !suspended.is_empty() {
+            let args = SuspendArgs { ids: suspended, fences, opens };
+            self.run(&SCRIPTS.gov_suspend, &args).await?;
         }
         Ok(vec![(); items.len()])
     }
 }
 
-fn job_args((id, settlement): &(JobId, Settlement)) -> JobArgs<'_> {
-    let (fence, owed, swept) = match settlement {
-        Settlement::Ended(owed) => (owed.fence, Some(owed), false),
-        Settlement::Swept(owed) => (owed.fence, Some(owed), true),
-        Settlement::Refunded { fence } | Settlement::Suspended { fence } => (*fence, None, false),
+impl Settles {
+    async fn run(&self, script: &Script, args: &(impl Serialize + Sync)) -> Result<(), QueueError> {
+        let queue = keys::queue(Shard::default());
+        let reply: Reply = script::run(&self.connection, script, &queue, args).await?;
+        if let Some(opener) = &self.opener {
+            opener.open(reply.open);
+        }
+        Ok(())
+    }
+}
+
+fn job_args<'a>(fence: u64, owed: Option<&'a Owed>, swept: bool, names: &mut Names<'a>) -> Vec<u64> {
+    let mut job = vec![fence, u64::from(swept)];
+    let Some(Owed { limits, rows, .. }) = owed else {
+        job.push(0);
+        return job;
     };
-    let used = owed.map(|Owed { limits, rows, .. }| Used { limits, rows });
-    JobArgs { id: id.to_string(), fence, used, swept }
+    job.push(u64::try_from(limits.len()).unwrap_or(u64::MAX));
+    for (name, amount) in limits {
+        job.extend([names.place(name), at_most(*amount)]);
+    }
+    for row in rows {
+        let OwedRow { model, requests, input_tokens, output_tokens, cost, unpriced_calls, unknown_calls } =
+            row;
+        job.push(names.place(model));
+        let sums = [requests, input_tokens, output_tokens, cost, unpriced_calls, unknown_calls];
+        job.extend(sums.map(|sum| at_most(*sum)));
+    }
+    job
 }

@@ -6,8 +6,10 @@ use super::*;
 /// Lets a permit be a minute old.
 fn age(server: &Server, job: JobId) {
     let mut redis = server.connect();
-    let script = "local p = cmsgpack.unpack(redis.call('HGET', KEYS[1], ARGV[1])); p[2] = p[2] - 60000
-        redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(p))";
+    // Its second number.
+    let script = "local p = redis.call('HGET', KEYS[1], ARGV[1])
+        local since = struct.unpack('<d', p, 9)
+        redis.call('HSET', KEYS[1], ARGV[1], string.sub(p, 1, 8) .. struct.pack('<d', since - 60000) .. string.sub(p, 17))";
     let script = redis::Script::new(script);
     let _: () = script.key("{hermod:0}:permits").arg(job.to_string()).invoke(&mut redis).unwrap();
 }
