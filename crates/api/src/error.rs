@@ -5,7 +5,7 @@ use hermod_governance::{Refusal, RefusalKind};
 use hermod_queue::QueueError;
 use hermod_service::error_response;
 use hermod_types::webhook::{EndpointId, UnusableEndpoint};
-use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Operation, Target};
+use hermod_types::{ErrorBody, ErrorCode, InvalidRequest, Operation, Target, Timestamp};
 
 use crate::body::BodyLimit;
 
@@ -87,6 +87,9 @@ pub(crate) enum ApiError {
 /// SDKs ignore it.
 const RETRY_SECONDS: u64 = 2;
 
+/// A client that is told to wait longer than this need not try again by itself.
+const LONGEST_RETRY_SECONDS: u64 = 60;
+
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 impl ApiError {
@@ -132,7 +135,13 @@ impl ApiError {
                 RefusalKind::ProviderBlocked => ErrorCode::ProviderBlocked,
                 RefusalKind::ModelBlocked => ErrorCode::ModelBlocked,
                 // Whose status is another is answered with its own.
-                _ => ErrorCode::AccessBlocked,
+                RefusalKind::AccessBlocked
+                | RefusalKind::RateLimited
+                | RefusalKind::TokenLimited
+                | RefusalKind::RequestLimited
+                | RefusalKind::ConcurrencyLimited
+                | RefusalKind::QueueLimited
+                | RefusalKind::BudgetExceeded => ErrorCode::AccessBlocked,
             },
             Self::NoLists => ErrorCode::PathNotFound,
             Self::WebhookUrlNotAllowed { .. } => ErrorCode::WebhookUrlNotAllowed,
@@ -254,6 +263,14 @@ impl ResponseError for Failure {
             && let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}"))
         {
             response.headers_mut().insert(CONTENT_RANGE, range);
+        }
+        if let ApiError::Refused(refusal) | ApiError::TargetRefused { refusal, .. } = error
+            && let Some(seconds) = refusal.retry_after(Timestamp::now())
+        {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            if seconds > LONGEST_RETRY_SECONDS {
+                response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+            }
         }
         if matches!(error, ApiError::MayBeAccepted(_) | ApiError::JobEnded) {
             // OpenAI's SDKs would send the same submit again, and the job might run twice.

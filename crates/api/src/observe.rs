@@ -24,6 +24,10 @@ pub(crate) fn describe_metrics() {
         "Submits that repeat an earlier one, whose answer they were given again.",
     );
     metrics::describe_counter!(
+        "hermod_submits_refused_total",
+        "Submits that limits could not admit in time, by type."
+    );
+    metrics::describe_counter!(
         "hermod_http_requests_total",
         "Requests answered, by route, method and status."
     );

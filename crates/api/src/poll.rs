@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{ContentType, HeaderMap, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use hermod_queue::{JobJson, JobRecord, Position};
-use hermod_types::{JobId, Operation};
+use hermod_types::{JobId, Operation, Timestamp};
 
 use crate::caller;
 use crate::error::{ApiError, Failure};
@@ -14,6 +14,9 @@ use crate::wait::{self, Existence, Wait};
 
 /// How many jobs wait before this one.
 const POSITION: &str = "x-hermod-queue-position";
+/// The type of the refusal that keeps the job waiting.
+const WAITING_FOR: &str = "x-hermod-waiting-for";
+const LONGEST_WAIT_MS: u64 = 59_000;
 
 /// `GET /v1/async/{path}/{id}`: 202 while the job waits or runs, 200 once it has ended.
 pub(crate) async fn poll(
@@ -93,7 +96,11 @@ pub(crate) async fn answer(
 ) -> Result<HttpResponse, ApiError> {
     let mut response = if record.status.is_ended() { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     if !record.status.is_ended() {
-        let wait_ms = poll_after_ms(record.id);
+        let waiting = record.waiting_for.as_ref();
+        let wait_ms = waiting.map_or_else(|| poll_after_ms(record.id), |waiting| until_ms(waiting.until));
+        if let Some(waiting) = waiting {
+            response.insert_header((WAITING_FOR, waiting.kind.as_str()));
+        }
         response
             .insert_header((RETRY_AFTER, wait_ms.div_ceil(1000)))
             .insert_header(("openai-poll-after-ms", wait_ms));
@@ -115,6 +122,11 @@ pub(crate) async fn answer(
             }
         }
     })
+}
+
+/// Until a job is asked again that waits for a limit: well under the 60 s beyond which OpenAI's SDKs ignore it.
+fn until_ms(until: Timestamp) -> u64 {
+    until.as_millis().saturating_sub(Timestamp::now().as_millis()).clamp(200, LONGEST_WAIT_MS)
 }
 
 /// When it is worth asking again: after a tenth of the time that the job has taken so far, between 0.2 s

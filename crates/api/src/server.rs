@@ -20,12 +20,13 @@ use tokio_util::task::TaskTracker;
 use crate::admin::Admin;
 use crate::body::BodyLimits;
 use crate::governance::Governance;
+use crate::governed::Remaining;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
 use crate::once::UnderWays;
 use crate::state::State;
 use crate::webhooks::Endpoints;
-use crate::{admin, connection, observe, routes};
+use crate::{admin, connection, governed, observe, routes};
 
 /// How often the number of shards is written again.
 const TICK: Duration = Duration::from_secs(1);
@@ -43,6 +44,8 @@ pub(crate) struct ApiServer {
     pub(crate) max_ttl: Ttl,
     /// How long a client that wants a Response at once waits for it.
     pub(crate) longest_sync: Duration,
+    /// The longest that a job waits.
+    pub(crate) longest_wait: Duration,
     /// Time that open requests have to end once it is told to drain.
     pub(crate) grace: Duration,
     pub(crate) metrics: Metrics,
@@ -115,6 +118,7 @@ impl ApiServer {
             config,
             max_ttl,
             longest_sync,
+            longest_wait,
             limits,
             max_memory_bytes,
             queue,
@@ -149,6 +153,7 @@ impl ApiServer {
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
         let events = Events::new(&store, queue.shards, tasks, shutdown.now.clone());
         let numbers = web::Data::new(QueueNumbers::new(&store, &events));
+        let remaining = Remaining::default();
         let waits_end = shutdown.drain.clone();
         let (under_way, positions) = (UnderWays::default(), Positions::new(&store, &queue));
 
@@ -176,6 +181,8 @@ impl ApiServer {
                 config: Arc::clone(&config),
                 rules: rules.clone(),
                 prices: prices.clone(),
+                admission: Limits::spawn(&store, &tasks),
+                remaining: remaining.clone(),
                 queue: Queue::spawn(&store, &queue, &tasks),
                 outcomes: OutcomeReader::new(&store),
                 lists: queue.lists.then(|| Lists::new(&store, &queue)),
@@ -191,6 +198,7 @@ impl ApiServer {
                 store: store.clone(),
                 max_ttl,
                 longest_sync,
+                longest_wait,
             };
             let app = App::new()
                 .app_data(web::Data::new(state))
@@ -199,6 +207,7 @@ impl ApiServer {
                 .app_data(readiness.clone())
                 .app_data(numbers.clone())
                 .wrap(from_fn(connection::track))
+                .wrap(from_fn(governed::tell))
                 .wrap(from_fn(observe::observe))
                 .configure(|routes| routes::public(routes, is_operators_elsewhere));
             connection::service(app, limits, draining.clone())

@@ -43,6 +43,9 @@ pub struct ApiSettings {
     /// The longest that a result is kept; a client that wants more gets this.
     #[arg(long, env = "HERMOD_MAX_TTL_SECONDS", default_value_t = 30 * 24 * 3600, value_parser = value_parser!(u64).range(1..), value_name = "SECONDS")]
     max_ttl_seconds: u64,
+    /// The longest that a job may wait; the same as the workers'. A job whose limits cannot admit it by then is refused.
+    #[arg(long, env = "HERMOD_MAX_WAIT_SECONDS", default_value_t = 24 * 3600, value_parser = value_parser!(u64).range(1..=30 * 24 * 3600), value_name = "SECONDS")]
+    max_wait_seconds: u64,
     /// Shards that new jobs are spread over; more than one only in a Redis Cluster.
     #[arg(long, env = "HERMOD_SHARDS", default_value_t = 1, value_parser = value_parser!(u16).range(1..=i64::from(Shard::LIMIT)), value_name = "SHARDS")]
     shards: u16,
@@ -108,6 +111,7 @@ impl ApiSettings {
             queue_limit_bytes: self.queue_limit_bytes,
             max_ttl: Ttl::from_seconds(self.max_ttl_seconds).unwrap_or(Ttl::MAX),
             longest_sync: Duration::from_secs(self.sync_seconds),
+            longest_wait: Duration::from_secs(self.max_wait_seconds),
             grace: Duration::from_secs(self.grace_seconds),
             metrics: Metrics::install()?,
             store,

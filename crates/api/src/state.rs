@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_governance::{LiveRules, Prices};
+use hermod_queue::governance::Limits;
 use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue, Store};
 use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::Sender;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::body::BodyLimits;
 use crate::governance::Governance;
+use crate::governed::Remaining;
 use crate::memory::MemoryBudget;
 use crate::once::UnderWays;
 use crate::webhooks::Endpoints;
@@ -20,6 +22,10 @@ pub(crate) struct State {
     pub(crate) rules: LiveRules,
     /// What models cost.
     pub(crate) prices: Prices,
+    /// What was used of it.
+    pub(crate) admission: Limits,
+    /// What answers say of that.
+    pub(crate) remaining: Remaining,
     pub(crate) queue: Queue,
     pub(crate) outcomes: OutcomeReader,
     /// None where jobs are not listed.
@@ -44,4 +50,6 @@ pub(crate) struct State {
     pub(crate) max_ttl: Ttl,
     /// How long a client that wants a Response at once waits for it.
     pub(crate) longest_sync: Duration,
+    /// The longest that a job waits.
+    pub(crate) longest_wait: Duration,
 }

@@ -1,7 +1,9 @@
+use std::time::Duration;
+
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use hermod_queue::{JobOptions, JobRequest, Place, QueueError, Share, Start, Submission};
+use hermod_queue::{JobOptions, JobRequest, Place, QueueError, Share, Start, Submission, Upload};
 use hermod_types::webhook::Style;
 use hermod_types::{
     ApiConfig, InvalidRequest, JobId, JobView, Naming, Operation, Request, ResponseEcho, Target, Ttl,
@@ -12,6 +14,7 @@ use crate::body::{self, Body};
 use crate::caller::Caller;
 use crate::error::{ApiError, Failure};
 use crate::form::{self, Files};
+use crate::governed::{Admission, Asked, Choice, check_targets, estimate, max_wait_of};
 use crate::hook;
 use crate::memory::Room;
 use crate::once::{Contents, Once, Shape};
@@ -20,7 +23,7 @@ use crate::share::priority_of;
 use crate::start::start_of;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
-use crate::{caller, governed, observe, responses};
+use crate::{caller, observe, responses};
 
 /// Says that the answer is that to an earlier submit.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -120,6 +123,10 @@ pub(crate) struct Submit<'a> {
     once: Once<'a>,
     start: Option<Start>,
     priority: u8,
+    /// How long the client lets its job wait for its limits.
+    max_wait: Option<Duration>,
+    /// What its model is, if that names no provider.
+    choice: Choice,
 }
 
 impl<'a> Submit<'a> {
@@ -133,7 +140,8 @@ impl<'a> Submit<'a> {
         let caller = caller::authenticate(headers, state).await?;
         let once = Once::of(headers, caller.owner(), operation.path())?;
         let (start, priority) = (start_of(headers)?, priority_of(headers)?);
-        Ok(Self { operation, headers, state, caller, once, start, priority })
+        let (max_wait, choice) = (max_wait_of(headers)?, Choice::default());
+        Ok(Self { operation, headers, state, caller, once, start, priority, max_wait, choice })
     }
 
     /// Reads a JSON body. A model without a provider is `default_provider`'s, where there is one.
@@ -178,7 +186,7 @@ impl<'a> Submit<'a> {
         let options = self.options(&job, Some(&echo), None).await?;
         // It is the same submit, whatever the provider calls the Response that it follows.
         responses::follow(&mut job.body, &echo, self.headers, self.state).await?;
-        Ok((accepted(self.state.queue.submit(job, options).await)?, echo))
+        Ok((self.submit(job, options, None).await?, echo))
     }
 
     /// Whether the same submit, sent again, is known by it.
@@ -193,7 +201,7 @@ impl<'a> Submit<'a> {
     pub(crate) async fn json(&self, (request, _room): (Request, Room)) -> Result<Submitted, ApiError> {
         let job = self.job(request)?;
         let options = self.options(&job, None, None).await?;
-        accepted(self.state.queue.submit(job, options).await)
+        self.submit(job, options, None).await
     }
 
     /// Reads a form, and submits it. What was uploaded of one that is not accepted goes by itself.
@@ -216,7 +224,61 @@ impl<'a> Submit<'a> {
         let job = self.job(Request::from_form(self.operation, form, naming)?)?;
         let Files { upload, contents, under_way: _until_it_is_submitted } = files;
         let options = self.options(&job, None, contents.zip(place)).await?;
-        accepted(self.state.queue.submit_upload(upload, job, options).await)
+        self.submit(job, options, Some(upload)).await
+    }
+
+    /// Submits a job if its limits can admit it in time.
+    async fn submit(
+        &self,
+        mut job: JobRequest,
+        mut options: JobOptions,
+        upload: Option<Upload>,
+    ) -> Result<Submitted, ApiError> {
+        let admission = Admission {
+            limits: &self.state.admission,
+            caller: &self.caller,
+            longest: self.state.longest_wait,
+        };
+        let estimate = estimate(&job);
+        let mut asked = Asked { job: &mut job, options: &mut options, choice: &self.choice, estimate };
+        let mut id = None;
+        let admitted = async {
+            if !Admission::is_now_or_never(asked.options) {
+                return admission.check(&mut asked).await;
+            }
+            let its = match &upload {
+                Some(upload) => upload.id(),
+                None => self.state.queue.new_id(asked.options).map_err(ApiError::from_submit)?,
+            };
+            id = Some(its);
+            admission.admit(its, &mut asked).await
+        };
+        if let Err(error) = admitted.await {
+            // Of a submit that is sent again, the job is there already.
+            let earlier = self.state.queue.earlier(&options.repeats).await.map_err(ApiError::from_submit)?;
+            return earlier.map_or(Err(error), |earlier| self.accepted(Ok(earlier)));
+        }
+        let queue = &self.state.queue;
+        let submission = match (upload, id) {
+            (Some(upload), _) => queue.submit_upload(upload, job, options).await,
+            (None, Some(id)) => queue.submit_as(id, job, options).await,
+            (None, None) => queue.submit(job, options).await,
+        };
+        let is_uncertain = submission.as_ref().is_err_and(QueueError::may_be_done);
+        if let Some(id) = id
+            && !is_uncertain
+            && !matches!(submission, Ok(Submission::Accepted(_)))
+        {
+            admission.refund(id).await;
+        }
+        self.accepted(submission)
+    }
+
+    fn accepted(&self, submission: Result<Submission, QueueError>) -> Result<Submitted, ApiError> {
+        if let Ok(Submission::QueueLimited) = submission {
+            return Err(self.caller.rules.queue_refusal(self.caller.owner()).into());
+        }
+        accepted(submission)
     }
 
     /// What is asked for besides the call. `form`: see [`Shape`].
@@ -233,19 +295,37 @@ impl<'a> Submit<'a> {
         {
             hook.style = Style::OpenAi;
         }
-        let shape = Shape { ttl: self.ttl().map(u64::from), echo: echo.map(ResponseEcho::as_json), form };
+        let targets = self.choice.written(&job.targets);
+        let shape = Shape {
+            targets: &targets,
+            ttl: self.ttl().map(u64::from),
+            echo: echo.map(ResponseEcho::as_json),
+            form,
+        };
         Ok(JobOptions {
             hook,
             repeats: self.once.clone().repeats(job, shape),
             start: self.start,
             echo: echo.cloned(),
-            share: Share { priority: self.priority, ..Share::default() },
+            share: self.share(),
         })
+    }
+
+    /// Its place among those that wait.
+    fn share(&self) -> Share {
+        let settings = self.caller.rules.settings(self.caller.owner());
+        Share {
+            priority: self.priority,
+            weight: settings.weight,
+            max_waiting: settings.max_waiting,
+            max_wait: self.max_wait.into_iter().chain(settings.max_wait).min(),
+            is_admitted: false,
+        }
     }
 
     /// Where a model without a provider goes.
     fn choose(&self, model: &str) -> Vec<Target> {
-        governed::choose(model, &self.caller, &self.state.config)
+        self.choice.choose(model, &self.caller, &self.state.config)
     }
 
     /// How long the client wants the result to be kept.
@@ -263,7 +343,7 @@ impl<'a> Submit<'a> {
     fn job(&self, request: Request) -> Result<JobRequest, ApiError> {
         let config = &self.state.config;
         let Request { operation, targets, body, media_bytes } = request;
-        governed::check_targets(&targets, config, &self.caller)?;
+        check_targets(&targets, config, &self.caller)?;
         check_expressible(operation, &targets, &body, config)?;
         Ok(JobRequest {
             operation,
@@ -278,6 +358,7 @@ impl<'a> Submit<'a> {
 
 fn accepted(submission: Result<Submission, QueueError>) -> Result<Submitted, ApiError> {
     match submission.map_err(ApiError::from_submit)? {
+        // Whoever has a key is told of its own limit.
         Submission::Full | Submission::QueueLimited => Err(ApiError::QueueFull),
         Submission::TooLate => {
             Err(ApiError::NotAccepted(QueueError::Unreachable("it answered too late".to_owned())))

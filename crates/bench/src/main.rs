@@ -6,11 +6,13 @@
 //!
 //! `--fleet` does something else: it starts many workers, and counts what they ask of Redis. So does `--endpoints`: it compares
 //! endpoints with each other, and moves media. So does `--delivery`: it finds the price of webhooks, waiting, lists and keys.
+//! And `--fairness`: it finds the price of many keys, and how long a backlog holds up another key's job.
 
 mod before;
 mod delivery;
 mod endpoints;
 mod exchanges;
+mod fairness;
 mod fleet;
 mod floor;
 mod http;
@@ -103,6 +105,11 @@ async fn bench(options: &Options) -> anyhow::Result<ExitCode> {
         let report = Box::pin(delivery::measure(options)).await?;
         show(options, &report, &report.text())?;
         return Ok(exit_code(&report.jobs));
+    }
+    if options.fairness {
+        let report = Box::pin(fairness::measure(options)).await?;
+        show(options, &report, &report.text())?;
+        return Ok(ExitCode::SUCCESS);
     }
     let mut run = Run::start(options).await?;
     let (mut report, ended) = phases::all(&mut run).await?;

@@ -138,6 +138,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(1..=3600), help_heading = "A fleet of workers")]
     pub(crate) recovery_seconds: u64,
 
+    /// Instead: what submits and claims cost with many keys, and how many starts come before a key's single job while another key
+    /// has a long backlog.
+    #[arg(long, conflicts_with_all = ["url", "reference", "in_flight", "waiting", "pollers", "low_rate", "sizes", "fleet", "endpoints", "delivery"], help_heading = "Fairness")]
+    pub(crate) fairness: bool,
+    /// Jobs in that backlog.
+    #[arg(long, value_name = "JOBS", default_value_t = 1_000_000, value_parser = value_parser!(u64).range(1000..=10_000_000), help_heading = "Fairness")]
+    pub(crate) fairness_waiting: u64,
+
     /// Load this API, and start no Redis, API or worker. Its processes cannot be measured then.
     #[arg(long, value_name = "URL", help_heading = "A running service")]
     pub(crate) url: Option<String>,

@@ -8,12 +8,12 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use hermod_providers::Providers;
 use hermod_types::Config;
-use hermod_types::config::{Models, ProviderConfig};
-use hermod_types::governance::VirtualKey;
+use hermod_types::config::ProviderConfig;
 use hermod_types::webhook::Endpoint;
 use reqwest::Url;
 
 use crate::client::print;
+use crate::config_limits::{describe_defaults, describe_limits, describe_virtual_key};
 
 /// `hermod config`
 #[derive(Args, Clone, Debug)]
@@ -78,6 +78,9 @@ fn check(file: &Path, text: &str) -> (String, bool) {
             .map(|(_, key)| (key.id.as_str(), describe_virtual_key(key)));
         section(&mut out, "Used: providers", &rows(providers));
         section(&mut out, "Used: virtual keys", &rows(keys));
+        let limits = describe_limits(&config.definitions);
+        let limits = limits.iter().map(|(id, text)| (id.as_str(), text.clone()));
+        section(&mut out, "Used: limits", &rows(limits));
         section(&mut out, "Used: client", &describe_client(&config));
         let webhooks = config.webhooks.iter();
         let webhooks = webhooks.map(|endpoint| (endpoint.name.as_str(), describe_webhook(endpoint)));
@@ -128,6 +131,14 @@ fn describe_client(config: &Config) -> Vec<String> {
     let needs = if config.require_virtual_key { "a virtual key" } else { "no virtual key" };
     let mut lines =
         vec![format!("results are kept for {} s; a submit needs {needs}", u64::from(config.default_ttl))];
+    lines.extend(describe_defaults(&config.definitions));
+    let made: Vec<_> = config.definitions.unknown_keys().collect();
+    if !made.is_empty() {
+        lines.push(format!(
+            "hermod.keys names what the file does not define, and must have been made over HTTP: {}",
+            made.join(", ")
+        ));
+    }
     if !config.webhook_origins.is_empty() {
         lines.push(format!(
             "a submit may name an address for its webhook, at {} origins",
@@ -176,26 +187,6 @@ fn describe_provider(provider: &ProviderConfig) -> String {
         write!(text, "; allows {names}").unwrap_or_default();
     }
     text
-}
-
-fn describe_virtual_key(key: &VirtualKey) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    if !key.is_active {
-        parts.push("inactive".to_owned());
-    }
-    parts.extend(key.expires_at.map(|expires| format!("until {expires}")));
-    parts.extend(key.grants.iter().map(|grant| match &grant.allowed_models {
-        Models::All => format!("{}: all models", grant.provider),
-        Models::Only(models) if models.is_empty() => format!("{}: no model", grant.provider),
-        Models::Only(models) => format!("{}: {}", grant.provider, models.join(" ")),
-    }));
-    if key.grants.is_empty() {
-        parts.push("may use nothing".to_owned());
-    }
-    if key.webhook_secret.is_some() {
-        parts.push("signs webhooks".to_owned());
-    }
-    parts.join("; ")
 }
 
 /// An address without what may be secret in it: user, password and query.

@@ -19,6 +19,7 @@ mod administration;
 mod attempts;
 pub mod client;
 pub mod config;
+mod config_limits;
 pub mod demo;
 mod json;
 pub mod keys;

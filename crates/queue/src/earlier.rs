@@ -46,6 +46,20 @@ impl Earlier {
         }
     }
 
+    /// The same of a submit that is not to be submitted after all: its own shard is looked at, too.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub(crate) async fn find_anywhere(&self, repeats: &Repeats) -> Result<Option<Submission>, QueueError> {
+        if let Some(found) = self.find(repeats).await? {
+            return Ok(Some(found));
+        }
+        match repeats.place {
+            Some(place) if place.may_repeat() => self.look_at(place.shard(self.shards), repeats).await,
+            Some(_) | None => Ok(None),
+        }
+    }
+
     async fn look(&self, place: Place, repeats: &Repeats) -> Result<Option<Submission>, QueueError> {
         let shards = self.elsewhere(place, repeats.key.is_none()).await?;
         let mut found: FuturesUnordered<_> =

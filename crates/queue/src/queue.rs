@@ -10,7 +10,8 @@ use crate::find::Finder;
 use crate::script::{self, SCRIPTS};
 use crate::submit::Submitter;
 use crate::{
-    JobOptions, JobRecord, JobRequest, KnownShards, Place, QueueError, Store, Submission, Upload, keys,
+    JobOptions, JobRecord, JobRequest, KnownShards, Place, QueueError, Repeats, Store, Submission, Upload,
+    keys,
 };
 
 /// The API's side of the queue: jobs go in, and their records are read. Cheap to clone.
@@ -101,6 +102,40 @@ impl Queue {
         }
         let submitter = self.submitter(options.repeats.place)?;
         submitter.submit(JobRequest { media_bytes: 0, ..request }, options).await
+    }
+
+    /// The id that a job gets with [`Queue::submit_as`], should something be done for it before.
+    ///
+    /// # Errors
+    /// If there is no shard for it.
+    pub fn new_id(&self, options: &JobOptions) -> Result<JobId, QueueError> {
+        Ok(self.submitter(options.repeats.place)?.new_id())
+    }
+
+    /// The same as [`Queue::submit`], with an id that was made before.
+    ///
+    /// # Errors
+    /// As [`Queue::submit`].
+    pub async fn submit_as(
+        &self,
+        id: JobId,
+        request: JobRequest,
+        options: JobOptions,
+    ) -> Result<Submission, QueueError> {
+        if let Some(earlier) = self.earlier.find(&options.repeats).await? {
+            return Ok(earlier);
+        }
+        let submitter = self.submitters.iter().find(|submitter| submitter.shard == id.shard());
+        let submitter = submitter.ok_or_else(no_shards)?;
+        submitter.submit_as(id, JobRequest { media_bytes: 0, ..request }, options).await
+    }
+
+    /// What became of an earlier submit that one with these options repeats.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn earlier(&self, repeats: &Repeats) -> Result<Option<Submission>, QueueError> {
+        self.earlier.find_anywhere(repeats).await
     }
 
     /// Begins to take media for a job, of about as many bytes as are `announced`; none where the queue is full. The job's id,

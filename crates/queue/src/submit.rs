@@ -124,7 +124,7 @@ impl Submitter {
     }
 
     /// By Redis's clock: a job must not end before it began.
-    fn new_id(&self) -> JobId {
+    pub(crate) fn new_id(&self) -> JobId {
         JobId::at(self.connection.clock().now_ms().unwrap_or_else(our_ms), self.shard)
     }
 

@@ -64,7 +64,7 @@ impl Upload {
     }
 
     /// Of the job that it is for.
-    pub(crate) const fn id(&self) -> JobId {
+    pub const fn id(&self) -> JobId {
         self.staged.id
     }
 

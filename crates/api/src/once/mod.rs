@@ -24,6 +24,8 @@ const SHAPING: [&str; 4] =
 /// What two submits must have in common, besides the call and the headers, for one to repeat the other.
 #[derive(Default)]
 pub(crate) struct Shape<'e> {
+    /// Its model and fallbacks, as its client has written them.
+    pub(crate) targets: &'e [String],
     /// How long its client wants the result to be kept, in seconds.
     pub(crate) ttl: Option<u64>,
     /// What a Response repeats of its request: it is another endpoint's.
@@ -148,8 +150,8 @@ impl<'a> Once<'a> {
     /// What two submits of the same job have in common.
     fn print(&self, job: &JobRequest, shape: Shape<'_>) -> Print {
         let mut print = Print::default();
-        for target in &job.targets {
-            print.text(&target.to_string());
+        for target in shape.targets {
+            print.text(target);
         }
         match shape.form {
             None => print.json(&job.body),

@@ -309,6 +309,18 @@ impl LimitTable {
         limits.limits
     }
 
+    /// Those of requests and of tokens that a key's jobs may meet, whatever they call.
+    pub(super) fn rates_of(&self, owner: &str) -> Vec<Arc<Limit>> {
+        let Some(key) = self.keys.get(owner) else { return Vec::new() };
+        let team = key.team.as_deref().and_then(|team| self.teams.get(team));
+        let customer = key.customer.as_deref().and_then(|customer| self.customers.get(customer));
+        let owns = std::iter::once(&key.own).chain(team).chain(customer).chain(key.by_provider.values());
+        let models = key.models.by_model.values().flatten().map(|(_, own)| own);
+        let mut limits = Chain { now: Timestamp::from_millis(0), limits: Vec::new() };
+        limits.add(owns.chain(models).flat_map(|own| &own.rates));
+        limits.limits
+    }
+
     /// Each limit, those of all keys included.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Limit>> {
         let owns = self.teams.values().chain(self.customers.values()).chain(self.providers.values());

@@ -166,6 +166,11 @@ impl Rules {
         self.key(owner).map_or(owner, |key| key.name.as_str())
     }
 
+    /// The limits of requests and of tokens that a key's jobs may meet, whatever they call.
+    pub fn rate_limits_of(&self, owner: &str) -> Vec<Arc<Limit>> {
+        self.limits.rates_of(owner)
+    }
+
     /// The limits of a key, or of all that is beside keys, whatever is called: for tables.
     pub fn all_limits(&self) -> impl Iterator<Item = &Arc<Limit>> {
         self.limits.all()

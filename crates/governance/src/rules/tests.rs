@@ -166,6 +166,19 @@ fn a_call_must_pass_all_levels_in_the_order_in_which_they_refuse() {
     assert_eq!(names(&rules, Some("of-customer"), "other/m"), of_customer);
     assert_eq!(names(&rules, None, "other/gpt"), ["tokens:r-m", "requests:r-m", "budget:b-m", "key:"]);
     assert_eq!(names(&rules, Some("gone"), "other/m"), [""; 0]);
+    let mut rates: Vec<_> = rules.rate_limits_of("k").iter().map(|limit| limit.name.clone()).collect();
+    rates.sort_unstable();
+    let of_key = [
+        "requests:r-c",
+        "requests:r-k",
+        "requests:r-pc",
+        "requests:r-t",
+        "tokens:r-c",
+        "tokens:r-k",
+        "tokens:r-pc",
+        "tokens:r-t",
+    ];
+    assert_eq!((rates, rules.rate_limits_of("gone").len()), (of_key.map(str::to_owned).to_vec(), 0));
     let mut listed: Vec<_> = rules.all_limits().map(|limit| limit.name.as_str()).collect();
     listed.sort_unstable();
     assert_eq!(listed.len(), all.len() + 2, "those, and what runs of the other key and of none: {listed:?}");
