@@ -77,12 +77,14 @@ async fn config_check_says_what_is_used_ignored_and_refused() {
                 "is_key_less": true, "allowed_requests": {"embedding": true, "chat_completion": true, "speech": false}}},
             "deepgram": {"keys": [{"value": "env.HERMOD_TEST_UNSET"}]},
         },
-        "governance": {"virtual_keys": [{"id": "vk-1", "name": "team", "value": "sk-bf-secret",
+        "governance": {"virtual_keys": [{"id": "vk-1", "name": "team", "value": "sk-bf-secret", "rate_limit_id": "r-1",
             "provider_configs": [{"provider": "openai", "allowed_models": ["gpt"], "key_ids": ["*"]}]}],
+            "budgets": [{"id": "b-1", "max_limit": 40, "reset_duration": "1M", "virtual_key_id": "vk-1"}],
+            "rate_limits": [{"id": "r-1", "request_max_limit": 5, "request_reset_duration": "30s"}],
             "auth_config": {"is_enabled": true, "admin_username": "admin", "admin_password": "a secret"}},
         "webhooks": [{"name": "orders", "url": "https://orders.example/secret", "events": ["async_job.completed", "async_job.failed"],
             "secret": SECRET}],
-        "hermod": {"keys": {"vk-1": {"webhook_secret": SECRET}}},
+        "hermod": {"keys": {"vk-1": {"webhook_secret": SECRET, "max_concurrent": 3}}, "defaults": {"max_waiting": 9}},
     });
     let path = file(&folder, &good);
     let output = run("hermod", &["config", "check", &path], &[]).await;
@@ -92,7 +94,10 @@ async fn config_check_says_what_is_used_ignored_and_refused() {
         "  openai  openai at https://api.openai.com, key primary; 120 s a call, 0 retries",
         "  mine    openai-compatible at http://mine:8000/v1, without a key; 120 s a call, 0 retries",
         "  part    openai-compatible at http://part, without a key; 120 s a call, 0 retries; allows chat_completion, embedding",
-        "  vk-1  openai: gpt; signs webhooks",
+        "  vk-1  openai: gpt; 3 running jobs at most; signs webhooks",
+        "  b-1  40 dollars each 1M of key vk-1",
+        "  r-1  5 requests each 30s of key vk-1",
+        "  a key has, unless it says otherwise: 9 waiting jobs at most",
         "  orders  https://orders.example: async_job.completed, async_job.failed",
         "  /api wants the administrator's login",
         "  results are kept for 60 s; a submit needs no virtual key",

@@ -155,7 +155,9 @@ async fn a_key_is_made_shown_changed_and_deleted_on_every_process() {
     // Each change is a line: who, what, old and new, no secret.
     let logs = cluster.logs.with_message("changed by an administrator");
     let actions: Vec<_> = logs.iter().map(|line| line["action"].as_str().unwrap()).collect();
-    for action in ["created a team", "created a virtual key", "changed a virtual key", "deleted a virtual key"] {
+    for action in
+        ["created a team", "created a virtual key", "changed a virtual key", "deleted a virtual key"]
+    {
         assert!(actions.contains(&action), "{action}: {actions:?}");
     }
     // Two processes have written them.

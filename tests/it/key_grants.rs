@@ -102,3 +102,26 @@ async fn a_model_without_a_provider_goes_to_one_by_the_keys_weights() {
         assert_eq!(api.send(submission).await.error(400), format);
     }
 }
+
+#[tokio::test]
+async fn settings_of_a_key_that_nobody_has_keep_a_process_from_starting() {
+    let cluster = Cluster::builder().workers(0).start().await;
+    let path = cluster.config_path();
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    config["hermod"] = json!({"keys": {"nobody": {"weight": 2}}});
+    std::fs::write(&path, config.to_string()).unwrap();
+    let listen = [("HERMOD_LISTEN", "127.0.0.1:0"), ("HERMOD_METRICS_LISTEN", "127.0.0.1:0")];
+    for program in ["hermod-api", "hermod-worker"] {
+        let (mut process, logs) = cluster.spawn(program, &listen);
+        assert_eq!(hermod_tests::exit_of(&mut process).await.code(), Some(1), "{program}");
+        let said = logs.all().join("\n");
+        assert!(said.contains("hermod.keys.nobody: no virtual key has this id"), "{said}");
+    }
+    // It may have been made over HTTP.
+    let key = r#"{"id":"nobody","name":"made","is_active":true}"#;
+    let mut redis = cluster.connect();
+    redis::Commands::hset::<_, _, _, ()>(&mut redis, "{hermod:0}:definitions", "virtual_keys/nobody", key)
+        .unwrap();
+    let (_process, logs) = cluster.spawn("hermod-worker", &listen);
+    logs.line("working").await;
+}

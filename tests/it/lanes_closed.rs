@@ -40,6 +40,8 @@ async fn a_job_that_is_not_admitted_waits_at_its_place_and_holds_up_nobody() {
     let record = lab.queue.find(id).await.unwrap().unwrap();
     let waits_for = record.waiting_for.unwrap();
     assert_eq!((waits_for.kind.as_str(), waits_for.until), ("rate_limited", until));
+    let behind = lab.queue.find(next).await.unwrap().unwrap().waiting_for;
+    assert_eq!(behind.map(|reason| reason.until), Some(until), "those behind it wait for the same");
     let text = operate(&lab.cluster, &["stats"]).await.1;
     assert_eq!(count(&text, "waiting"), 2, "{text}");
     assert!(text.contains("0 open, 1 wait for a limit"), "{text}");

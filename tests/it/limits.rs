@@ -172,3 +172,50 @@ async fn a_submit_that_is_sent_again_is_answered_as_before_though_its_limit_is_r
     assert_eq!((again.status, again.header("idempotent-replayed")), (202, "true"), "{again:?}");
     assert_eq!(again.json()["id"], first.json()["id"]);
 }
+
+/// A budget of a tenth of a cent a month, of which one job uses more.
+fn budget(unknown_price: &str) -> Value {
+    let price = json!({"id": "p", "scope_kind": "provider", "provider_id": "demo", "match_type": "exact", "pattern": "echo",
+        "request_types": ["text_completion"], "patch": {"input_cost_per_token": 0.01, "output_cost_per_token": 0.01}});
+    let budget = json!({"id": "b", "max_limit": 0.001, "reset_duration": "1M", "virtual_key_id": "k"});
+    let governance = json!({"budgets": [budget], "pricing_overrides": [price]});
+    config(json!({}), governance, json!({"unknown_price": unknown_price}))
+}
+
+#[tokio::test]
+async fn a_budget_that_is_used_up_for_the_month_is_402_at_once() {
+    let cluster = Cluster::builder().config(budget("free")).start().await;
+    let api = &cluster.api;
+    let path = api.accepted(submission(api, BODY)).await;
+    let job = ended(api, &path).await;
+    assert!(job["result"]["extra_fields"]["cost"].as_f64().unwrap() >= 0.01, "{job}");
+    let refusal = eventually("it is counted", PATIENCE, async || {
+        let answer = api.send(submission(api, BODY)).await;
+        (answer.status != 202).then_some(answer)
+    })
+    .await;
+    let wait = refused(&refusal, 402, "budget_exceeded", "b");
+    assert!((29 * 86_400..=30 * 86_400).contains(&wait), "{wait}");
+    assert_eq!(refusal.header("x-should-retry"), "false");
+    let message = refusal.error(402);
+    assert!(message.starts_with("Budget exceeded: virtual key budget exceeded: "), "{message}");
+    // Without the key, nothing is limited.
+    api.submit(BODY).await;
+}
+
+#[tokio::test]
+async fn a_model_without_a_price_is_refused_where_a_budget_would_pay_and_the_operator_says_so() {
+    let unpriced = r#"{"model":"demo/empty","prompt":"x"}"#;
+    for (unknown_price, status) in [("refuse", 402), ("free", 202)] {
+        let cluster = Cluster::builder().config(budget(unknown_price)).workers(0).start().await;
+        let api = &cluster.api;
+        let answer = api.send(submission(api, unpriced)).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        if status == 402 {
+            assert_eq!(answer.json()["type"], "budget_exceeded");
+            assert_eq!(answer.error(402), "Budget exceeded: nobody knows the price of demo/empty");
+        }
+        api.accepted(submission(api, BODY)).await;
+        api.submit(unpriced).await;
+    }
+}

@@ -38,6 +38,8 @@ mod later_starts;
 mod leases;
 mod lifecycle;
 mod limits;
+mod limits_crashes;
+mod limits_running;
 mod lists;
 mod media_stream;
 mod operator;

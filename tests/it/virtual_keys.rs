@@ -151,10 +151,8 @@ async fn a_key_that_is_gone_when_its_job_runs_opens_nothing() {
     let id = accepted.json()["id"].as_str().unwrap().to_owned();
     // The worker's configuration has lost what the key may use.
     let path = cluster.config_path();
-    let text = std::fs::read_to_string(&path).unwrap().replace(
-        r#""allowed_models":["echo"], "key_ids": ["*"]"#,
-        r#""allowed_models":[], "key_ids": ["*"]"#,
-    );
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text.replace(r#""allowed_models":["echo"]"#, r#""allowed_models":[]"#);
     std::fs::write(&path, text).unwrap();
     cluster.add_worker().await;
     let ended = eventually("it has ended", PATIENCE, async || {

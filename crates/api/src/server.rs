@@ -10,7 +10,7 @@ use hermod_queue::webhooks::Webhooks;
 use hermod_queue::{
     Events, Lists, OutcomeReader, Positions, Queue, QueueSettings, Sessions, Store, Tolerance,
 };
-use hermod_service::{Metrics, Readiness, Shutdown, follow_prices, watch_redis};
+use hermod_service::{Metrics, Readiness, Shutdown, check_file_keys, follow_prices, watch_redis};
 use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::{Sender, Vault};
 use tokio::time::sleep;
@@ -90,6 +90,7 @@ impl ApiServer {
                 shutdown.now.clone(),
             ));
         }
+        check_file_keys(&self.store, &self.config.definitions, &shutdown).await?;
         let grace_seconds = self.grace.as_secs();
         let address = listeners.public.local_addr()?;
         let operators = listeners.operators.as_ref().map(TcpListener::local_addr).transpose()?;

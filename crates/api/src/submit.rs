@@ -14,7 +14,7 @@ use crate::body::{self, Body};
 use crate::caller::Caller;
 use crate::error::{ApiError, Failure};
 use crate::form::{self, Files};
-use crate::governed::{Admission, Asked, Choice, check_targets, estimate, max_wait_of};
+use crate::governed::{Admission, Choice, check_targets, max_wait_of};
 use crate::hook;
 use crate::memory::Room;
 use crate::once::{Contents, Once, Shape};
@@ -230,55 +230,22 @@ impl<'a> Submit<'a> {
     /// Submits a job if its limits can admit it in time.
     async fn submit(
         &self,
-        mut job: JobRequest,
-        mut options: JobOptions,
+        job: JobRequest,
+        options: JobOptions,
         upload: Option<Upload>,
     ) -> Result<Submitted, ApiError> {
         let admission = Admission {
             limits: &self.state.admission,
+            prices: &self.state.prices,
             caller: &self.caller,
+            choice: &self.choice,
             longest: self.state.longest_wait,
         };
-        let estimate = estimate(&job);
-        let mut asked = Asked { job: &mut job, options: &mut options, choice: &self.choice, estimate };
-        let mut id = None;
-        let admitted = async {
-            if !Admission::is_now_or_never(asked.options) {
-                return admission.check(&mut asked).await;
-            }
-            let its = match &upload {
-                Some(upload) => upload.id(),
-                None => self.state.queue.new_id(asked.options).map_err(ApiError::from_submit)?,
-            };
-            id = Some(its);
-            admission.admit(its, &mut asked).await
-        };
-        if let Err(error) = admitted.await {
-            // Of a submit that is sent again, the job is there already.
-            let earlier = self.state.queue.earlier(&options.repeats).await.map_err(ApiError::from_submit)?;
-            return earlier.map_or(Err(error), |earlier| self.accepted(Ok(earlier)));
+        match admission.submit(job, options, upload, &self.state.queue).await {
+            Ok(Submission::QueueLimited) => Err(self.caller.rules.queue_refusal(self.caller.owner()).into()),
+            Ok(submission) => accepted(submission),
+            Err(error) => Err(error),
         }
-        let queue = &self.state.queue;
-        let submission = match (upload, id) {
-            (Some(upload), _) => queue.submit_upload(upload, job, options).await,
-            (None, Some(id)) => queue.submit_as(id, job, options).await,
-            (None, None) => queue.submit(job, options).await,
-        };
-        let is_uncertain = submission.as_ref().is_err_and(QueueError::may_be_done);
-        if let Some(id) = id
-            && !is_uncertain
-            && !matches!(submission, Ok(Submission::Accepted(_)))
-        {
-            admission.refund(id).await;
-        }
-        self.accepted(submission)
-    }
-
-    fn accepted(&self, submission: Result<Submission, QueueError>) -> Result<Submitted, ApiError> {
-        if let Ok(Submission::QueueLimited) = submission {
-            return Err(self.caller.rules.queue_refusal(self.caller.owner()).into());
-        }
-        accepted(submission)
     }
 
     /// What is asked for besides the call. `form`: see [`Shape`].
@@ -356,9 +323,8 @@ impl<'a> Submit<'a> {
     }
 }
 
-fn accepted(submission: Result<Submission, QueueError>) -> Result<Submitted, ApiError> {
-    match submission.map_err(ApiError::from_submit)? {
-        // Whoever has a key is told of its own limit.
+fn accepted(submission: Submission) -> Result<Submitted, ApiError> {
+    match submission {
         Submission::Full | Submission::QueueLimited => Err(ApiError::QueueFull),
         Submission::TooLate => {
             Err(ApiError::NotAccepted(QueueError::Unreachable("it answered too late".to_owned())))

@@ -9,8 +9,8 @@ use anyhow::{Context, ensure};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hermod_queue::{
-    Claimer, Delayed, Held, JobOptions, JobRequest, Park, Queue, QueueSettings, Source, Submission, WorkerName,
-    WorkerQueue,
+    Claimer, Delayed, Held, JobOptions, JobRequest, Park, Queue, QueueSettings, Source, Submission,
+    WorkerName, WorkerQueue,
 };
 use hermod_types::{Operation, Shard, Target, Timestamp, Ttl};
 use serde_json::json;
@@ -63,9 +63,11 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
     for (name, which) in figures {
         let (many, one) = (of(&manys, which), of(&ones, which));
         let measured = many.zip(one).and_then(|(many, one)| ratio(many, one));
-        let detail = format!("{many:.1?} µs against {one:.1?} µs; {:?} against {:?}", manys.last(), ones.last());
-        let figure =
-            format!("{ACTIVE} active keys and {CLOSED} that wait for limits, against one: Redis CPU of {name}");
+        let detail =
+            format!("{many:.1?} µs against {one:.1?} µs; {:?} against {:?}", manys.last(), ones.last());
+        let figure = format!(
+            "{ACTIVE} active keys and {CLOSED} that wait for limits, against one: Redis CPU of {name}"
+        );
         said(&mut rows, [Row::new(figure, measured, TARGET, "×", detail)]);
     }
     said(&mut rows, single(&run, options.fairness_waiting).await?);
@@ -198,7 +200,8 @@ impl<'a> Lab<'a> {
         }
         self.submit("keys that wait", u64::try_from(keys)?, |number| 1_000 + number).await?;
         let until = Timestamp::from_millis(Timestamp::now().as_millis() + 3_600_000);
-        let park = Park { lane: None, until, waits_for: "rate_limited", weight: 1.0, progress: "" };
+        let park =
+            Park { lane: None, until, waits_for: "rate_limited", weight: 1.0, progress: "", owed: None };
         let held = self.claim(keys).await?;
         let (worker, mut parking) = (&self.worker, FuturesUnordered::new());
         for held in &held {

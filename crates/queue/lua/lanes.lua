@@ -3,6 +3,8 @@
 -- ('<owner>\n<name of the limit>'). Open lanes stand in `lanes` with their virtual time: the lowest is next, and each start adds
 -- 1 / weight to it. A lane that waits for a limit stands in `closed` instead, with when it opens (ms).
 local LANES, CLOSED, LANED, WEIGHTS, DEADLINES = key('lanes'), key('closed'), key('laned'), key('weights'), key('deadlines')
+-- What each closed lane waits for, as a record's `waits_for` says it.
+local REASONS = key('reasons')
 local function lane_key(lane) return PREFIX .. 'lane:' .. lane end
 local function sublanes_key(owner) return PREFIX .. 'sublanes:' .. owner end
 local function owner_of(lane) return string.match(lane, '^[^\n]*') end
@@ -50,7 +52,7 @@ end
 -- Removes what is known of a lane without jobs.
 local function forget_lane(lane)
   redis.call('ZREM', LANES, lane)
-  redis.call('ZREM', CLOSED, lane)
+  if redis.call('ZREM', CLOSED, lane) == 1 then redis.call('HDEL', REASONS, lane) end
   redis.call('HDEL', WEIGHTS, lane)
   local owner = owner_of(lane)
   if owner ~= lane then redis.call('SREM', sublanes_key(owner), lane) end

@@ -6,6 +6,7 @@ local now, opened, empty = now_ms(), 0, 0
 local names = args.lanes or redis.call('ZRANGEBYSCORE', CLOSED, '-inf', args.all and '+inf' or now, 'LIMIT', 0, args.count)
 for _, lane in ipairs(names) do
   local was_closed = redis.call('ZREM', CLOSED, lane) == 1
+  if was_closed then redis.call('HDEL', REASONS, lane) end
   if redis.call('EXISTS', lane_key(lane)) == 0 then
     forget_lane(lane)
     empty = empty + 1

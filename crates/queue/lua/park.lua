@@ -8,7 +8,7 @@
 -- No lane is closed for longer without a look: jobs that have waited too long by then are ended, and what its limit is may have
 -- changed.
 local LONGEST_CLOSED_MS = 300 * 1000
-local results, entries, closed, longest = {}, {}, {}, now_ms() + LONGEST_CLOSED_MS
+local results, entries, closed, reasons, longest = {}, {}, {}, {}, now_ms() + LONGEST_CLOSED_MS
 for i, job in ipairs(args.jobs) do
   local record = job_key(job.id)
   local is = redis.pcall('HMGET', record, 'holder', 'cancel', 'owner', 'share', 'lane', 'code')
@@ -25,7 +25,8 @@ for i, job in ipairs(args.jobs) do
     add_to_lane(lane, job.id, {priority = share.priority, weight = sane_weight(job.weight), max_wait_ms = share.max_wait_ms},
       accepted_at(job.id))
     closed[lane] = math.max(closed[lane] or 0, math.min(job.until_ms, longest))
-    redis.call('HSET', record, 'holder', job.fence, 'entry', '', 'waits_for', string.format('%s %d', job.waits_for, job.until_ms))
+    reasons[lane] = string.format('%s %d', job.waits_for, job.until_ms)
+    redis.call('HSET', record, 'holder', job.fence, 'entry', '', 'waits_for', reasons[lane])
     if job.progress ~= '' then redis.call('HSET', record, 'progress', job.progress) end
     if job.owed then redis.call('HSET', record, 'owed', job.owed) end
     if job.sublane then
@@ -42,6 +43,7 @@ remove_entries(entries)
 for lane, till in pairs(closed) do
   redis.call('ZREM', LANES, lane)
   redis.call('ZADD', CLOSED, 'GT', till, lane)
+  redis.call('HSET', REASONS, lane, reasons[lane])
 end
 if write_lanes() then wake('queue') end
 publish()

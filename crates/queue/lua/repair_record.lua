@@ -12,6 +12,7 @@ if not is[1] or is[2] or redis.call('ZSCORE', key('delayed'), id) then return re
 local share, lane = read_share(is[6]), lane_of(is[5], is[7])
 if redis.pcall('ZSCORE', lane_key(lane), id) then
   if redis.call('ZSCORE', LANES, lane) or redis.call('ZSCORE', CLOSED, lane) then return reply(false) end
+  redis.call('HDEL', REASONS, lane)
   open_lane(lane, share.weight)
   wake('queue')
   return reply(true)

@@ -1,13 +1,15 @@
 //! Do records and entries agree? They are written by the same scripts, so they do unless something else than
 //! Hermod wrote, or Redis lost a part of its data.
 
+mod lanes;
+
 use std::collections::HashSet;
 use std::hash::RandomState;
 use std::time::Duration;
 
 use hermod_types::{JobId, Shard, ShardCount};
 use redis::streams::{StreamId, StreamPendingCountReply, StreamRangeReply};
-use redis::{FromRedisValue, Pipeline, RedisResult, Value};
+use redis::{FromRedisValue, Pipeline, RedisResult};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -76,17 +78,6 @@ struct EntryArgs<'a> {
     id: String,
     entry: &'a str,
     consumer: &'a str,
-}
-
-#[derive(Serialize)]
-struct LanesArgs {
-    repair: bool,
-}
-
-#[derive(Deserialize)]
-struct LanesState {
-    jobs: usize,
-    sound: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -212,58 +203,6 @@ impl Check<'_> {
                 self.rest().await;
             }
         }
-        Ok(())
-    }
-
-    /// Those of some jobs that wait or run, are not delayed, and are in no lane that is known.
-    async fn without_entry(&self, shard: Shard, ids: &[JobId]) -> Result<Vec<JobId>, QueueError> {
-        let living = self.living(ids).await?;
-        let mut pipeline = Pipeline::with_capacity(2 * living.len());
-        pipeline.ignore_errors();
-        for id in &living {
-            pipeline.cmd("ZSCORE").arg(self.lane.delayed(shard)).arg(id.to_string());
-            pipeline.cmd("HMGET").arg(self.lane.job(*id)).arg(&["owner", "lane"]);
-        }
-        let rows: Vec<RedisResult<Value>> = self.pipeline(&pipeline).await?;
-        let mut lanes = Pipeline::with_capacity(3 * living.len());
-        lanes.ignore_errors();
-        let mut suspects = Vec::new();
-        for (id, row) in living.into_iter().zip(rows.chunks(2)) {
-            let [due, names] = row else { continue };
-            if due.as_ref().is_ok_and(|due| *due != Value::Nil) {
-                continue;
-            }
-            let names = names.as_ref().ok().and_then(|names| redis::from_redis_value_ref(names).ok());
-            let (owner, sublane): (Option<String>, Option<String>) = names.unwrap_or_default();
-            let lane = keys::lane_of(owner.as_deref(), sublane.as_deref());
-            lanes.cmd("ZSCORE").arg(keys::lane(shard, &lane)).arg(id.to_string());
-            lanes.cmd("ZSCORE").arg(keys::lanes(shard)).arg(&lane);
-            lanes.cmd("ZSCORE").arg(keys::closed(shard)).arg(&lane);
-            suspects.push(id);
-        }
-        if self.lane == Lane::Deliveries {
-            return Ok(suspects);
-        }
-        let rows: Vec<RedisResult<Option<f64>>> = self.pipeline(&lanes).await?;
-        let is_there = |score: &RedisResult<Option<f64>>| matches!(score, Ok(Some(_)));
-        let waits = |row: &[_]| matches!(row, [job, open, closed] if is_there(job) && (is_there(open) || is_there(closed)));
-        Ok(suspects
-            .into_iter()
-            .zip(rows.chunks(3))
-            .filter(|(_, row)| !waits(row))
-            .map(|(id, _)| id)
-            .collect())
-    }
-
-    /// Counts the jobs that wait in lanes.
-    async fn look_at_lanes(&mut self, shard: Shard) -> Result<(), QueueError> {
-        if self.lane == Lane::Deliveries {
-            return Ok(());
-        }
-        let args = LanesArgs { repair: self.repair };
-        let LanesState { jobs, sound } = self.script(&SCRIPTS.repair_lanes, shard, &args).await?;
-        self.findings.laned += jobs;
-        self.findings.lanes_miscounted += usize::from(!sound);
         Ok(())
     }
 

@@ -106,7 +106,7 @@ pub struct JobRecord {
     pub(crate) entry: Option<String>,
     /// The name of the narrow limit in whose lane it waits; none for its owner's lane.
     pub(crate) sublane: Option<String>,
-    /// What it waits for, while it waits for a limit.
+    /// What it waits for, while it waits for a limit; be it that of a job before it in its lane.
     pub waiting_for: Option<WaitingFor>,
     /// What its Response repeats of the request; none for another call, and for one that was not asked for as a Response.
     pub echo: Option<ResponseEcho>,
@@ -120,6 +120,14 @@ pub struct WaitingFor {
     pub kind: String,
     /// When it is asked again.
     pub until: Timestamp,
+}
+
+impl WaitingFor {
+    /// Reads a record's `waits_for`, or a lane's: the type, and until when (ms).
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let (kind, until) = text.split_once(' ')?;
+        Some(Self { kind: kind.to_owned(), until: Timestamp::from_millis(until.parse().ok()?) })
+    }
 }
 
 #[derive(Debug)]

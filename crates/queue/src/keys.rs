@@ -90,6 +90,11 @@ pub(crate) fn lane(shard: Shard, lane: &str) -> String {
     of_shard(shard, &format!("lane:{lane}"))
 }
 
+/// What the closed lanes wait for.
+pub(crate) fn reasons(shard: Shard) -> String {
+    of_shard(shard, "reasons")
+}
+
 /// The weights of those lanes that have another than 1.
 pub(crate) fn weights(shard: Shard) -> String {
     of_shard(shard, "weights")

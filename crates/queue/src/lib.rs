@@ -12,6 +12,12 @@
 //! | `{hermod:S}:hooks:…` | | a second queue with the same keys, whose jobs are deliveries of webhooks, see [`Lane`] |
 //! | `{hermod:S}:events`, `{hermod:S}:cancel:<worker>` | channels | transitions of jobs, for those who wait; jobs that this worker is to cancel |
 //! | `{hermod:S}:wake` | sorted set | wake-ups for idle workers, which wait on it; each kind is there once at most |
+//! | `{hermod:S}:lane:<owner>`, `{hermod:S}:lane:<owner>\n<limit>` | sorted set by priority and time | jobs of an owner that wait, and those that wait for one narrow limit; they have no entry meanwhile |
+//! | `{hermod:S}:lanes` | sorted set by virtual time | lanes whose jobs may be started; the lowest is next |
+//! | `{hermod:S}:closed`, `{hermod:S}:reasons` | sorted set by time (ms), hash | lanes that wait for a limit, by when they open; what each waits for |
+//! | `{hermod:S}:weights` | hash, a lane each | its weight, where it is not 1; of one that was opened lately, also when (ms), and how many were taken since |
+//! | `{hermod:S}:laned`, `{hermod:S}:sublanes:<owner>` | integer, set | jobs in lanes; the lanes of an owner for narrow limits |
+//! | `{hermod:S}:deadlines` | sorted set by time (ms) | jobs in lanes that have a latest start of their own |
 //! | `{hermod:S}:delayed` | sorted set by time (ms) | jobs that wait for a retry time; they have no entry meanwhile |
 //! | `{hermod:S}:bytes` | integer | bytes of the bodies of waiting and running jobs, where the operator limits them |
 //! | `{hermod:S}:dead`, `{hermod:S}:dead_bytes` | sorted set by time (ms), hash | ids of jobs given up on, and the bytes of each |
@@ -25,7 +31,7 @@
 //! | `{hermod:0}:definitions`, `{hermod:0}:definitions_version` | hash, string | what was defined over HTTP: "<kind>/<id>" and JSON; a text that is another after each change |
 //! | `{hermod:0}:limit:<name>` | hash, expires unless its window never ends | what is used and reserved of a limit in its current window: `s`, `e` start and end (ms), `u` used, `r` reserved, `w` the window's definition |
 //! | `{hermod:0}:running:<name>` | sorted set by time (ms) | jobs that run and count towards a limit of those |
-//! | `{hermod:0}:permits` | hash, a job each | what it holds of its limits, from its admission until it is settled, as MessagePack: `lua/governance.lua` |
+//! | `{hermod:0}:permits` | hash, a job each | what it holds of its limits, from its admission until it is settled: `lua/governance.lua` |
 //! | `{hermod:0}:waiters:<name>` | sorted set by time (ms), expires | lanes (`<shard> <lane>`) that wait for room in a limit, by when they were last told of some |
 //! | `{hermod:S}:owed` | hash, a job each | what jobs have used that have ended, in JSON, until it is counted |
 //! | `{hermod:0}:usage:<day>`, `{hermod:0}:totals:<owner>` | hash, the first expires after 400 days | what was used: `<owner>\n<model>\n<field>` of a day, `<field>` of an owner |
@@ -41,7 +47,9 @@
 //! | `type` | always | what it calls, `chat_completion`; absent for a text completion |
 //! | `owner` | always | id of the virtual key that it was submitted with; absent for none |
 //! | `model` | always | the first of its targets |
-//! | `entry` | waits in the queue, or runs | its entry |
+//! | `entry` | waits in the stream, or runs | its entry |
+//! | `share` | always, until it ends | priority, weight and longest wait; absent for the usual ones |
+//! | `waits_for`, `lane` | waits for a limit | type of the refusal, and until when (ms); the limit's name, if that is a narrow one |
 //! | `hook` | is to be told of | id of the delivery, and what that needs to know, in JSON |
 //! | `once` | may be submitted again | names of the keys that tell so, each with how long it is kept at least (ms) |
 //! | `echo` | always | what its Response repeats of the request, in JSON; absent for another call |

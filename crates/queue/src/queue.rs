@@ -1,17 +1,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use hermod_types::{ErrorBody, JobId, Operation, ShardCount};
+use hermod_types::{ErrorBody, JobId, JobStatus, Operation, ShardCount};
 use serde::{Deserialize, Serialize};
 use tokio_util::task::TaskTracker;
 
+use crate::connection::Call;
 use crate::earlier::Earlier;
 use crate::find::Finder;
 use crate::script::{self, SCRIPTS};
 use crate::submit::Submitter;
 use crate::{
     JobOptions, JobRecord, JobRequest, KnownShards, Place, QueueError, Repeats, Store, Submission, Upload,
-    keys,
+    WaitingFor, keys,
 };
 
 /// The API's side of the queue: jobs go in, and their records are read. Cheap to clone.
@@ -200,7 +201,24 @@ impl Queue {
     /// # Errors
     /// If Redis does not answer, or the record is not one of ours.
     pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, QueueError> {
-        self.finder.find(&self.store, id).await
+        let mut record = self.finder.find(&self.store, id).await?;
+        // It may wait in its lane behind one that its limits did not admit.
+        if let Some(record) = &mut record
+            && record.status == JobStatus::Pending
+            && record.entry.is_none()
+            && record.waiting_for.is_none()
+        {
+            record.waiting_for = Box::pin(self.reason(record)).await?;
+        }
+        Ok(record)
+    }
+
+    /// What the lane of a job waits for.
+    async fn reason(&self, record: &JobRecord) -> Result<Option<WaitingFor>, QueueError> {
+        let mut command = redis::cmd("HGET");
+        command.arg(keys::reasons(record.id.shard())).arg(record.lane());
+        let reason: Option<String> = self.store.shared().run(Call::Command(&command)).await?;
+        Ok(reason.and_then(|reason| WaitingFor::read(&reason)))
     }
 
     /// Ends a job that waits or is delayed, or marks one that runs, whose worker then ends it.

@@ -2,6 +2,7 @@
 
 mod cached;
 mod exit;
+mod file_keys;
 mod http;
 mod log;
 mod metrics;
@@ -13,6 +14,7 @@ mod watch;
 
 pub use cached::Cached;
 pub use exit::exit_code;
+pub use file_keys::check_file_keys;
 pub use http::{bind, error_response, method_not_allowed, not_found, read_only};
 pub use log::{LogFormat, LogSettings};
 pub use metrics::{Metrics, describe};

@@ -5,7 +5,9 @@ use clap::{Args, value_parser};
 use hermod_governance::{LiveRules, Prices, Rules};
 use hermod_providers::Providers;
 use hermod_queue::{Store, WorkerName};
-use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, SecretSettings, Shutdown};
+use hermod_service::{
+    ConfigSettings, LogSettings, Metrics, RedisSettings, SecretSettings, Shutdown, check_file_keys,
+};
 use hermod_types::{Shard, ShardCount};
 use hermod_webhooks::{Sender, Vault};
 use tokio_util::task::TaskTracker;
@@ -115,6 +117,8 @@ impl WorkerSettings {
         runtime.block_on(async move {
             let tasks = TaskTracker::new();
             let shutdown = Shutdown::on_signals(&tasks)?;
+            let rules = worker.rules.current();
+            check_file_keys(&worker.store, rules.definitions(), &shutdown).await?;
             let drained = run(worker, listener, shutdown.clone()).await?;
             shutdown.stop();
             Ok(drained)

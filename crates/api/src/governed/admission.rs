@@ -1,9 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermod_governance::{Estimate, Limit};
+use hermod_governance::{Estimate, Limit, Measure, Prices, Refusal, RefusalKind, estimate};
 use hermod_queue::governance::{Admission as Answer, Ask, Limits};
-use hermod_queue::{JobOptions, JobRequest, Start};
+use hermod_queue::{JobOptions, JobRequest, Queue, QueueError, Start, Submission, Upload};
+use hermod_types::governance::UnknownPrice;
 use hermod_types::{JobId, Target, Timestamp};
 
 use super::Choice;
@@ -13,21 +14,96 @@ use crate::error::ApiError;
 /// Whether a job's limits can admit it in time.
 pub(crate) struct Admission<'a> {
     pub(crate) limits: &'a Limits,
+    pub(crate) prices: &'a Prices,
     pub(crate) caller: &'a Caller,
+    /// What its model is, if that names no provider.
+    pub(crate) choice: &'a Choice,
     /// The longest that any job waits.
     pub(crate) longest: Duration,
 }
 
 /// What is asked for a job.
-pub(crate) struct Asked<'j> {
-    pub(crate) job: &'j mut JobRequest,
-    pub(crate) options: &'j mut JobOptions,
-    pub(crate) choice: &'j Choice,
+struct Asked<'j> {
+    job: &'j mut JobRequest,
+    options: &'j mut JobOptions,
     /// What it may use at most.
-    pub(crate) estimate: Estimate,
+    estimate: Estimate,
 }
 
 impl Admission<'_> {
+    /// Submits a job if its limits can admit it by its latest start. What is refused is counted nowhere.
+    ///
+    /// # Errors
+    /// If it is not accepted.
+    pub(crate) async fn submit(
+        &self,
+        mut job: JobRequest,
+        mut options: JobOptions,
+        upload: Option<Upload>,
+        queue: &Queue,
+    ) -> Result<Submission, ApiError> {
+        let estimate = self.estimate(&job)?;
+        let mut asked = Asked { job: &mut job, options: &mut options, estimate };
+        let mut id = None;
+        let admitted = async {
+            if !Self::is_now_or_never(asked.options) {
+                return self.check(&mut asked).await;
+            }
+            let its = match &upload {
+                Some(upload) => upload.id(),
+                None => queue.new_id(asked.options).map_err(ApiError::from_submit)?,
+            };
+            id = Some(its);
+            self.admit(its, &mut asked).await
+        };
+        if let Err(error) = admitted.await {
+            // Of a submit that is sent again, the job is there already.
+            let earlier = queue.earlier(&options.repeats).await.map_err(ApiError::from_submit)?;
+            return earlier.ok_or(error);
+        }
+        let submission = match (upload, id) {
+            (Some(upload), _) => queue.submit_upload(upload, job, options).await,
+            (None, Some(id)) => queue.submit_as(id, job, options).await,
+            (None, None) => queue.submit(job, options).await,
+        };
+        let is_uncertain = submission.as_ref().is_err_and(QueueError::may_be_done);
+        if let Some(id) = id
+            && !is_uncertain
+            && !matches!(submission, Ok(Submission::Accepted(_)))
+        {
+            self.refund(id).await;
+        }
+        submission.map_err(ApiError::from_submit)
+    }
+
+    /// What a job may use at most, which is of interest for its limits alone.
+    ///
+    /// # Errors
+    /// If a budget is to pay for a model without a price, and the operator does not want that.
+    fn estimate(&self, job: &JobRequest) -> Result<Estimate, ApiError> {
+        let (rules, owner) = (&self.caller.rules, self.caller.owner());
+        if rules.is_empty() {
+            return Ok(Estimate::default());
+        }
+        let prices = self.prices.for_owner(owner);
+        let mut is_limited = false;
+        for target in &job.targets {
+            let limits = rules.limits(owner, target);
+            is_limited |= !limits.is_empty();
+            let budget = limits.iter().find(|limit| limit.measure == Measure::Cost);
+            if let Some(budget) = budget
+                && rules.definitions().unknown_price == UnknownPrice::Refuse
+                && !prices.is_known(job.operation, target)
+            {
+                let message = format!("Budget exceeded: nobody knows the price of {target}");
+                let refusal = Refusal::new(RefusalKind::BudgetExceeded, message);
+                return Err(ApiError::Refused(Refusal { code: Some(budget.id.clone()), ..refusal }));
+            }
+        }
+        let estimate = || estimate(job.operation, &job.body, job.media_bytes, &job.targets, &prices);
+        Ok(if is_limited { estimate() } else { Estimate::default() })
+    }
+
     fn wants(&self, target: &Target, estimate: Estimate) -> Vec<(Arc<Limit>, u64)> {
         let limits = self.caller.rules.limits(self.caller.owner(), target);
         limits.into_iter().map(|limit| (Arc::clone(&limit), estimate.amount(&limit))).collect()
@@ -38,7 +114,7 @@ impl Admission<'_> {
     ///
     /// # Errors
     /// What the client is told.
-    pub(crate) async fn check(&self, asked: &mut Asked<'_>) -> Result<(), ApiError> {
+    async fn check(&self, asked: &mut Asked<'_>) -> Result<(), ApiError> {
         if self.caller.rules.is_empty() {
             return Ok(());
         }
@@ -56,7 +132,7 @@ impl Admission<'_> {
 
     /// Puts the first of the candidates in front that could start now.
     async fn prefer_open(&self, asked: &mut Asked<'_>) -> Result<(), ApiError> {
-        let candidates = asked.choice.candidates().filter(|candidates| candidates.len() > 1);
+        let candidates = self.choice.candidates().filter(|candidates| candidates.len() > 1);
         for candidate in candidates.unwrap_or_default() {
             let wants = self.wants(&candidate, asked.estimate);
             let answer = if wants.is_empty() {
@@ -81,7 +157,7 @@ impl Admission<'_> {
     }
 
     /// Whether it wants to start now or not at all.
-    pub(crate) fn is_now_or_never(options: &JobOptions) -> bool {
+    fn is_now_or_never(options: &JobOptions) -> bool {
         options.share.max_wait.is_some_and(|wait| wait.is_zero())
     }
 
@@ -89,7 +165,7 @@ impl Admission<'_> {
     ///
     /// # Errors
     /// What the client is told. Nothing is reserved then.
-    pub(crate) async fn admit(&self, id: JobId, asked: &mut Asked<'_>) -> Result<(), ApiError> {
+    async fn admit(&self, id: JobId, asked: &mut Asked<'_>) -> Result<(), ApiError> {
         self.prefer_open(asked).await?;
         let Some(primary) = asked.job.targets.first() else { return Ok(()) };
         let wants = self.wants(primary, asked.estimate);
@@ -105,7 +181,7 @@ impl Admission<'_> {
     }
 
     /// Gives back what was reserved for a job that was not accepted.
-    pub(crate) async fn refund(&self, id: JobId) {
+    async fn refund(&self, id: JobId) {
         if let Err(error) = self.limits.refund(id, 0).await {
             tracing::debug!(job = %id, %error, "what was reserved for it is freed by the leader");
         }

@@ -5,17 +5,14 @@
 //! | `targets` | what may be called, and what a model without a provider is |
 //! | `max_wait` | how long a client lets its job wait |
 //! | `admission` | whether a job's limits can admit it in time |
-//! | `estimate` | what a job may use at most |
 //! | `headers` | what is left of the limits, in each answer to a key |
 
 mod admission;
-mod estimate;
 mod headers;
 mod max_wait;
 mod targets;
 
-pub(crate) use admission::{Admission, Asked};
-pub(crate) use estimate::estimate;
+pub(crate) use admission::Admission;
 pub(crate) use headers::{Remaining, tell};
 pub(crate) use max_wait::max_wait_of;
 pub(crate) use targets::{Choice, check_targets};

@@ -61,6 +61,8 @@ pub(super) struct LimitTable {
 struct Source<'d> {
     rates: HashMap<&'d str, &'d RateLimit>,
     budgets: HashMap<&'d BudgetOwner, Vec<&'d Budget>>,
+    /// Customers by their teams.
+    customers: HashMap<&'d str, &'d str>,
 }
 
 impl Source<'_> {
@@ -154,6 +156,11 @@ impl LimitTable {
         let mut source = Source {
             rates: all.rate_limits.iter().map(|rate| (rate.id.as_str(), rate)).collect(),
             budgets: HashMap::new(),
+            customers: all
+                .teams
+                .iter()
+                .filter_map(|team| Some((team.id.as_str(), team.customer_id.as_deref()?)))
+                .collect(),
         };
         for budget in &all.budgets {
             if let Some(owner) = &budget.owner {
@@ -223,9 +230,8 @@ impl LimitTable {
             customer: key.customer_id.clone(),
             ..OfKey::default()
         };
-        if let Some(team) = key.team_id.as_ref().and_then(|id| all.teams.iter().find(|team| team.id == *id)) {
-            of_key.customer = of_key.customer.or_else(|| team.customer_id.clone());
-        }
+        let of_team = key.team_id.as_deref().and_then(|team| source.customers.get(team));
+        of_key.customer = of_key.customer.or_else(|| of_team.map(|customer| (*customer).to_owned()));
         for grant in &key.grants {
             let scope = Scope::KeyProvider { key: key.id.clone(), provider: grant.provider.clone() };
             // No budget points to one without an id.

@@ -120,10 +120,10 @@ impl Row {
             entry: self.entry.filter(|entry| !entry.is_empty()),
             echo: self.echo.and_then(ResponseEcho::from_json),
             sublane: self.lane,
-            waiting_for: self.waits_for.filter(|_| !runs && self.code.is_none()).and_then(|text| {
-                let (kind, until) = text.split_once(' ')?;
-                Some(WaitingFor { kind: kind.to_owned(), until: Timestamp::from_millis(until.parse().ok()?) })
-            }),
+            waiting_for: self
+                .waits_for
+                .filter(|_| !runs && self.code.is_none())
+                .and_then(|text| WaitingFor::read(&text)),
             ended: None,
         };
         if let Some(code) = self.code {

@@ -157,6 +157,8 @@ impl<'d> Check<'d> {
     fn virtual_keys(&mut self) {
         let mut values = HashSet::new();
         let mut grant_ids = HashSet::new();
+        // Many keys have the same.
+        let mut patterns: HashMap<&str, bool> = HashMap::new();
         for (index, key) in self.all.virtual_keys.iter().enumerate() {
             let kind = Kind::VirtualKeys;
             if key.value_sha256.is_some_and(|value| !values.insert(value)) {
@@ -189,8 +191,10 @@ impl<'d> Check<'d> {
                     ("blacklisted_models", &grant.blacklisted_models),
                 ];
                 for (list, entries) in lists {
-                    for (entry, _) in entries.iter().enumerate().filter(|(_, text)| pattern_of(text).is_err())
-                    {
+                    for (entry, text) in entries.iter().enumerate() {
+                        if *patterns.entry(text).or_insert_with(|| pattern_of(text).is_ok()) {
+                            continue;
+                        }
                         let message = super::InvalidPattern.to_string();
                         self.wrong(kind, index, member(&format!("{list}[{entry}]")), message);
                     }
