@@ -1,7 +1,7 @@
 use actix_web::http::header::{CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
-use hermod_governance::{Refusal, RefusalKind};
+use hermod_governance::Refusal;
 use hermod_queue::QueueError;
 use hermod_service::error_response;
 use hermod_types::webhook::{EndpointId, UnusableEndpoint};
@@ -23,7 +23,7 @@ pub(crate) enum ApiError {
     #[error("{0}")]
     Refused(#[from] Refusal),
     #[error("{refusal}")]
-    TargetRefused { refusal: Refusal, target: Target, param: &'static str },
+    TargetRefused { refusal: Box<Refusal>, target: Target, param: &'static str },
     #[error("header {header} names an address whose origin client.allow_webhook_urls does not list")]
     WebhookUrlNotAllowed { header: &'static str },
     #[error(
@@ -107,6 +107,14 @@ impl ApiError {
         }
     }
 
+    /// What keys and limits have against it.
+    const fn refusal(&self) -> Option<&Refusal> {
+        if let Self::Refused(refusal) = self {
+            return Some(refusal);
+        }
+        if let Self::TargetRefused { refusal, .. } = self { Some(refusal) } else { None }
+    }
+
     /// Whether Redis is away, and may be back soon.
     pub(crate) const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
@@ -131,18 +139,8 @@ impl ApiError {
             Self::ProviderNotConfigured { .. } => ErrorCode::ProviderNotConfigured,
             Self::VirtualKeyNotFound => ErrorCode::VirtualKeyNotFound,
             Self::VirtualKeyRequired => ErrorCode::VirtualKeyRequired,
-            Self::Refused(refusal) | Self::TargetRefused { refusal, .. } => match refusal.kind {
-                RefusalKind::ProviderBlocked => ErrorCode::ProviderBlocked,
-                RefusalKind::ModelBlocked => ErrorCode::ModelBlocked,
-                // Whose status is another is answered with its own.
-                RefusalKind::AccessBlocked
-                | RefusalKind::RateLimited
-                | RefusalKind::TokenLimited
-                | RefusalKind::RequestLimited
-                | RefusalKind::ConcurrencyLimited
-                | RefusalKind::QueueLimited
-                | RefusalKind::BudgetExceeded => ErrorCode::AccessBlocked,
-            },
+            // What they are answered with, they say themselves.
+            Self::Refused(_) | Self::TargetRefused { .. } => ErrorCode::AccessBlocked,
             Self::NoLists => ErrorCode::PathNotFound,
             Self::WebhookUrlNotAllowed { .. } => ErrorCode::WebhookUrlNotAllowed,
             Self::AdminClosed | Self::WrongSetupToken => ErrorCode::AdminClosed,
@@ -183,19 +181,14 @@ impl ApiError {
     }
 
     fn status(&self) -> StatusCode {
-        let status = match self {
-            Self::Refused(refusal) | Self::TargetRefused { refusal, .. } => refusal.kind.status(),
-            _ => self.code().status(),
-        };
+        let status = self.refusal().map_or_else(|| self.code().status(), |refusal| refusal.kind.status());
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// The body of the answer.
     pub(crate) fn body(&self, operation: Option<Operation>) -> ErrorBody {
-        let mut body = match self {
-            Self::Refused(refusal) | Self::TargetRefused { refusal, .. } => refusal.to_body(),
-            _ => ErrorBody::new(self.code(), self.to_string()),
-        };
+        let own = || ErrorBody::new(self.code(), self.to_string());
+        let mut body = self.refusal().map_or_else(own, Refusal::to_body);
         if let Some(operation) = operation {
             body = body.of(operation);
         }
@@ -264,9 +257,8 @@ impl ResponseError for Failure {
         {
             response.headers_mut().insert(CONTENT_RANGE, range);
         }
-        if let ApiError::Refused(refusal) | ApiError::TargetRefused { refusal, .. } = error
-            && let Some(seconds) = refusal.retry_after(Timestamp::now())
-        {
+        let retry_after = error.refusal().and_then(|refusal| refusal.retry_after(Timestamp::now()));
+        if let Some(seconds) = retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             if seconds > LONGEST_RETRY_SECONDS {
                 response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));

@@ -16,7 +16,7 @@ pub(crate) fn check_targets(targets: &[Target], config: &ApiConfig, caller: &Cal
             return Err(ApiError::ProviderNotConfigured { target: target.clone(), param, configured });
         }
         caller.rules.judge(caller.owner(), target, now).map_err(|refusal| ApiError::TargetRefused {
-            refusal,
+            refusal: Box::new(refusal),
             target: target.clone(),
             param,
         })?;
