@@ -285,6 +285,35 @@ async fn a_job_without_a_key_and_limits_makes_no_further_command() {
     }
 }
 
+#[tokio::test]
+async fn what_was_admitted_before_its_submit_is_free_again_when_it_is_cancelled() {
+    let gate = Gate::start();
+    let cluster = gated(&gate, requests(5, "1h"), json!({"max_concurrent": 2}))
+        .set("HERMOD_CONCURRENCY", 1)
+        .start()
+        .await;
+    let body = json!({"model": "gate/x", "prompt": "x"});
+    let first = submit(&cluster.api, body.clone()).await;
+    eventually("the only slot is taken", PATIENCE, async || (gate.arrived() == 1).then_some(())).await;
+    let now =
+        cluster.api.submission(body.to_string()).header("x-bf-vk", KEY).header("x-hermod-max-wait", "0");
+    let answer = cluster.api.send(now).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!((counted(&cluster, "requests:rate"), running(&cluster)), ((0, 2), 2));
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/async/completions/{id}/cancel");
+    let cancel = cluster.api.request(reqwest::Method::POST, &path).header("x-bf-vk", KEY);
+    assert_eq!(cluster.api.send(cancel).await.status, 200);
+    eventually("it holds nothing", PATIENCE, async || {
+        (counted(&cluster, "requests:rate") == (0, 1) && running(&cluster) == 1).then_some(())
+    })
+    .await;
+    gate.open();
+    assert_eq!(ended(&cluster, &first).await["status"], "completed");
+    cluster.assert_drained().await;
+    assert_eq!(totals(&cluster)["requests"], 1);
+}
+
 /// The builder of a fleet whose provider answers when the test wants it to.
 pub(crate) fn gated(gate: &Gate, rates: Value, options: Value) -> Builder {
     let mut settings = config(&["gate"], rates, options);

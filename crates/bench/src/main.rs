@@ -6,6 +6,7 @@
 //!
 //! `--fleet` does something else: it starts many workers, and counts what they ask of Redis. So does `--endpoints`: it compares
 //! endpoints with each other, and moves media. So does `--delivery`: it finds the price of webhooks, waiting, lists and keys.
+//! With `--limits`, it finds what limits add to a job.
 //! And `--fairness`: it finds the price of many keys, and how long a backlog holds up another key's job.
 
 mod before;
@@ -18,6 +19,7 @@ mod floor;
 mod http;
 mod http_server;
 mod jobs;
+mod limits;
 mod load;
 mod measure;
 mod options;
@@ -103,6 +105,11 @@ async fn bench(options: &Options) -> anyhow::Result<ExitCode> {
     }
     if options.delivery {
         let report = Box::pin(delivery::measure(options)).await?;
+        show(options, &report, &report.text())?;
+        return Ok(exit_code(&report.jobs));
+    }
+    if let Some(limits) = options.limits {
+        let report = Box::pin(limits::measure(options, limits)).await?;
         show(options, &report, &report.text())?;
         return Ok(exit_code(&report.jobs));
     }

@@ -138,6 +138,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(1..=3600), help_heading = "A fleet of workers")]
     pub(crate) recovery_seconds: u64,
 
+    /// Instead: what so many limits add to a job: of requests, of tokens, of dollars, and of jobs that run.
+    #[arg(long, value_name = "LIMITS", value_parser = value_parser!(u64).range(1..=4), conflicts_with_all = ["url", "reference", "in_flight", "waiting", "pollers", "low_rate", "sizes", "fleet", "endpoints", "delivery"], help_heading = "Limits")]
+    pub(crate) limits: Option<u64>,
+
     /// Instead: what submits and claims cost with many keys, and how many starts come before a key's single job while another key
     /// has a long backlog.
     #[arg(long, conflicts_with_all = ["url", "reference", "in_flight", "waiting", "pollers", "low_rate", "sizes", "fleet", "endpoints", "delivery"], help_heading = "Fairness")]

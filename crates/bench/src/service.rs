@@ -22,13 +22,15 @@ pub(crate) struct Setup {
     pub(crate) shards: u16,
     /// Receivers, as they stand in config.json.
     pub(crate) webhooks: Vec<Value>,
+    /// What else stands there, by its top-level members; null for nothing.
+    pub(crate) more: Value,
     /// Environment variables of its processes.
     pub(crate) environment: &'static [(&'static str, &'static str)],
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { shards: 1, webhooks: Vec::new(), environment: &[] }
+        Self { shards: 1, webhooks: Vec::new(), more: Value::Null, environment: &[] }
     }
 }
 
@@ -147,6 +149,9 @@ impl Service {
         let mut content = json!({"providers": providers});
         if !setup.webhooks.is_empty() {
             content["webhooks"] = setup.webhooks.clone().into();
+        }
+        for (name, member) in setup.more.as_object().into_iter().flatten() {
+            content[name] = member.clone();
         }
         fs::write(&config, content.to_string())?;
         let (config, shards) = (config.to_string_lossy().into_owned(), setup.shards.to_string());

@@ -6,7 +6,8 @@
 --       jobs: id, request, model, owner and type (absent for none), bytes, latest (ms: from then on its client has given up),
 --       body_pieces, media_pieces (how many are staged; absent for none), hook (what is to be delivered at its end),
 --       run_at (ms: not to be started before), echo (what its Response repeats of the request), share (absent for the usual one, see lanes.lua),
---       max_waiting (how many jobs of its owner may wait in this shard; absent for no limit), and what tells a repeated submit:
+--       max_waiting (how many jobs of its owner may wait in this shard; absent for no limit), owed (of one that its limits have
+--       admitted already: nothing), and what tells a repeated submit:
 --       once: name, print    of an idempotency key, and of the request that it came with
 --       sent: name, count    of a request, and how many tries of its client came before
 -- ->    now (ms), room and room_bytes (what may still come; absent if not counted), results: for each job
@@ -109,6 +110,7 @@ for i, job in ipairs(args.jobs) do
     if job.type then add('type', job.type) end
     if job.hook then add('hook', job.hook) end
     if job.echo then add('echo', job.echo) end
+    if job.owed then add('owed', job.owed) end
     if job.share then add('share', job.share) end
     if job.once or job.sent then add('once', remember(job)) end
     if job.run_at and job.run_at > now then

@@ -31,7 +31,7 @@
 //! | `{hermod:0}:definitions`, `{hermod:0}:definitions_version` | hash, string | what was defined over HTTP: "<kind>/<id>" and JSON; a text that is another after each change |
 //! | `{hermod:0}:limit:<name>` | hash, expires unless its window never ends | what is used and reserved of a limit in its current window: `s`, `e` start and end (ms), `u` used, `r` reserved, `w` the window's definition |
 //! | `{hermod:0}:running:<name>` | sorted set by time (ms) | jobs that run and count towards a limit of those |
-//! | `{hermod:0}:permits` | hash, a job each | what it holds of its limits, from its admission until it is settled, as MessagePack: `lua/governance.lua` |
+//! | `{hermod:0}:permits` | hash, a job each | what it holds of its limits, from its admission until it is settled: `lua/governance.lua` |
 //! | `{hermod:0}:waiters:<name>` | sorted set by time (ms), expires | lanes (`<shard> <lane>`) that wait for room in a limit, by when they were last told of some |
 //! | `{hermod:S}:owed` | hash, a job each | what jobs have used that have ended, in JSON, until it is counted |
 //! | `{hermod:0}:usage:<day>`, `{hermod:0}:totals:<owner>` | hash, the first expires after 400 days | what was used: `<owner>\n<model>\n<field>` of a day, `<field>` of an owner |

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::batch::{Batch, Batcher, DEADLINE};
 use crate::clock::{millis, our_ms};
 use crate::connection::Connection;
+use crate::governance::Owed;
 use crate::options::{OnceArgs, SentArgs};
 use crate::pieces::pieces_of;
 use crate::script::{self, SCRIPTS};
@@ -223,6 +224,8 @@ struct JobArgs<'a> {
     share: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_waiting: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owed: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -317,6 +320,7 @@ impl Batch for Submits {
                 once: options.repeats.once(),
                 sent: options.repeats.sent(),
                 share: options.share.field(),
+                owed: options.share.is_admitted.then(|| Owed::default().to_json()),
                 max_waiting: options.share.max_waiting.map(|most| most.div_ceil(shards)),
             });
         }

@@ -56,7 +56,7 @@ impl Chain<'_> {
                     continue;
                 }
                 Entry::Parked => return ChainEnd::Parked,
-                Entry::Refused(error) => return ChainEnd::Ended(Err(self.with_attempts(*error, progress))),
+                Entry::Refused(error) => return ChainEnd::Ended(Err(with_attempts(*error, progress))),
                 Entry::Cancelled => return ChainEnd::Cancelled,
                 Entry::Lost => return ChainEnd::Lost,
             }
@@ -122,7 +122,7 @@ impl Chain<'_> {
         }
         let nothing = || ErrorBody::new(ErrorCode::Internal, "the job's record names no target to try");
         let error = progress.primary_error.clone().unwrap_or_else(nothing);
-        ChainEnd::Ended(Err(self.with_attempts(error, progress)))
+        ChainEnd::Ended(Err(with_attempts(error, progress)))
     }
 
     /// Goes on to the next target, if there is one. False if the job is another's by now.
@@ -135,11 +135,6 @@ impl Chain<'_> {
         progress.next = (progress.next + 1).min(targets);
         progress.retries = 0;
         self.next(progress).is_none() || self.note(progress).await
-    }
-
-    fn with_attempts(&self, mut error: ErrorBody, progress: &Progress) -> Box<ErrorBody> {
-        error.extra_fields.attempts = progress.attempts.clone();
-        Box::new(error)
     }
 
     /// The target to try next, and its place.
@@ -163,4 +158,9 @@ impl Chain<'_> {
             }
         }
     }
+}
+
+fn with_attempts(mut error: ErrorBody, progress: &Progress) -> Box<ErrorBody> {
+    error.extra_fields.attempts = progress.attempts.clone();
+    Box::new(error)
 }

@@ -14,6 +14,10 @@ pub(crate) fn describe_metrics() {
     metrics::describe_gauge!("hermod_jobs_running", "Jobs that run now.");
     describe("hermod_jobs_delayed_total", "Jobs delayed until a retry time.");
     metrics::describe_counter!(
+        "hermod_jobs_parked_total",
+        "Starts that limits did not admit, by type of the refusal; the job waits."
+    );
+    metrics::describe_counter!(
         "hermod_tokens_total",
         "Tokens of calls as providers count them, by provider, model and kind; models beyond 200 are `other`."
     );

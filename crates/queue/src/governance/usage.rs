@@ -99,6 +99,7 @@ pub(super) fn check(wants: &[(Arc<Limit>, u64)], usage: &[Usage], latest: Timest
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
     use std::time::Duration;
 
     use hermod_governance::{Scope, Window};
@@ -126,13 +127,13 @@ mod tests {
         };
         let (tokens, running) = (want(Measure::Tokens, 100, 30), want(Measure::Running, 1, 1));
         let check = |wants: &[_], usage: &[_]| check(wants, usage, at(1000));
-        assert_eq!(check(&[tokens.clone()], &[used(70, None)]), Admission::Admitted);
-        assert_eq!(check(&[tokens.clone()], &[used(71, None)]), closed(vec![0], None));
-        assert_eq!(check(&[tokens.clone()], &[used(71, Some(1000))]), Admission::Admitted);
-        assert_eq!(check(&[tokens.clone()], &[used(71, Some(1001))]), closed(vec![0], Some(1001)));
-        assert_eq!(check(&[running.clone()], &[used(50, None)]), Admission::Admitted);
+        assert_eq!(check(from_ref(&tokens), &[used(70, None)]), Admission::Admitted);
+        assert_eq!(check(from_ref(&tokens), &[used(71, None)]), closed(vec![0], None));
+        assert_eq!(check(from_ref(&tokens), &[used(71, Some(1000))]), Admission::Admitted);
+        assert_eq!(check(from_ref(&tokens), &[used(71, Some(1001))]), closed(vec![0], Some(1001)));
+        assert_eq!(check(from_ref(&running), &[used(50, None)]), Admission::Admitted);
         let large = want(Measure::Tokens, 100, 500);
-        assert_eq!(check(&[large.clone()], &[used(99, None)]), Admission::Admitted, "it runs alone");
+        assert_eq!(check(from_ref(&large), &[used(99, None)]), Admission::Admitted, "it runs alone");
         assert_eq!(check(&[large], &[used(100, None)]), closed(vec![0], None));
         let never = want(Measure::Requests, 0, 1);
         assert_eq!(check(&[never], &[used(0, Some(10))]), closed(vec![0], None));

@@ -15,7 +15,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        let binary = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let binary = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
         let folder = std::env::temp_dir().join(format!(
             "hermod-limits-{}-{:x}",
             std::process::id(),
