@@ -1,7 +1,7 @@
 use actix_web::http::header::{CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
-use hermod_governance::{Refusal, RefusalKind};
+use hermod_governance::Refusal;
 use hermod_queue::QueueError;
 use hermod_service::error_response;
 use hermod_types::webhook::{EndpointId, UnusableEndpoint};
@@ -131,8 +131,8 @@ impl ApiError {
             Self::ProviderNotConfigured { .. } => ErrorCode::ProviderNotConfigured,
             Self::VirtualKeyNotFound => ErrorCode::VirtualKeyNotFound,
             Self::VirtualKeyRequired => ErrorCode::VirtualKeyRequired,
-            Self::Refused(refusal) => code_of(refusal.kind),
-            Self::TargetRefused { refusal, .. } => code_of(refusal.kind),
+            // What they are answered with, they say themselves.
+            Self::Refused(_) | Self::TargetRefused { .. } => ErrorCode::AccessBlocked,
             Self::NoLists => ErrorCode::PathNotFound,
             Self::WebhookUrlNotAllowed { .. } => ErrorCode::WebhookUrlNotAllowed,
             Self::AdminClosed | Self::WrongSetupToken => ErrorCode::AdminClosed,
@@ -187,10 +187,8 @@ impl ApiError {
 
     /// The body of the answer.
     pub(crate) fn body(&self, operation: Option<Operation>) -> ErrorBody {
-        let mut body = match self.refusal() {
-            Some(refusal) => refusal.to_body(),
-            None => ErrorBody::new(self.code(), self.to_string()),
-        };
+        let own = || ErrorBody::new(self.code(), self.to_string());
+        let mut body = self.refusal().map_or_else(own, Refusal::to_body);
         if let Some(operation) = operation {
             body = body.of(operation);
         }
@@ -204,21 +202,6 @@ impl ApiError {
             body.error.param = Some((*param).to_owned());
         }
         body
-    }
-}
-
-const fn code_of(refusal: RefusalKind) -> ErrorCode {
-    match refusal {
-        RefusalKind::ProviderBlocked => ErrorCode::ProviderBlocked,
-        RefusalKind::ModelBlocked => ErrorCode::ModelBlocked,
-        // Whose status is another is answered with its own.
-        RefusalKind::AccessBlocked
-        | RefusalKind::RateLimited
-        | RefusalKind::TokenLimited
-        | RefusalKind::RequestLimited
-        | RefusalKind::ConcurrencyLimited
-        | RefusalKind::QueueLimited
-        | RefusalKind::BudgetExceeded => ErrorCode::AccessBlocked,
     }
 }
 
@@ -274,7 +257,8 @@ impl ResponseError for Failure {
         {
             response.headers_mut().insert(CONTENT_RANGE, range);
         }
-        if let Some(seconds) = error.refusal().and_then(|refusal| refusal.retry_after(Timestamp::now())) {
+        let retry_after = error.refusal().and_then(|refusal| refusal.retry_after(Timestamp::now()));
+        if let Some(seconds) = retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             if seconds > LONGEST_RETRY_SECONDS {
                 response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));

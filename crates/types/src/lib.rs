@@ -45,7 +45,7 @@ pub use media::{MediaEncoding, MediaPart, media_of};
 pub use media_type::media_type_of;
 pub use operation::{BodyForm, Operation};
 pub use raw::{RawObject, reads_as};
-pub use request::{InvalidRequest, MAX_FALLBACKS, Naming, Request};
+pub use request::{Choose, InvalidRequest, MAX_FALLBACKS, Naming, Request};
 pub use response::{
     ECHOED, InvalidResponseId, ResponseEcho, ResponseId, ResponseSplice, ResponseStatus, ResponseView,
 };

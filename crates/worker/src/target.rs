@@ -47,10 +47,12 @@ impl TargetContext<'_> {
     fn allowed_keys(&self, target: &Target) -> Result<&Models, CallError> {
         let allowed = self.rules.provider_keys(self.request.owner.as_deref(), target, Timestamp::now());
         allowed.map_err(|refusal| {
-            let code = match refusal.kind {
-                RefusalKind::ProviderBlocked => ErrorCode::ProviderBlocked,
-                RefusalKind::ModelBlocked => ErrorCode::ModelBlocked,
-                _ => ErrorCode::AccessBlocked,
+            let code = if refusal.kind == RefusalKind::ProviderBlocked {
+                ErrorCode::ProviderBlocked
+            } else if refusal.kind == RefusalKind::ModelBlocked {
+                ErrorCode::ModelBlocked
+            } else {
+                ErrorCode::AccessBlocked
             };
             CallError::not_allowed(code, refusal.message)
         })

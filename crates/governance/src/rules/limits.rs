@@ -169,7 +169,7 @@ impl LimitTable {
         }
         let mut table = Self::default();
         for key in &all.virtual_keys {
-            let of_key = table.of_key(key, all, &source);
+            let of_key = of_key(key, all, &source);
             table.keys.entry(key.id.clone()).or_insert(of_key);
         }
         table.keyless.running = all
@@ -207,42 +207,6 @@ impl LimitTable {
         table.add_models(all, &source);
         table.name_durations(all);
         table
-    }
-
-    fn of_key(
-        &self,
-        key: &hermod_types::governance::VirtualKey,
-        all: &Definitions,
-        source: &Source<'_>,
-    ) -> OfKey {
-        let is_aligned = key.calendar_aligned;
-        let scope = Scope::Key(key.id.clone());
-        let mut of_key = OfKey {
-            own: source.own(
-                &BudgetOwner::VirtualKey(key.id.clone()),
-                key.rate_limit_id.as_deref(),
-                is_aligned,
-                &scope,
-            ),
-            running: (key.options.or(all.defaults).max_concurrent)
-                .map(|max| running(format!("key:{}", key.id), &key.id, max, scope)),
-            team: key.team_id.clone(),
-            customer: key.customer_id.clone(),
-            ..OfKey::default()
-        };
-        let of_team = key.team_id.as_deref().and_then(|team| source.customers.get(team));
-        of_key.customer = of_key.customer.or_else(|| of_team.map(|customer| (*customer).to_owned()));
-        for grant in &key.grants {
-            let scope = Scope::KeyProvider { key: key.id.clone(), provider: grant.provider.clone() };
-            // No budget points to one without an id.
-            let owner =
-                grant.id.map_or_else(|| BudgetOwner::Provider(String::new()), BudgetOwner::ProviderConfig);
-            let own = source.own(&owner, grant.rate_limit_id.as_deref(), is_aligned, &scope);
-            if !own.is_empty() {
-                of_key.by_provider.entry(grant.provider.clone()).or_insert(own);
-            }
-        }
-        of_key
     }
 
     fn add_models(&mut self, all: &Definitions, source: &Source<'_>) {
@@ -344,6 +308,38 @@ impl LimitTable {
     }
 }
 
+/// What a key and its provider configs have.
+fn of_key(key: &hermod_types::governance::VirtualKey, all: &Definitions, source: &Source<'_>) -> OfKey {
+    let is_aligned = key.calendar_aligned;
+    let scope = Scope::Key(key.id.clone());
+    let mut of_key = OfKey {
+        own: source.own(
+            &BudgetOwner::VirtualKey(key.id.clone()),
+            key.rate_limit_id.as_deref(),
+            is_aligned,
+            &scope,
+        ),
+        running: (key.options.or(all.defaults).max_concurrent)
+            .map(|max| running(format!("key:{}", key.id), &key.id, max, scope)),
+        team: key.team_id.clone(),
+        customer: key.customer_id.clone(),
+        ..OfKey::default()
+    };
+    let of_team = key.team_id.as_deref().and_then(|team| source.customers.get(team));
+    of_key.customer = of_key.customer.or_else(|| of_team.map(|customer| (*customer).to_owned()));
+    for grant in &key.grants {
+        let scope = Scope::KeyProvider { key: key.id.clone(), provider: grant.provider.clone() };
+        // No budget points to one without an id.
+        let owner =
+            grant.id.map_or_else(|| BudgetOwner::Provider(String::new()), BudgetOwner::ProviderConfig);
+        let own = source.own(&owner, grant.rate_limit_id.as_deref(), is_aligned, &scope);
+        if !own.is_empty() {
+            of_key.by_provider.entry(grant.provider.clone()).or_insert(own);
+        }
+    }
+    of_key
+}
+
 /// The limits that were found so far, each once.
 struct Chain {
     now: Timestamp,
@@ -360,7 +356,7 @@ impl Chain {
             // What two share is counted once, for the wider of them.
             match self.limits.iter_mut().find(|known| known.name == limit.name) {
                 Some(known) if known.scope.is_narrow() && !limit.scope.is_narrow() => {
-                    *known = Arc::clone(limit)
+                    *known = Arc::clone(limit);
                 }
                 Some(_) => {}
                 None => self.limits.push(Arc::clone(limit)),

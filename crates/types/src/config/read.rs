@@ -134,10 +134,10 @@ fn read_cooldown(client: &mut Section<'_>) -> Option<Duration> {
 }
 
 fn read_version(file: &mut Section<'_>) -> Option<Version> {
-    let version = |node| match node {
-        Node::Number(number) if number.as_u64() == Some(1) => Some(Version::One),
-        Node::Number(number) if number.as_u64() == Some(2) => Some(Version::Two),
-        _ => None,
+    let version = |node| match if let Node::Number(number) = node { number.as_u64() } else { None } {
+        Some(1) => Some(Version::One),
+        Some(2) => Some(Version::Two),
+        Some(_) | None => None,
     };
     file.read("version", "1 or 2", version)
 }

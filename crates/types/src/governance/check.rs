@@ -224,26 +224,20 @@ impl<'d> Check<'d> {
         let mut durations: HashMap<&BudgetOwner, Vec<&'d ResetDuration>> = HashMap::new();
         for (index, budget) in self.all.budgets.iter().enumerate() {
             let Some(owner) = &budget.owner else { continue };
-            match owner {
-                BudgetOwner::VirtualKey(id) => {
-                    self.exists(kind, index, "virtual_key_id", Some(id), Kind::VirtualKeys)
-                }
-                BudgetOwner::Team(id) => self.exists(kind, index, "team_id", Some(id), Kind::Teams),
-                BudgetOwner::Customer(id) => {
-                    self.exists(kind, index, "customer_id", Some(id), Kind::Customers)
-                }
-                BudgetOwner::ModelConfig(id) => {
-                    self.exists(kind, index, "model_config_id", Some(id), Kind::ModelConfigs);
-                }
+            let named = match owner {
+                BudgetOwner::VirtualKey(id) => Some(("virtual_key_id", id, Kind::VirtualKeys)),
+                BudgetOwner::Team(id) => Some(("team_id", id, Kind::Teams)),
+                BudgetOwner::Customer(id) => Some(("customer_id", id, Kind::Customers)),
+                BudgetOwner::ModelConfig(id) => Some(("model_config_id", id, Kind::ModelConfigs)),
                 BudgetOwner::ProviderConfig(id) if !self.provider_configs.contains(id) => {
-                    self.wrong(
-                        kind,
-                        index,
-                        "provider_config_id",
-                        format!("no provider config has the id {id}"),
-                    );
+                    let message = format!("no provider config has the id {id}");
+                    self.wrong(kind, index, "provider_config_id", message);
+                    None
                 }
-                BudgetOwner::ProviderConfig(_) | BudgetOwner::Provider(_) => {}
+                BudgetOwner::ProviderConfig(_) | BudgetOwner::Provider(_) => None,
+            };
+            if let Some((member, id, of)) = named {
+                self.exists(kind, index, member, Some(id), of);
             }
             let others = durations.entry(owner).or_default();
             if others.iter().any(|other| other.is_same(&budget.reset_duration)) {

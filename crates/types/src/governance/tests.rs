@@ -170,7 +170,7 @@ fn what_is_wrong_with_definitions_together_is_named_with_its_path() {
         ),
         (
             |all| {
-                all.virtual_keys[0].grants[0].blacklisted_models = vec!["a".to_owned(), "regex:(".to_owned()]
+                all.virtual_keys[0].grants[0].blacklisted_models = vec!["a".to_owned(), "regex:(".to_owned()];
             },
             "virtual_keys[0].provider_configs[0].blacklisted_models[1]: expected a regular expression",
         ),

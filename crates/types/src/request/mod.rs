@@ -121,6 +121,9 @@ fn not_streamed(operation: Operation, member: &str) -> InvalidRequest {
     InvalidRequest::rule(member, message)
 }
 
+/// Finds targets for a model's name.
+pub type Choose<'c> = dyn Fn(&str) -> Vec<Target> + 'c;
+
 /// How the names of models become targets.
 #[derive(Clone, Copy, Default)]
 pub struct Naming<'p> {
@@ -128,7 +131,7 @@ pub struct Naming<'p> {
     pub default_provider: Option<&'p str>,
     /// Targets for a model that names none: where it goes, and its fallbacks should the client name none. Nothing for a model that
     /// is to be read as it is.
-    pub choose: Option<&'p dyn Fn(&str) -> Vec<Target>>,
+    pub choose: Option<&'p Choose<'p>>,
 }
 
 impl Naming<'_> {

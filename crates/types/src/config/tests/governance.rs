@@ -4,7 +4,7 @@ use super::*;
 use crate::governance::*;
 
 fn read(governance: &str) -> Definitions {
-    Config::from_json(&format!(r#"{{{governance}}}"#), &environment).unwrap().definitions
+    Config::from_json(&format!("{{{governance}}}"), &environment).unwrap().definitions
 }
 
 fn errors(text: &str) -> Vec<String> {
