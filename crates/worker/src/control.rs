@@ -284,9 +284,9 @@ mod tests {
     #[test]
     fn lanes_open_once_the_time_of_a_key_is_over() {
         let at = Timestamp::from_millis;
-        let mut definitions = Definitions::default();
-        definitions.virtual_keys =
-            vec![VirtualKey { expires_at: Some(at(2000)), ..VirtualKey::new("a") }, VirtualKey::new("b")];
+        let expiring = VirtualKey { expires_at: Some(at(2000)), ..VirtualKey::new("a") };
+        let virtual_keys = vec![expiring, VirtualKey::new("b")];
+        let definitions = Definitions { virtual_keys, ..Definitions::default() };
         let rules = Rules::new(definitions);
         let mut openings = Openings { left: 0, looked: at(0) };
         for (now, left) in [(1000, 0), (1999, 0), (2500, OPENINGS)] {
