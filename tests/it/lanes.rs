@@ -54,10 +54,9 @@ impl Lab {
     }
 
     pub(crate) async fn submit(&self, owner: &str, share: Share) -> JobId {
-        match self.try_submit(owner, share).await {
-            Submission::Accepted(id) => id,
-            other => panic!("{other:?}"),
-        }
+        let submission = self.try_submit(owner, share).await;
+        let Submission::Accepted(id) = submission else { unreachable!("{submission:?}") };
+        id
     }
 
     pub(crate) async fn submit_many(&self, owner: &str, share: Share, jobs: usize) {

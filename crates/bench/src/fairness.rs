@@ -58,9 +58,9 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
         manys.push(price(&run, ACTIVE, CLOSED).await?);
     }
     let of = |prices: &[Price], which: fn(&Price) -> f64| median(prices.iter().map(which).collect());
-    let figures: [(&str, fn(&Price) -> f64); 2] =
-        [("a submit", |price| price.submit.0), ("a claim, each job", |price| price.claim.0)];
-    for (name, which) in figures {
+    let submit: fn(&Price) -> f64 = |price| price.submit.0;
+    let claim: fn(&Price) -> f64 = |price| price.claim.0;
+    for (name, which) in [("a submit", submit), ("a claim, each job", claim)] {
         let (many, one) = (of(&manys, which), of(&ones, which));
         let measured = many.zip(one).and_then(|(many, one)| ratio(many, one));
         let detail =
@@ -78,7 +78,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
 
 /// What submits and claims of `--jobs` jobs cost that are spread over so many keys, beside others whose lanes are closed.
 async fn price(run: &Run<'_>, active: usize, closed: usize) -> anyhow::Result<Price> {
-    let mut lab = Lab::new(run).await?;
+    let mut lab = Lab::new(run)?;
     lab.close(closed).await?;
     let jobs = run.options.jobs;
     let before = run.look().await?;
@@ -99,7 +99,7 @@ async fn price(run: &Run<'_>, active: usize, closed: usize) -> anyhow::Result<Pr
 
 /// How many starts come before another key's single job while one key has so many waiting.
 async fn single(run: &Run<'_>, waiting: u64) -> anyhow::Result<Vec<Row>> {
-    let mut lab = Lab::new(run).await?;
+    let mut lab = Lab::new(run)?;
     lab.submit("a long backlog", waiting, |_| 0).await?;
     let mut running = lab.claim(SLOTS).await?.len();
     lab.submit("a single job", 1, |_| 1).await?;
@@ -128,11 +128,10 @@ async fn single(run: &Run<'_>, waiting: u64) -> anyhow::Result<Vec<Row>> {
 
 impl<'a> Lab<'a> {
     /// With an empty Redis.
-    async fn new(run: &'a Run<'a>) -> anyhow::Result<Self> {
+    fn new(run: &'a Run<'a>) -> anyhow::Result<Self> {
         let service = run.service.as_ref().context("there is no service of our own")?;
         for url in service.servers.own_urls() {
-            let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
-            redis::cmd("FLUSHALL").exec_async(&mut connection).await?;
+            redis::cmd("FLUSHALL").exec(&mut redis::Client::open(url)?.get_connection()?)?;
         }
         let (store, tasks) = (run.store()?, TaskTracker::new());
         let queue = Queue::spawn(&store, &QueueSettings::default(), &tasks);

@@ -189,10 +189,10 @@ impl Asked {
         let input = usage.input_tokens.unwrap_or(0);
         let output = usage.output_tokens.unwrap_or(0);
         let kept = if self.is_to_be_cached { input } else { 0 };
-        let cached = CallUsage { cache_write_tokens: kept, cache_hour_tokens: kept, ..usage.clone() };
-        let thinks = CallUsage { reasoning_tokens: output, ..cached.clone() };
-        let heard = CallUsage { input_audio_tokens: self.media_tokens(), ..usage.clone() };
-        let seen = CallUsage { input_image_tokens: self.media_tokens(), ..usage.clone() };
+        let cached = CallUsage { cache_write_tokens: kept, cache_hour_tokens: kept, ..usage };
+        let thinks = CallUsage { reasoning_tokens: output, ..cached };
+        let heard = CallUsage { input_audio_tokens: self.media_tokens(), ..usage };
+        let seen = CallUsage { input_image_tokens: self.media_tokens(), ..usage };
         [usage, cached, thinks, heard, seen].iter().filter_map(|usage| price.cost(usage)).max()
     }
 

@@ -8,7 +8,7 @@ use hermod_governance::{PriceTable, Prices};
 use hermod_types::governance::PricingSource;
 use tokio_util::sync::CancellationToken;
 
-/// The longest that a list may be. LiteLLM's is 4 MB.
+/// The longest that a list may be. `LiteLLM`'s is 4 MB.
 const MOST_BYTES: usize = 32 << 20;
 /// The longest that it may take.
 const TIMEOUT: Duration = Duration::from_secs(60);

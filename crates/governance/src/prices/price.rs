@@ -271,7 +271,7 @@ mod tests {
             (r#"{"output_cost_per_image":0.04}"#, none.clone(), None),
             (r#"{"output_cost_per_image":0.04}"#, tokens(5, 5), None),
             // What is free is free, whatever was used; and what the provider says counts.
-            (r#"{"input_cost_per_token":0,"output_cost_per_token":0.0}"#, none.clone(), Some(0)),
+            (r#"{"input_cost_per_token":0,"output_cost_per_token":0.0}"#, none, Some(0)),
             (
                 r#"{"input_cost_per_token":1}"#,
                 CallUsage { cost: Some(Money::from_nanos(7)), ..tokens(5, 5) },

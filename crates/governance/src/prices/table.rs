@@ -51,7 +51,7 @@ pub struct PriceTable {
 pub struct InvalidPrices(String);
 
 impl PriceTable {
-    /// Reads a list in Bifrost's form (`provider/model` → `{"provider", …}`) or LiteLLM's (`model` → `{"litellm_provider", …}`). An
+    /// Reads a list in Bifrost's form (`provider/model` → `{"provider", …}`) or `LiteLLM`'s (`model` → `{"litellm_provider", …}`). An
     /// entry that cannot be read is passed over.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ fn model_of<'a>(name: &'a str, provider: &str) -> &'a str {
     if first == provider || provider_of(first) == provider { rest } else { name }
 }
 
-/// The kind of provider that LiteLLM calls so; what is none of ours stays as it is.
+/// The kind of provider that `LiteLLM` calls so; what is none of ours stays as it is.
 fn provider_of(theirs: &str) -> &str {
     let kind = match theirs {
         "text-completion-openai" => ProviderKind::OpenAi,

@@ -1,6 +1,6 @@
 //! A provider whose model names choose its behaviour, so that anyone sees fallbacks, retries and failures without a key.
 //!
-//! It answers every [`Operation`](hermod_types::Operation) below `/v1/`, in OpenAI's form; rerank in Cohere's, ocr in Mistral's.
+//! It answers every [`Operation`] below `/v1/`, in OpenAI's form; rerank in Cohere's, ocr in Mistral's.
 //!
 //! | endpoint | what `echo` answers |
 //! |---|---|
