@@ -28,7 +28,7 @@
 //! | `{hermod:0}:checked` | string, expires | exists for a while after records and entries have been compared |
 //! | `{hermod:0}:leader` | string, expires | the worker that looks after the queue for all |
 //! | `{hermod:0}:cooldowns`, `{hermod:0}:cooldowns_version` | hash, expires; integer | what nobody is to try for a while; grows with each change |
-//! | `{hermod:0}:definitions`, `{hermod:0}:definitions_version` | hash, string | what was defined over HTTP: "<kind>/<id>" and JSON; a text that is another after each change |
+//! | `{hermod:0}:definitions`, `{hermod:0}:definitions_version` | hash, string | what was defined over HTTP: `<kind>/<id>` and JSON; a text that is another after each change |
 //! | `{hermod:0}:limit:<name>` | hash, expires unless its window never ends | what is used and reserved of a limit in its current window: `s`, `e` start and end (ms), `u` used, `r` reserved, `w` the window's definition |
 //! | `{hermod:0}:running:<name>` | sorted set by time (ms) | jobs that run and count towards a limit of those |
 //! | `{hermod:0}:permits` | hash, a job each | what it holds of its limits, from its admission until it is settled: `lua/governance.lua` |
