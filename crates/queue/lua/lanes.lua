@@ -86,11 +86,20 @@ end
 -- How many more jobs the stream takes: as many as wait there are to be fewer than those that run. Then they start soon, and
 -- whoever waits in a lane is not behind many of another owner.
 local stream_room
-local function takes_one()
+-- While all lanes are closed: whether jobs of an owner wait in its own, by owner. Others need not wait with them.
+local has_lane
+local function takes_one(owner)
   if not stream_room then
-    local entries = redis.call('EXISTS', LANES, CLOSED) == 0 and redis.call('XLEN', QUEUE)
+    local lanes = redis.call('EXISTS', LANES, CLOSED)
+    local is_open = lanes > 0 and redis.call('EXISTS', LANES) == 1
+    if lanes > 0 and not is_open then has_lane = {} end
+    local entries = not is_open and redis.call('XLEN', QUEUE)
     local running = entries and entries > 0 and count_running()
     stream_room = entries == 0 and 1 or running and 2 * running - entries or 0
+  end
+  if has_lane then
+    if has_lane[owner] == nil then has_lane[owner] = redis.call('EXISTS', lane_key(owner)) == 1 end
+    if has_lane[owner] then return false end
   end
   stream_room = stream_room - 1
   return stream_room >= 0
@@ -99,10 +108,11 @@ end
 -- Puts a job where it waits: into the stream, or into its owner's lane. at: its place in that; must_wait: not into the stream.
 -- -> its entry, which the caller writes; nil where it has none
 local function place_job(id, owner, share, at, must_wait)
-  if not IS_JOBS or (not must_wait and takes_one()) then return enqueue(id) end
-  -- The next ones must not overtake it.
-  stream_room = 0
-  add_to_lane(owner or '', id, share, at)
+  owner = owner or ''
+  if not IS_JOBS or (not must_wait and takes_one(owner)) then return enqueue(id) end
+  -- The next ones must not overtake it, unless its lane is closed.
+  if must_wait or not (has_lane and has_lane[owner]) then stream_room = 0 end
+  add_to_lane(owner, id, share, at)
 end
 
 -- Writes what add_to_lane has noted.
