@@ -79,6 +79,11 @@ impl<'a> Admission<'a> {
         self.started.request.as_ref().and_then(|request| request.owner.as_deref())
     }
 
+    /// What metrics call its key; '' for none.
+    pub(crate) fn name_of_key(&self) -> String {
+        self.rules.name_of(self.owner()).to_owned()
+    }
+
     fn targets(&self) -> &'a [Target] {
         self.started.request.as_ref().map_or(&[], |request| &request.targets)
     }
@@ -179,6 +184,9 @@ impl<'a> Admission<'a> {
             }
         };
         let Answer::Closed { exceeded, until } = answer else {
+            if is_first {
+                metrics::counter!("hermod_jobs_admitted_total", "key" => self.name_of_key()).increment(1);
+            }
             self.passed.extend(ask.wants.into_iter().map(|(limit, _)| limit));
             return Entry::Open;
         };
@@ -250,7 +258,9 @@ impl<'a> Admission<'a> {
         };
         match parked {
             Delayed::Delayed => {
-                metrics::counter!("hermod_jobs_parked_total", "type" => kind.as_str()).increment(1);
+                let key = self.name_of_key();
+                metrics::counter!("hermod_jobs_parked_total", "key" => key, "type" => kind.as_str())
+                    .increment(1);
                 tracing::debug!(job = %held.id, kind = kind.as_str(), %until, "waits for its limits");
                 if owed.is_some() {
                     self.suspend().await;

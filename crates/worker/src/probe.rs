@@ -14,8 +14,12 @@ pub(crate) fn describe_metrics() {
     metrics::describe_gauge!("hermod_jobs_running", "Jobs that run now.");
     describe("hermod_jobs_delayed_total", "Jobs delayed until a retry time.");
     metrics::describe_counter!(
+        "hermod_jobs_admitted_total",
+        "Starts that limits have admitted, by the virtual key's name."
+    );
+    metrics::describe_counter!(
         "hermod_jobs_parked_total",
-        "Starts that limits did not admit, by type of the refusal; the job waits."
+        "Starts that limits did not admit, by the virtual key's name and the type of the refusal; the job waits.",
     );
     metrics::describe_counter!(
         "hermod_tokens_total",
