@@ -12,6 +12,13 @@ impl<'a> Json<'a> {
         Self(Some(value))
     }
 
+    /// An amount of dollars without an exponent, to a billionth; as it stands where it is no number.
+    pub(crate) fn dollars(self) -> String {
+        let Ok(dollars) = self.raw().parse::<f64>() else { return self.raw().to_owned() };
+        let text = format!("{dollars:.9}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+
     /// As it was written.
     pub(crate) fn raw(self) -> &'a str {
         self.0.map_or("null", RawValue::get)
@@ -126,5 +133,15 @@ mod tests {
         let items: Vec<_> = json.get("a").items().collect();
         assert_eq!(items[0].get("b").string().as_deref(), Some("é"));
         assert_eq!(items[1].string().as_deref(), Some(r#""\ud800""#));
+    }
+
+    #[test]
+    fn dollars_have_no_exponent() {
+        for (written, shown) in
+            [("9e-6", "0.000009"), ("40", "40"), ("40.50", "40.5"), ("0.0", "0"), ("null", "null")]
+        {
+            let raw: &RawValue = serde_json::from_str(written).unwrap();
+            assert_eq!(Json::new(raw).dollars(), shown);
+        }
     }
 }

@@ -64,7 +64,8 @@ fn lines(used: &[Json<'_>]) -> String {
         let mut cells = vec![text(row, "date"), text(row, "name"), text(row, "model")];
         for member in ["requests", "input_tokens", "output_tokens", "cost", "unpriced_calls", "unknown_calls"]
         {
-            cells.push(row.get(member).raw().to_owned());
+            let value = row.get(member);
+            cells.push(if member == "cost" { value.dollars() } else { value.raw().to_owned() });
         }
         rows.add_row(cells);
     }

@@ -108,7 +108,7 @@ fn owner(key: Json<'_>) -> String {
 
 /// What is used of a budget, and how much it is.
 pub(super) fn money(budget: Json<'_>) -> String {
-    let (used, max) = (budget.get("current_usage").raw(), budget.get("effective_max_limit").raw());
+    let (used, max) = (budget.get("current_usage").dollars(), budget.get("effective_max_limit").dollars());
     format!("${used} of ${max} a {}", text(budget, "reset_duration"))
 }
 

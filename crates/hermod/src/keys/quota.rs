@@ -53,9 +53,9 @@ fn limits_of(rows: &mut comfy_table::Table, whose: &str, part: Json<'_>) {
     for budget in part.get("budgets").items() {
         rows.add_row([
             format!("{whose}dollars a {}", text(budget, "reset_duration")),
-            budget.get("current_usage").raw().to_owned(),
-            budget.get("reserved").raw().to_owned(),
-            budget.get("effective_max_limit").raw().to_owned(),
+            budget.get("current_usage").dollars(),
+            budget.get("reserved").dollars(),
+            budget.get("effective_max_limit").dollars(),
             text(budget, "window_ends_at"),
         ]);
     }
