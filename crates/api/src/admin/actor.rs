@@ -26,7 +26,7 @@ impl Actor {
     /// The same with what it was before, and is now.
     pub(crate) fn changed(
         &self,
-        action: &'static str,
+        action: &str,
         id: impl fmt::Display,
         name: &str,
         old: &impl fmt::Display,

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::body::read;
 use super::draft::find;
 use super::key_body::{KeyBody, remove_limits_of_key};
+use super::limited;
 use super::log::changed;
-use super::model_configs::remove_model_config;
 use super::page::Query;
 use super::shown::{Shown, budget_name};
 use super::state::{Governance, new_id, new_value};
@@ -152,7 +152,7 @@ pub(super) async fn delete(
                 .cloned()
                 .collect();
             for config in configs {
-                remove_model_config(draft, &config);
+                limited::remove(draft, &config);
             }
             let prices: Vec<String> = (draft.all.pricing_overrides.iter())
                 .filter(|price| price.virtual_key_id.as_deref() == Some(&key.id))

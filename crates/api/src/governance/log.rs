@@ -7,7 +7,7 @@ use crate::admin::Actor;
 /// What was done to what: `created a virtual key`.
 pub(super) fn changed(
     actor: &Actor,
-    action: &'static str,
+    action: &str,
     id: &str,
     name: &str,
     old: Option<&Value>,

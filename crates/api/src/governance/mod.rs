@@ -7,7 +7,8 @@
 //! | `body` | bodies of requests, and the limits in them |
 //! | `shown` | definitions as JSON, with what was used of their limits |
 //! | `keys`, `key_body`, `values`, `overrides`, `quota` | virtual keys |
-//! | `teams`, `customers`, `model_configs`, `providers`, `pricing` | what else is defined |
+//! | `teams`, `customers`, `model_configs` | what has limits of its own; `limited` has their routes |
+//! | `providers`, `pricing` | what else is defined |
 //! | `resets` | budgets and rate limits, and usage set to 0 |
 //! | `usage`, `calendar` | what was used, by day |
 //! | `follow` | changes that others make, and values for keys of the file that have none |
@@ -20,6 +21,7 @@ mod draft;
 mod follow;
 mod key_body;
 mod keys;
+mod limited;
 mod log;
 mod model_configs;
 mod overrides;
@@ -36,6 +38,7 @@ mod values;
 
 use actix_web::{guard, web};
 use hermod_service::read_only;
+use hermod_types::governance::{Customer, ModelConfig, Team};
 
 use crate::admin::{methods, only};
 
@@ -55,17 +58,17 @@ pub(crate) fn routes(routes: &mut web::ServiceConfig) {
     let post = |path: &str, route| only(&format!("/governance{path}"), "POST", route);
     let get = |path: &str, route| only(&format!("/governance{path}"), "GET, HEAD", route);
     macro_rules! kind {
-        ($path:literal, $module:ident) => {
+        ($path:literal, $module:ident $(, $kind:ty)?) => {
             routes
                 .service(methods(
-                    at($path).route(read().to($module::list)).route(web::post().to($module::create)),
+                    at($path).route(read().to($module::list$(::<$kind>)?)).route(web::post().to($module::create$(::<$kind>)?)),
                     ALL,
                 ))
                 .service(methods(
                     at(concat!($path, "/{id}"))
-                        .route(read().to($module::get))
-                        .route(web::put().to($module::update))
-                        .route(web::delete().to($module::delete)),
+                        .route(read().to($module::get$(::<$kind>)?))
+                        .route(web::put().to($module::update$(::<$kind>)?))
+                        .route(web::delete().to($module::delete$(::<$kind>)?)),
                     ONE,
                 ));
         };
@@ -81,9 +84,9 @@ pub(crate) fn routes(routes: &mut web::ServiceConfig) {
             "PUT, DELETE",
         ));
     kind!("/virtual-keys", keys);
-    kind!("/teams", teams);
-    kind!("/customers", customers);
-    kind!("/model-configs", model_configs);
+    kind!("/teams", limited, Team);
+    kind!("/customers", limited, Customer);
+    kind!("/model-configs", limited, ModelConfig);
     kind!("/pricing-overrides", pricing);
     routes
         .service(get("/providers", read().to(providers::list)))

@@ -5,7 +5,7 @@ use hermod_types::Timestamp;
 use hermod_types::governance::ModelScope;
 use serde_json::{Value, json};
 
-use super::model_configs::names_of_config;
+use super::limited::names_of_limits;
 use super::shown::Shown;
 use crate::caller;
 use crate::error::{ApiError, Failure};
@@ -27,7 +27,7 @@ pub(super) async fn quota(http: HttpRequest, state: web::Data<State>) -> Result<
     let running = format!("key:{}", key.id);
     let shown = Shown::defined(known.all(), governance.live.file());
     let mut names = shown.names_of_key(key);
-    names.extend(configs.iter().flat_map(|config| names_of_config(known.all(), config)));
+    names.extend(configs.iter().flat_map(|config| names_of_limits(known.all(), *config)));
     names.push(running.clone());
     let used = governance.used(names).await?;
     let running = used.find(&running).map(|usage| usage.used);
