@@ -95,7 +95,7 @@ impl Lab {
     /// The keys of lanes that there are.
     pub(crate) fn lane_keys(&self) -> Vec<String> {
         let mut redis = self.cluster.connect();
-        let names = ["lanes", "closed", "laned", "weights", "deadlines", "reasons", "lane:*", "sublanes:*"];
+        let names = ["lanes", "streamed", "closed", "laned", "weights", "deadlines", "reasons", "lane:*", "sublanes:*"];
         let keys = |name| redis.keys::<_, Vec<String>>(format!("{{hermod:0}}:{name}")).unwrap();
         names.into_iter().flat_map(keys).collect()
     }
@@ -204,7 +204,10 @@ async fn what_waits_in_a_lane_is_counted_cancelled_and_listed() {
     let api = lab.cluster.api.clone();
     let mut ids = Vec::new();
     for prompt in ["a", "b", "c"] {
-        ids.push(api.submit(json!({"model": "demo/echo", "prompt": prompt})).await);
+        // One with a priority may not stay in the stream.
+        let body = json!({"model": "demo/echo", "prompt": prompt}).to_string();
+        let answer = api.send(api.submission(body).header("x-hermod-priority", "2")).await;
+        ids.push(answer.json()["id"].as_str().unwrap().to_owned());
     }
     let text = operate(&lab.cluster, &["stats"]).await.1;
     assert_eq!(count(&text, "waiting"), 3, "{text}");
@@ -225,6 +228,40 @@ async fn what_waits_in_a_lane_is_counted_cancelled_and_listed() {
     lab.queue.cancel(last, Operation::TextCompletion).await.unwrap();
     assert_eq!(lab.claim(8).await.len(), 1);
     assert_eq!(lab.lane_keys(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_backlog_of_one_owner_stays_in_the_stream_and_takes_turns_with_those_who_come() {
+    let mut lab = Lab::start().await;
+    lab.submit_many("a", Share::default(), 300).await;
+    assert_eq!(lab.lane_keys(), ["{hermod:0}:lanes", "{hermod:0}:streamed"]);
+    assert_eq!(lab.claim(10).await.len(), 10);
+    let (limited, first) = (Share { is_limited: true, ..Share::default() }, of_priority(1));
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        expected.push(lab.submit("b", limited).await);
+    }
+    let urgent = lab.submit("a", first).await;
+    let late = lab.submit("a", Share::default()).await;
+    let started = lab.claim(8).await;
+    let of = |owner: &str| {
+        let its = started.iter().filter(|job| job.request.as_ref().unwrap().owner.as_deref() == Some(owner));
+        its.map(|job| job.held.id).collect::<Vec<_>>()
+    };
+    assert_eq!(of("b"), expected, "each has its share");
+    assert_eq!(of("a").len(), 5);
+    assert!(of("a").contains(&urgent) && !of("a").contains(&late), "its own jobs start in their order");
+    // What b's entries were given for stands behind the backlog, and is read once more: nothing starts twice.
+    let mut seen: Vec<JobId> = started.iter().map(|job| job.held.id).collect();
+    while seen.len() < 8 + 290 - 4 + 1 {
+        let more = lab.claim(64).await;
+        seen.extend(more.iter().map(|job| job.held.id));
+        assert!(more.iter().all(|job| job.held.fence == 1));
+    }
+    assert_eq!(seen.last(), Some(&late));
+    assert_eq!(lab.claim(64).await.len(), 0);
+    assert_eq!(seen.iter().collect::<std::collections::BTreeSet<_>>().len(), seen.len());
+    assert_eq!(lab.lane_keys(), [""; 0], "the stream is nobody's lane any more");
 }
 
 #[tokio::test]

@@ -77,8 +77,8 @@ async fn lanes_are_in_each_shard_of_a_cluster() {
 async fn what_somebody_else_did_to_lanes_is_mended() {
     let lab = Lab::start().await;
     for _ in 0..3 {
-        lab.submit("a", Share::default()).await;
-        lab.submit("b", Share::default()).await;
+        lab.submit("a", Share { is_limited: true, ..Share::default() }).await;
+        lab.submit("b", Share { is_limited: true, ..Share::default() }).await;
     }
     let admin = Admin::new(&lab.store);
     assert!(admin.check(false).await.unwrap().agree());

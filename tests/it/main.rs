@@ -42,6 +42,7 @@ mod lifecycle;
 mod limits;
 mod limits_crashes;
 mod limits_running;
+mod limits_waits;
 mod lists;
 mod media_stream;
 mod operator;

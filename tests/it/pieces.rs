@@ -182,7 +182,7 @@ async fn a_job_with_media_goes_from_end_to_end() {
             cancelled: false,
             owed: None,
         };
-        assert_eq!(worker.finish(Arc::new(ended)).await.unwrap(), Settled::Done);
+        assert_eq!(worker.finish(Arc::new(ended)).await.unwrap().settled, Settled::Done);
         assert!(!redis.exists::<_, bool>(media_key(id)).unwrap(), "it is gone with the job's end");
         assert!(reader.read(0, 1).await.is_err(), "what is gone is not empty");
         let record = client.queue.find(id).await.unwrap().unwrap();

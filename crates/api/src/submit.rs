@@ -286,7 +286,7 @@ impl<'a> Submit<'a> {
             weight: settings.weight,
             max_waiting: settings.max_waiting,
             max_wait: self.max_wait.into_iter().chain(settings.max_wait).min(),
-            is_admitted: false,
+            ..Share::default()
         }
     }
 

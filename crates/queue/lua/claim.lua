@@ -2,7 +2,7 @@
 -- show it.
 -- KEYS  1 queue
 -- args  worker, count (at most so many), now (ms), lease_ms, token (of this call)
---       source: 'queue'    new entries, and as far as there are not so many, jobs from the lanes, which get an entry
+--       source: 'queue'    what waits: new entries, and jobs from the lanes, which get one
 --               'expired'  entries that nobody has renewed for idle_ms: those of gone workers, and released ones
 --               'repeat'   what an earlier call with this token gave, whose answer was lost
 --       held: of 'expired', the ids of the jobs that this worker runs
@@ -23,13 +23,24 @@ local function read_new(count)
   return streams and streams[1] and streams[1][2] or {}
 end
 
--- Gives entries to so many jobs of the lanes, and takes those.
-local function feed(count, entries)
-  local ids, is_paced = take_from_lanes(count)
-  if is_paced and #ids < count then again_ms = PACE_MS end
+-- Takes what waits: entries of the stream, and jobs of the lanes, which are given one.
+local function take(count)
+  local taken = take_waiting(count, read_new)
+  local entries, ids = taken.entries, taken.ids
+  if taken.is_paced and #entries + #ids < count then again_ms = PACE_MS end
   if #ids == 0 then return entries end
-  for _, id in ipairs(ids) do fed[enqueue(id)] = true end
-  local more = read_new(#ids)
+  local made = {}
+  for i, id in ipairs(ids) do made[i] = enqueue(id) end
+  for _, entry in ipairs(made) do fed[entry] = true end
+  local more
+  if taken.is_read then
+    more = read_new(#ids)
+  else
+    -- They are behind what waits in the stream, and will be given out once more if they are there when it is read. A claim leaves
+    -- alone what runs.
+    made[#made + 1] = 'FORCE'
+    more = with_group('XCLAIM', QUEUE, GROUP, worker, 0, unpack(made))
+  end
   if #entries == 0 then return more end
   for _, entry in ipairs(more) do entries[#entries + 1] = entry end
   return entries
@@ -44,8 +55,7 @@ local function claim()
     return redis.call('XCLAIM', QUEUE, GROUP, worker, args.idle_ms, unpack(entries))
   end
   if args.source == 'queue' then
-    local entries = read_new(args.count)
-    return IS_JOBS and #entries < args.count and feed(args.count - #entries, entries) or entries
+    return IS_JOBS and take(args.count) or read_new(args.count)
   end
   local streams = with_group('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', args.count, 'STREAMS', QUEUE, '0')
   return streams and streams[1] and streams[1][2] or {}

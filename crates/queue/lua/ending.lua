@@ -38,7 +38,7 @@ local function is_cancelled(is) return is.cancel and tonumber(is.code) == CANCEL
 
 -- Writes a job's end: the record, the delivery of its webhook, and what is told to those who wait, together or not at all.
 -- is: see read_for_end; job: id, fence, code, ttl_ms, outcome or (token, size) of one that is kept already, media_index,
--- owed: what it has used of its limits (absent for what its record says, or nothing)
+-- owed: what it has used of its limits (absent for what its record says, or nothing); settlement: the same, of one that the caller settles
 local function end_job(record, is, job, now)
   -- A worker's time is an estimate.
   now = math.max(now, whole(is.cancel) or 0)
@@ -51,7 +51,7 @@ local function end_job(record, is, job, now)
     redis.call('HDEL', record, 'released', 'progress', 'history', 'queued', 'hook', 'once', 'share', 'lane', 'waits_for', 'owed')
   end
   -- It is counted where the limits are, which may be on another node.
-  if job.owed or is.owed then redis.call('HSET', key('owed'), job.id, job.owed or is.owed) end
+  if (job.owed or is.owed) and not job.settlement then redis.call('HSET', key('owed'), job.id, job.owed or is.owed) end
   redis.call('PEXPIRE', record, job.ttl_ms)
   if is.once then
     -- What is remembered of its submit lives as long as the job does, and for a while at least.

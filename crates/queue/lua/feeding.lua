@@ -10,13 +10,31 @@ local function allowed(opened, taken)
   return steps >= PACED_STEPS and math.huge or math.max(2 ^ (steps + 1) - taken, 0)
 end
 
--- The open lanes that are next, by their owners: all lanes of one share its virtual time.
+-- The open lanes that are next, with their virtual times. One more than are needed tells whether a lane is alone.
+local function next_lanes(count) return redis.call('ZRANGE', LANES, 0, math.max(count - 1, 1), 'WITHSCORES') end
+
+-- Whether the stream is a lane. rows: see next_lanes; where there are more lanes it may be behind them.
+local function is_streamed(rows, count)
+  for i = 1, #rows, 2 do
+    if is_stream_lane(rows[i]) then return true end
+  end
+  return #rows >= 2 * math.max(count, 2) and redis.call('EXISTS', STREAMED) == 1
+end
+
+-- How many of an owner's lane come before what waits in the stream.
+local function count_before_stream(lane)
+  local group = group_info()
+  local first = redis.call('XRANGE', QUEUE, '(' .. (group and group['last-delivered-id'] or '0-0'), '+', 'COUNT', 1)[1]
+  if not first then return math.huge end
+  local before = place_in_lane(USUAL_SHARE.priority, tonumber(string.match(first[1], '^%d+')))
+  local count = redis.pcall('ZCOUNT', lane_key(lane), '-inf', string.format('(%.17g', before))
+  return type(count) == 'number' and count or 0
+end
+
+-- The lanes of these rows by their owners: all lanes of one share its virtual time.
 -- -> owners: {time, weight, lanes = {{lane, weight, opened, taken, left}, …}}, the next first; is_paced: whether one of them may give no
 --    more for the moment
-local function next_owners(count)
-  -- One more than are needed tells whether a lane is alone: its virtual time need not grow.
-  local rows = redis.call('ZRANGE', LANES, 0, math.max(count - 1, 1), 'WITHSCORES')
-  if #rows == 0 then return {}, false end
+local function owners_of(rows)
   local names, owners, by_name, is_paced = {}, {}, {}, false
   for i = 1, #rows, 2 do names[#names + 1] = rows[i] end
   local weights = redis.call('HMGET', WEIGHTS, unpack(names))
@@ -33,8 +51,19 @@ local function next_owners(count)
           is_alone = #names == 1}
         owners[#owners + 1], by_name[name] = owner, owner
       end
+      local is_stream = is_stream_lane(lane)
+      owner.is_streamed = owner.is_streamed or is_stream
       owner.lanes[#owner.lanes + 1] = {lane = lane, weight = weight, opened = opened, taken = taken, left = left, count = 0,
-        is_known = weights[i]}
+        is_known = weights[i], is_stream = is_stream}
+    end
+  end
+  for _, owner in ipairs(owners) do
+    if owner.is_streamed and #owner.lanes > 1 then
+      -- Its jobs start in their order: what waits in the stream goes last.
+      table.sort(owner.lanes, function(a, b) return not a.is_stream and b.is_stream end)
+      for _, lane in ipairs(owner.lanes) do
+        if lane.lane == owner.name then lane.left = math.min(lane.left, count_before_stream(lane.lane)) end
+      end
     end
   end
   return owners, is_paced
@@ -72,7 +101,8 @@ local function share_out(owners, count)
       -- One that is alone gives all.
       local taken = #heap == 1 and #owner.lanes == 1 and math.min(count, lane.left) or 1
       lane.count, count, owner.has_given = lane.count + taken, count - taken, true
-      owner.time, owner.next = owner.time + taken / owner.weight, owner.next % #owner.lanes + 1
+      owner.time = owner.time + taken / owner.weight
+      if not owner.is_streamed then owner.next = owner.next % #owner.lanes + 1 end
     else
       heap[1] = heap[#heap]
       heap[#heap] = nil
@@ -81,16 +111,22 @@ local function share_out(owners, count)
   end
 end
 
--- Takes up to so many jobs out of what share_out has decided on, and adds them to ids.
-local function take_shares(owners, ids)
+-- Takes what share_out has decided on out of the lanes: new entries from the stream, and ids from all others.
+-- taken: entries, ids; is_read: whether the stream has no new entries any more
+local function take_shares(owners, taken, read)
   local given, kept = {}, {}
   for _, owner in ipairs(owners) do
     for _, lane in ipairs(owner.lanes) do
-      if lane.count > 0 then
+      if lane.count > 0 and lane.is_stream then
+        local entries = read(lane.count)
+        for _, entry in ipairs(entries) do taken.entries[#taken.entries + 1] = entry end
+        lane.is_empty = #entries < lane.count
+        taken.is_read = taken.is_read or lane.is_empty
+      elseif lane.count > 0 then
         local popped = redis.pcall('ZPOPMIN', lane_key(lane.lane), lane.count)
         -- What is no lane gives nothing.
         if popped.err then popped = {} end
-        for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
+        for i = 1, #popped, 2 do taken.ids[#taken.ids + 1] = popped[i] end
         lane.is_empty = #popped < 2 * lane.count
         if lane.opened then lane.taken = lane.taken + #popped / 2 end
         if not lane.is_empty then given[#given + 1] = lane_key(lane.lane) end
@@ -100,10 +136,14 @@ local function take_shares(owners, ids)
   local all_have_more, emptied = #given == 0 or redis.call('EXISTS', unpack(given)) == #given, {}
   for _, owner in ipairs(owners) do
     for _, lane in ipairs(owner.lanes) do
-      if lane.is_empty or (lane.count > 0 and not all_have_more and redis.call('EXISTS', lane_key(lane.lane)) == 0) then
+      if lane.is_empty or (lane.count > 0 and not lane.is_stream and not all_have_more and redis.call('EXISTS', lane_key(lane.lane)) == 0) then
         emptied[#emptied + 1] = lane.lane
         if lane.is_known then redis.call('HDEL', WEIGHTS, lane.lane) end
-        if lane.lane ~= owner.name then redis.call('SREM', sublanes_key(owner.name), lane.lane) end
+        if lane.is_stream then
+          redis.call('DEL', STREAMED)
+        elseif lane.lane ~= owner.name then
+          redis.call('SREM', sublanes_key(owner.name), lane.lane)
+        end
       else
         if owner.has_given and not owner.is_alone then kept[#kept + 1], kept[#kept + 2] = owner.time, lane.lane end
         if lane.count > 0 and lane.opened then
@@ -116,17 +156,34 @@ local function take_shares(owners, ids)
   if #kept > 0 then redis.call('ZADD', LANES, unpack(kept)) end
 end
 
--- Takes up to so many jobs out of the open lanes, each owner's share of them.
--- -> their ids; is_paced: whether there are more, which may not be taken for some milliseconds
-local function take_from_lanes(count)
-  local ids, is_paced = {}, false
-  while #ids < count do
-    local owners, paced = next_owners(count - #ids)
-    is_paced = is_paced or paced
-    if #owners == 0 then break end
-    share_out(owners, count - #ids)
-    take_shares(owners, ids)
+-- Takes up to so many jobs that wait: those in the stream first, unless that is a lane, and of the open lanes each owner's share.
+-- read: gives so many new entries of the stream
+-- -> entries; ids: of jobs that have no entry; is_read: whether the stream has no new entries any more; is_paced: whether there are more
+--    in lanes, which may not be taken for some milliseconds
+local function take_waiting(count, read)
+  local rows, taken = next_lanes(count), {entries = {}, ids = {}}
+  local is_lane = is_streamed(rows, count)
+  if not is_lane or #rows == 2 then
+    taken.entries = read(count)
+    taken.is_read = #taken.entries < count
+    if is_lane and taken.is_read then
+      -- It was alone, and there is nothing in it any more.
+      redis.call('ZREM', LANES, rows[1])
+      redis.call('HDEL', WEIGHTS, rows[1])
+      redis.call('DEL', STREAMED)
+    end
+    if is_lane then return taken end
   end
-  count_out(#ids)
-  return ids, is_paced
+  local left = count - #taken.entries
+  while left > 0 and #rows > 0 do
+    local owners, is_paced = owners_of(rows)
+    taken.is_paced = taken.is_paced or is_paced
+    if #owners == 0 then break end
+    share_out(owners, left)
+    take_shares(owners, taken, read)
+    left = count - #taken.entries - #taken.ids
+    rows = left > 0 and next_lanes(left) or {}
+  end
+  count_out(#taken.ids)
+  return taken
 end

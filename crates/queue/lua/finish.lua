@@ -6,8 +6,9 @@
 --       media_index: where media is in the outcome, absent if nowhere;
 --       reason: why it was given up on, absent if it was not; body_apart: bytes of its body where that has a key of its own;
 --       media: bytes of its media, absent for none; bytes: what it counted as while it waited, 0 for nothing;
---       cancelled: whether it ends as cancelled; owed: what it has used of its limits, absent for nothing
--- ->    for each job 'done', 'already_done' (by this fence), 'lost', 'gone' (no such record), 'expired' (not all pieces of
+--       cancelled: whether it ends as cancelled; owed: what it has used of its limits, absent for nothing; in the shard where the
+--       limits are instead settlement, and names: see gov_settle. It is settled with its end
+-- ->    open: who may go on, see governance.lua     results: for each job 'done', 'already_done' (by this fence), 'lost', 'gone' (no such record), 'expired' (not all pieces of
 --       its outcome are there any more; nothing is written), or 'cancelled' (it is to end as cancelled, and not like this;
 --       nothing is written)
 local now = args.now
@@ -62,7 +63,7 @@ local function keep_letter(job, request, echo, is)
   trim_letters(dead, sizes)
 end
 
-local results, entries, freed = {}, {}, 0
+local results, entries, freed, ids, settlements = {}, {}, 0, {}, {}
 for i, job in ipairs(args.jobs) do
   local record = job_key(job.id)
   local staged = job.token and staged_key(job.id, job.token)
@@ -95,6 +96,7 @@ for i, job in ipairs(args.jobs) do
     end_job(record, is, job, now)
     entries[#entries + 1] = job.entry
     freed = freed + job.bytes
+    if job.settlement then ids[#ids + 1], settlements[#settlements + 1] = job.id, job.settlement end
     results[i] = 'done'
   end
   -- What nobody will read must not fill Redis until it expires.
@@ -103,4 +105,11 @@ end
 remove_entries(entries)
 free_bytes(freed)
 publish()
-return reply(results)
+local open = {}
+if #ids > 0 then
+  local time = now_ms()
+  -- What keeps it from being settled must not keep it from its end: the leader sees to its permit.
+  local is_settled, _, room = pcall(settle_jobs, ids, settlements, args.names, time)
+  if is_settled then open = who_waits(room, time, time) end
+end
+return reply({results = results, open = open})

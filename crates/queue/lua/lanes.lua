@@ -83,35 +83,67 @@ local function add_to_lane(lane, id, share, at)
   if share.max_wait_ms then redis.call('ZADD', DEADLINES, accepted_at(id) + share.max_wait_ms, id) end
 end
 
--- How many more jobs the stream takes: as many as wait there are to be fewer than those that run. Then they start soon, and
--- whoever waits in a lane is not behind many of another owner.
-local stream_room
--- While all lanes are closed: whether jobs of an owner wait in its own, by owner. Others need not wait with them.
-local has_lane
-local function takes_one(owner)
-  if not stream_room then
-    local lanes = redis.call('EXISTS', LANES, CLOSED)
-    local is_open = lanes > 0 and redis.call('EXISTS', LANES) == 1
-    if lanes > 0 and not is_open then has_lane = {} end
-    local entries = not is_open and redis.call('XLEN', QUEUE)
-    local running = entries and entries > 0 and count_running()
-    stream_room = entries == 0 and 1 or running and 2 * running - entries or 0
+-- While one owner's jobs are all that wait, they may stay in the stream, however many they are: then that is a lane of theirs. It
+-- stands in `lanes` by this name, and its owner in `streamed`.
+local STREAMED = key('streamed')
+local function stream_lane(owner) return owner .. '\n' end
+local function is_stream_lane(lane) return string.sub(lane, -1) == '\n' end
+
+-- What the stream takes, found out once.
+-- room: how many more jobs of anybody: as many as wait there are to be fewer than those that run. Then they start soon, and whoever
+-- waits in a lane is not behind many of another owner.
+-- owner: whose lane it is; may_be_lane: whether it may become somebody's
+-- has_lane: while all lanes are closed, whether jobs of an owner wait in its own, by owner. Others need not wait with them.
+local stream
+local function look_at_stream()
+  stream = {room = 0}
+  local lanes = redis.call('EXISTS', LANES, CLOSED)
+  local open = lanes > 0 and redis.call('ZRANGE', LANES, 0, 1) or {}
+  if #open > 0 then
+    if #open == 1 and is_stream_lane(open[1]) then stream.owner = owner_of(open[1]) end
+    return
   end
-  if has_lane then
-    if has_lane[owner] == nil then has_lane[owner] = redis.call('EXISTS', lane_key(owner)) == 1 end
-    if has_lane[owner] then return false end
-  end
-  stream_room = stream_room - 1
-  return stream_room >= 0
+  if lanes > 0 then stream.has_lane = {} end
+  local entries = redis.call('XLEN', QUEUE)
+  stream.room = entries == 0 and 1 or 2 * count_running() - entries
+  stream.may_be_lane = true
 end
 
--- Puts a job where it waits: into the stream, or into its owner's lane. at: its place in that; must_wait: not into the stream.
+local function waits_in_lane(owner)
+  local has_lane = stream and stream.has_lane
+  if not has_lane then return false end
+  if has_lane[owner] == nil then has_lane[owner] = redis.call('EXISTS', lane_key(owner)) == 1 end
+  return has_lane[owner]
+end
+
+-- Whether the stream takes a job. is_plain: whether it may wait behind any number of its owner's
+local function takes_one(owner, weight, is_plain)
+  if not stream then look_at_stream() end
+  if stream.owner then return is_plain and stream.owner == owner end
+  if waits_in_lane(owner) then return false end
+  stream.room = stream.room - 1
+  if stream.room >= 0 then return true end
+  if not (is_plain and stream.may_be_lane) then return false end
+  redis.call('ZADD', LANES, 0, stream_lane(owner))
+  redis.call('SET', STREAMED, owner)
+  if weight ~= 1 then write_weight(stream_lane(owner), weight) end
+  stream.owner = owner
+  return true
+end
+
+-- Puts a job where it waits: into the stream, or into its owner's lane. at: its place in that; must_wait: not into the stream;
+-- is_free: whether it has no limits, so that nothing but workers keeps it from starting
 -- -> its entry, which the caller writes; nil where it has none
-local function place_job(id, owner, share, at, must_wait)
+local function place_job(id, owner, share, at, must_wait, is_free)
   owner = owner or ''
-  if not IS_JOBS or (not must_wait and takes_one(owner)) then return enqueue(id) end
+  if not IS_JOBS then return enqueue(id) end
+  local is_plain = is_free and share.priority == USUAL_SHARE.priority and not share.max_wait_ms
+  if not must_wait and takes_one(owner, share.weight, is_plain) then return enqueue(id) end
   -- The next ones must not overtake it, unless its lane is closed.
-  if must_wait or not (has_lane and has_lane[owner]) then stream_room = 0 end
+  if must_wait or not waits_in_lane(owner) then
+    stream = stream or {}
+    stream.room, stream.may_be_lane = 0, false
+  end
   add_to_lane(owner, id, share, at)
 end
 

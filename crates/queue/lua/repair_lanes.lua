@@ -8,7 +8,7 @@ for _, set in ipairs({LANES, CLOSED}) do
     local size = redis.pcall('ZCARD', lane_key(lane))
     if type(size) == 'number' and size > 0 then
       jobs = jobs + size
-    else
+    elseif not is_stream_lane(lane) then
       is_sound = false
       if args.repair then forget_lane(lane) end
     end

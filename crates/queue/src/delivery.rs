@@ -67,7 +67,7 @@ impl Payload for Delivery {
 
     fn from_stored(stored: &str, _: Option<String>) -> Option<StoredRequest<Self>> {
         let request = Self::parse(stored)?;
-        Some(StoredRequest { request, body_apart: None, media_bytes: 0, counted_bytes: 0 })
+        Some(StoredRequest { request, body_apart: None, media_bytes: 0, counted_bytes: 0, start: None })
     }
 }
 

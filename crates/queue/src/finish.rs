@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use hermod_types::Shard;
+use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
 use crate::clock::millis;
 use crate::connection::Connection;
-use crate::governance::Owed;
+use crate::governance::{Names, Openings, Owed, ended_args};
 use crate::pieces::pieces_of;
 use crate::script::{self, SCRIPTS};
 use crate::{Ended, QueueError, Settled, WorkerName};
@@ -33,6 +34,22 @@ struct Args<'a> {
     now: u64,
     dead: DeadLimits,
     jobs: Vec<JobArgs<'a>>,
+    /// Of what settlements speak of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    names: Vec<&'a str>,
+}
+
+/// What became of a job's end.
+pub struct Finished {
+    pub settled: Settled,
+    /// Who may go on, as it has freed what it held.
+    pub openings: Openings,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    results: Vec<Settled>,
+    open: Openings,
 }
 
 #[derive(Serialize)]
@@ -69,6 +86,8 @@ struct JobArgs<'a> {
     cancelled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     owed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settlement: Option<Vec<u64>>,
 }
 
 impl Finishes {
@@ -79,24 +98,31 @@ impl Finishes {
 
 impl Batch for Finishes {
     type Item = (Arc<Ended>, Option<String>);
-    type Reply = Settled;
+    type Reply = Finished;
 
     fn bytes((ended, token): &Self::Item) -> usize {
         if token.is_some() { 0 } else { ended.outcome.len() }
     }
 
-    async fn call(&mut self, items: &[Self::Item]) -> Result<Vec<Settled>, QueueError> {
-        let jobs = items.iter().map(|(ended, token)| job_args(ended, token.as_deref())).collect();
+    async fn call(&mut self, items: &[Self::Item]) -> Result<Vec<Finished>, QueueError> {
+        let mut names = Names::default();
+        let jobs = items.iter().map(|(ended, token)| job_args(ended, token.as_deref(), &mut names)).collect();
         let dead =
             DeadLimits { letters: DEAD_LETTERS, age_ms: millis(DEAD_LETTER_AGE), bytes: DEAD_LETTER_BYTES };
-        let args = Args { worker: self.worker.as_str(), now: self.connection.now_ms().await?, dead, jobs };
-        script::run(&self.connection, &SCRIPTS.finish, &self.queue, &args).await
+        let now = self.connection.now_ms().await?;
+        let args = Args { worker: self.worker.as_str(), now, dead, jobs, names: names.names };
+        let reply: Reply = script::run(&self.connection, &SCRIPTS.finish, &self.queue, &args).await?;
+        let mut open = reply.open;
+        let finished = |settled| Finished { settled, openings: std::mem::take(&mut open) };
+        Ok(reply.results.into_iter().map(finished).collect())
     }
 }
 
-fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>) -> JobArgs<'a> {
+fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>, names: &mut Names<'a>) -> JobArgs<'a> {
     let Ended { held, code, outcome, media, ttl, given_up, cancelled, owed } = ended;
     let size = token.map(|_| outcome.len());
+    // Limits are where shard 0 is.
+    let (settled, owed) = if held.id.shard() == Shard::default() { (owed.as_ref(), None) } else { (None, owed.as_ref()) };
     JobArgs {
         id: held.id.to_string(),
         entry: &held.entry,
@@ -113,6 +139,7 @@ fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>) -> JobArgs<'a> {
         media: (held.media_bytes > 0).then_some(held.media_bytes),
         bytes: held.counted_bytes,
         cancelled: *cancelled,
-        owed: owed.as_ref().map(Owed::to_json),
+        owed: owed.map(Owed::to_json),
+        settlement: settled.map(|owed| ended_args(owed, names)),
     }
 }

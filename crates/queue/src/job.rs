@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use hermod_types::{JobId, Ttl};
+use hermod_types::{JobId, Timestamp, Ttl};
 use serde_bytes::ByteBuf;
 
 use crate::governance::Owed;
@@ -55,7 +55,9 @@ pub struct Started<R = JobRequest> {
     pub is_cancelled: bool,
     /// Its place among its owner's jobs, 1 to 5.
     pub priority: u8,
-    /// How long it may wait for its limits, where its client or its key said so.
+    /// When its waits begin: when it was accepted, or, if it was not to start before, then.
+    pub begins: Timestamp,
+    /// How long it may wait for its limits from then on, where its client or its key said so.
     pub max_wait: Option<Duration>,
 }
 
@@ -166,7 +168,11 @@ impl Row {
             entry: self.entry,
         };
         let share = self.share.as_deref().and_then(|share| std::str::from_utf8(share).ok());
-        let (priority, max_wait) = Share::read(share);
+        let (priority, latest) = Share::read(share);
+        let accepted = id.created_at();
+        let start = stored.as_ref().and_then(|stored| stored.start).map(Timestamp::from_millis);
+        let begins = start.map_or(accepted, |start| start.max(accepted));
+        let delay = begins.as_millis().saturating_sub(accepted.as_millis());
         Some(Started {
             attempt: held.fence.saturating_sub(self.released.unwrap_or_default()),
             held,
@@ -176,7 +182,8 @@ impl Row {
             waited: Duration::from_millis(now.saturating_sub(since)),
             is_cancelled: self.cancelled,
             priority,
-            max_wait,
+            begins,
+            max_wait: latest.map(|latest| latest.saturating_sub(Duration::from_millis(delay))),
         })
     }
 }

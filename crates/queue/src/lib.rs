@@ -14,6 +14,7 @@
 //! | `{hermod:S}:wake` | sorted set | wake-ups for idle workers, which wait on it; each kind is there once at most |
 //! | `{hermod:S}:lane:<owner>`, `{hermod:S}:lane:<owner>\n<limit>` | sorted set by priority and time | jobs of an owner that wait, and those that wait for one narrow limit; they have no entry meanwhile |
 //! | `{hermod:S}:lanes` | sorted set by virtual time | lanes whose jobs may be started; the lowest is next |
+//! | `{hermod:S}:streamed` | string | the owner whose lane the stream is: while nobody else's jobs wait, its own may stay there. That lane stands in `lanes` as `<owner>\n` |
 //! | `{hermod:S}:closed`, `{hermod:S}:reasons` | sorted set by time (ms), hash | lanes that wait for a limit, by when they open; what each waits for |
 //! | `{hermod:S}:weights` | hash, a lane each | its weight, where it is not 1; of one that was opened lately, also when (ms), and how many were taken since |
 //! | `{hermod:S}:laned`, `{hermod:S}:sublanes:<owner>` | integer, set | jobs in lanes; the lanes of an owner for narrow limits |
@@ -123,6 +124,7 @@ pub use cooldown::{Cooldown, SharedCooldowns};
 pub use delivery::Delivery;
 pub use error::QueueError;
 pub use events::{End, Events, JobEvent, JobState, JobWatch, News, OwnerNews, OwnerWatch};
+pub use finish::Finished;
 pub use find::{
     JobJson, JobRecord, ListedJob, OutcomeReader, OutcomeRef, Records, StoredOutcome, WaitingFor,
 };

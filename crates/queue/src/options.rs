@@ -32,7 +32,9 @@ pub struct Share {
     pub max_waiting: Option<u64>,
     /// How long it may wait for its limits, where its client or its key says so.
     pub max_wait: Option<Duration>,
-    /// Whether its limits have admitted it already, before the submit.
+    /// Whether it has limits, which may keep it from starting while others may.
+    pub is_limited: bool,
+    /// Whether they have admitted it already, before the submit.
     pub is_admitted: bool,
 }
 
@@ -48,18 +50,20 @@ impl Default for Share {
             weight: 1.0,
             max_waiting: None,
             max_wait: None,
+            is_limited: false,
             is_admitted: false,
         }
     }
 }
 
 impl Share {
-    /// The `share` of a record, as `lanes.lua` reads it; none for the usual one.
-    pub(crate) fn field(&self) -> Option<String> {
+    /// The `share` of a record, as `lanes.lua` reads it; none for the usual one. Its longest wait counts from when the job was accepted,
+    /// `delay` before its waits begin.
+    pub(crate) fn field(&self, delay: Duration) -> Option<String> {
         let Self { priority, weight, max_wait, .. } = *self;
         #[expect(clippy::float_cmp, reason = "the usual weight is exactly that")]
         let is_usual = priority == Self::USUAL_PRIORITY && weight == 1.0 && max_wait.is_none();
-        let wait = max_wait.map_or_else(|| "-".to_owned(), |wait| millis(wait).to_string());
+        let wait = max_wait.map_or_else(|| "-".to_owned(), |wait| millis(wait.saturating_add(delay)).to_string());
         (!is_usual).then(|| format!("{priority} {weight} {wait}"))
     }
 
@@ -180,13 +184,13 @@ mod tests {
     #[test]
     fn a_share_is_stored_where_it_is_not_the_usual_one() {
         let usual = Share { max_waiting: Some(7), is_admitted: true, ..Share::default() };
-        assert_eq!((usual.field(), Share::read(None)), (None, (3, None)));
+        assert_eq!((usual.field(Duration::ZERO), Share::read(None)), (None, (3, None)));
         for (share, field) in [
             (Share { priority: 1, ..usual }, "1 1 -"),
             (Share { weight: 0.25, ..usual }, "3 0.25 -"),
             (Share { max_wait: Some(Duration::from_secs(2)), ..usual }, "3 1 2000"),
         ] {
-            assert_eq!(share.field().as_deref(), Some(field));
+            assert_eq!(share.field(Duration::ZERO).as_deref(), Some(field));
             assert_eq!(Share::read(Some(field)), (share.priority, share.max_wait));
         }
         assert_eq!(Share::read(Some("x")), (3, None), "it is somebody else's writing");

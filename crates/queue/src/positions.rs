@@ -47,6 +47,8 @@ struct Inner {
 struct Snapshot {
     taken: Instant,
     entries: Vec<Entry>,
+    /// Whether they are one of the lanes.
+    is_lane: bool,
     lanes: Vec<OpenLane>,
 }
 
@@ -58,6 +60,13 @@ struct OpenLane {
     time: f64,
     weight: f64,
     jobs: f64,
+}
+
+impl OpenLane {
+    /// Whether its jobs are those in the stream.
+    fn is_stream(&self) -> bool {
+        self.name.ends_with('\n')
+    }
 }
 
 /// An entry's id: milliseconds, and a number within them.
@@ -132,7 +141,13 @@ impl Positions {
 impl Inner {
     async fn snapshot(&self) -> Result<Snapshot, QueueError> {
         let taken = Instant::now();
-        Ok(Snapshot { taken, entries: self.entries().await?, lanes: self.lanes().await? })
+        let (entries, mut lanes) = (self.entries().await?, self.lanes().await?);
+        let stream = lanes.iter_mut().find(|lane| lane.is_stream());
+        let is_lane = stream.is_some();
+        if let Some(stream) = stream {
+            stream.jobs = u32::try_from(entries.len()).map_or(f64::MAX, f64::from);
+        }
+        Ok(Snapshot { taken, entries, is_lane, lanes })
     }
 
     /// The lanes that are next, one more than positions are counted at most.
@@ -199,13 +214,17 @@ impl Snapshot {
             others.map(|other| ((time - other.time) * other.weight).ceil().clamp(0.0, other.jobs)).sum();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
         let before = before.clamp(0.0, 1e6) as usize;
-        let all = self.entries.len() + rank + before;
+        let entries = if self.is_lane { 0 } else { self.entries.len() };
+        let all = entries + rank + before;
         Some(if all > COUNTED { beyond } else { Position::Exactly(all) })
     }
 
     fn position(&self, entry: Entry) -> Option<Position> {
         match self.entries.binary_search(&entry) {
-            Ok(position) => Some(Position::Exactly(position)),
+            Ok(rank) => match self.lanes.iter().find(|lane| lane.is_stream()) {
+                Some(stream) => self.position_in_lane(&stream.name, rank),
+                None => Some(Position::Exactly(rank)),
+            },
             Err(position) if position > COUNTED => Some(Position::MoreThan(COUNTED)),
             // It has been given to a worker meanwhile, or came after the snapshot.
             Err(_) => None,
@@ -224,7 +243,7 @@ mod tests {
 
     fn snapshot(entries: usize) -> Snapshot {
         let entries = (0..entries).map(|number| (7, u64::try_from(2 * number).unwrap())).collect();
-        Snapshot { taken: Instant::now(), entries, lanes: Vec::new() }
+        Snapshot { taken: Instant::now(), entries, is_lane: false, lanes: Vec::new() }
     }
 
     #[test]
@@ -238,6 +257,17 @@ mod tests {
         }
         assert_eq!(snapshot.position_in_lane("own", 1001), Some(Position::MoreThan(COUNTED)));
         assert_eq!(snapshot.position_in_lane("closed", 0), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_stream_may_be_a_lane() {
+        let lane = |name: &str, time, jobs| OpenLane { name: name.to_owned(), time, weight: 1.0, jobs };
+        let lanes = vec![lane("a\n", 0.0, 4.0), lane("b", 0.5, 9.0)];
+        let snapshot = Snapshot { lanes, is_lane: true, ..snapshot(4) };
+        for (number, position) in [(0, 0), (2, 1 + 1), (4, 2 + 2)] {
+            assert_eq!(snapshot.position((7, number)), Some(Position::Exactly(position)), "{number}");
+        }
+        assert_eq!(snapshot.position_in_lane("b", 0), Some(Position::Exactly(1)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -37,6 +37,9 @@ struct Header<T> {
     /// What the job counts as while it waits and runs, in bytes; absent where the operator sets no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
+    /// When it may be started, in milliseconds since the epoch; absent for at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start: Option<u64>,
 }
 
 /// A record's `request`, read.
@@ -49,6 +52,8 @@ pub struct StoredRequest<R = JobRequest> {
     pub(crate) media_bytes: u64,
     /// What it counts as.
     pub(crate) counted_bytes: u64,
+    /// When it may be started, in milliseconds since the epoch.
+    pub(crate) start: Option<u64>,
 }
 
 impl JobRequest {
@@ -67,8 +72,8 @@ impl JobRequest {
         (self.operation != Operation::default()).then_some(self.operation)
     }
 
-    /// The `request` of its record.
-    pub(crate) fn to_stored(&self, is_counted: bool) -> String {
+    /// The `request` of its record. `start`: when it may be started, in milliseconds since the epoch; none for at once.
+    pub(crate) fn to_stored(&self, is_counted: bool, start: Option<u64>) -> String {
         let header = Header {
             targets: &self.targets[..],
             ttl: self.ttl,
@@ -76,6 +81,7 @@ impl JobRequest {
             media: (self.media_bytes > 0).then_some(self.media_bytes),
             body: self.is_large().then_some(self.body.len()),
             bytes: is_counted.then(|| self.bytes()),
+            start,
         };
         // Strings and integers have no way to fail to be written to memory, and JSON escapes newlines.
         let mut stored = serde_json::to_string(&header).unwrap_or_default();
@@ -108,6 +114,7 @@ impl Payload for JobRequest {
             body_apart: header.body,
             media_bytes: header.media.unwrap_or_default(),
             counted_bytes: header.bytes.unwrap_or_default(),
+            start: header.start,
         })
     }
 }
@@ -129,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_text_completion_is_stored_as_before_there_were_other_calls() {
-        let stored = text_completion("{}".to_owned()).to_stored(false);
+        let stored = text_completion("{}".to_owned()).to_stored(false, None);
         assert_eq!(stored, "{\"targets\":[\"a/b\"],\"ttl\":60}\n{}");
         let back = JobRequest::from_stored(&stored, None).unwrap().request;
         assert_eq!((back.operation, back.media_bytes), (Operation::TextCompletion, 0));
@@ -138,7 +145,7 @@ mod tests {
     #[test]
     fn media_count_as_the_body_does() {
         let request = JobRequest { media_bytes: 1000, ..text_completion("{}".to_owned()) };
-        let back = JobRequest::from_stored(&request.to_stored(true), None).unwrap();
+        let back = JobRequest::from_stored(&request.to_stored(true, None), None).unwrap();
         assert_eq!((request.bytes(), back.counted_bytes), (1002, 1002));
     }
 
@@ -152,7 +159,7 @@ mod tests {
             ttl: Ttl::from_seconds(60).unwrap(),
             owner: Some("vk-1".to_owned()),
         };
-        let back = JobRequest::from_stored(&request.to_stored(true), request.owner.clone()).unwrap();
+        let back = JobRequest::from_stored(&request.to_stored(true, None), request.owner.clone()).unwrap();
         assert_eq!((back.body_apart, back.counted_bytes), (None, request.bytes()));
         let (back, was) = (back.request, request);
         assert_eq!(
@@ -164,7 +171,7 @@ mod tests {
     #[test]
     fn a_large_body_stays_apart() {
         let request = text_completion("x".repeat(LARGE));
-        let stored = request.to_stored(false);
+        let stored = request.to_stored(false, None);
         assert!(stored.ends_with("}\n") && stored.len() < 100, "{stored}");
         let back = JobRequest::from_stored(&stored, None).unwrap();
         assert_eq!((back.body_apart, back.counted_bytes), (Some(LARGE), 0));

@@ -88,6 +88,7 @@ fn source(name: &str, body: &str) -> String {
     const EVENTS: &str = include_str!("../lua/events.lua");
     const ENDING: &str = include_str!("../lua/ending.lua");
     const GOVERNANCE: &str = include_str!("../lua/governance.lua");
+    const SETTLING: &str = include_str!("../lua/settling.lua");
     const LANES: &str = include_str!("../lua/lanes.lua");
     const FEEDING: &str = include_str!("../lua/feeding.lua");
     const WEBHOOKS: &str = include_str!("../lua/webhooks.lua");
@@ -97,7 +98,9 @@ fn source(name: &str, body: &str) -> String {
         "park" => &[LIB, EVENTS, LANES],
         "delay" | "release" => &[LIB, EVENTS],
         "cancel" => &[LIB, EVENTS, ENDING, LANES],
-        "finish" | "redeliver" => &[LIB, EVENTS, ENDING],
+        "redeliver" => &[LIB, EVENTS, ENDING],
+        "finish" => &[LIB, EVENTS, ENDING, GOVERNANCE, SETTLING],
+        "gov_settle" => &[LIB, GOVERNANCE, SETTLING],
         "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => {
             &[LIB, LANES]
         }

@@ -222,6 +222,8 @@ struct JobArgs<'a> {
     sent: Option<SentArgs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     share: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    limited: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_waiting: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -300,9 +302,14 @@ impl Batch for Submits {
             // not accepted. It must not run then.
             let left = DEADLINE.saturating_sub(asked.elapsed()).saturating_sub(ANSWER_TIME);
             let patience = left.min(LONGEST_CALL);
+            let run_at = options.start.map(|start| match start {
+                Start::At(at) => at.as_millis(),
+                Start::After(delay) => now.saturating_add(millis(delay)),
+            });
+            let delay = run_at.map_or(0, |at| at.saturating_sub(id.created_at().as_millis()));
             args.push(JobArgs {
                 id: id.to_string(),
-                request: request.to_stored(is_counted),
+                request: request.to_stored(is_counted, run_at),
                 model: request.targets.first().map(ToString::to_string).unwrap_or_default(),
                 owner: request.owner.as_deref(),
                 bytes: if is_counted { request.bytes() } else { 0 },
@@ -312,15 +319,13 @@ impl Batch for Submits {
                 media_pieces: (request.media_bytes > 0)
                     .then(|| pieces_of(usize::try_from(request.media_bytes).unwrap_or(usize::MAX))),
                 hook: options.hook.as_ref().map(|hook| hook_field(*id, hook)),
-                run_at: options.start.map(|start| match start {
-                    Start::At(at) => at.as_millis(),
-                    Start::After(delay) => now.saturating_add(millis(delay)),
-                }),
+                run_at,
                 echo: options.echo.as_ref().map(ResponseEcho::as_json),
                 once: options.repeats.once(),
                 sent: options.repeats.sent(),
-                share: options.share.field(),
+                share: options.share.field(Duration::from_millis(delay)),
                 owed: options.share.is_admitted.then(|| Owed::default().to_json()),
+                limited: options.share.is_limited,
                 max_waiting: options.share.max_waiting.map(|most| most.div_ceil(shards)),
             });
         }

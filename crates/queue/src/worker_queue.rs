@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::batch::Batcher;
 use crate::clock::millis;
 use crate::connection::Connection;
-use crate::finish::Finishes;
+use crate::finish::{Finished, Finishes};
 use crate::governance::Owed;
 use crate::script::{self, SCRIPTS};
 use crate::{Claimer, Ended, Held, JobRequest, MediaReader, Payload, QueueError, Settled, Store, keys};
@@ -209,14 +209,14 @@ impl<R: Payload> WorkerQueue<R> {
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn finish(&self, ended: Arc<Ended>) -> Result<Settled, QueueError> {
+    pub async fn finish(&self, ended: Arc<Ended>) -> Result<Finished, QueueError> {
         let shard = self.shard(ended.held.id.shard())?;
         let token = if ended.is_large() { Some(self.stage_outcome(&ended).await?) } else { None };
-        let settled = shard.finishes.ask((Arc::clone(&ended), token)).await?;
-        if settled == Settled::Expired {
+        let finished = shard.finishes.ask((Arc::clone(&ended), token)).await?;
+        if finished.settled == Settled::Expired {
             return Err(QueueError::Unexpected("an outcome has expired before it was kept".to_owned()));
         }
-        Ok(settled)
+        Ok(finished)
     }
 
     /// Writes the pieces of a large outcome. The token in their key is the holder's, so all its tries write one key.

@@ -220,7 +220,7 @@ impl<'a> Admission<'a> {
     fn latest(&self) -> Timestamp {
         let waits = [self.rules.settings(self.owner()).max_wait, self.started.max_wait];
         let wait = waits.into_iter().flatten().fold(self.context.limits.wait, Duration::min);
-        after(self.started.held.id.created_at(), wait)
+        after(self.started.begins, wait)
     }
 
     /// When to look again: then, if that is in time; none if it is too late.

@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_governance::Charge;
-use hermod_queue::{Ended, QueueError, Settled};
+use hermod_queue::governance::Openings;
+use hermod_queue::{Ended, Finished, QueueError, Settled};
 use hermod_types::{Backoff, ErrorBody, ErrorCode, Journal, Operation};
 use serde::Deserialize;
 use tokio::time::sleep;
@@ -26,10 +27,12 @@ pub(crate) async fn settle(
 ) -> bool {
     let mut ended = Arc::new(ended);
     let (mut failures, mut refusals) = (0, 0);
-    let settled = loop {
+    let Finished { settled, openings } = loop {
         match context.queue.finish(Arc::clone(&ended)).await {
-            Ok(Settled::Cancelled) => ended = Arc::new(as_cancelled(&ended, operation, charge)),
-            Ok(settled) => break settled,
+            Ok(Finished { settled: Settled::Cancelled, .. }) => {
+                ended = Arc::new(as_cancelled(&ended, operation, charge));
+            }
+            Ok(finished) => break finished,
             Err(error) => {
                 tracing::debug!(job = %ended.held.id, %error, "end not written yet");
                 // Either Redis says so, or it answers all but this.
@@ -49,7 +52,7 @@ pub(crate) async fn settle(
     match settled {
         Settled::Done | Settled::AlreadyDone => {
             context.counters.ended(&ended);
-            count(context, &ended).await;
+            count(context, &ended, openings).await;
             if let Some(reason) = ended.given_up {
                 tracing::warn!(job = %ended.held.id, reason, "job given up; it is among the dead letters");
             }
@@ -64,9 +67,9 @@ pub(crate) async fn settle(
 }
 
 /// Counts what the job has used. Should that fail, the leader does it: it stands beside the job's end.
-async fn count(context: &Context, ended: &Ended) {
+async fn count(context: &Context, ended: &Ended, openings: Openings) {
     let Some(owed) = ended.owed.clone() else { return };
-    if let Err(error) = context.governance.settle(ended.held.id, owed).await {
+    if let Err(error) = context.governance.ended(ended.held.id, owed, openings).await {
         tracing::debug!(job = %ended.held.id, %error, "not settled; the leader does it");
     }
 }

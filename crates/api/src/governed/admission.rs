@@ -42,7 +42,8 @@ impl Admission<'_> {
         upload: Option<Upload>,
         queue: &Queue,
     ) -> Result<Submission, ApiError> {
-        let estimate = self.estimate(&job)?;
+        let (estimate, is_limited) = self.estimate(&job)?;
+        options.share.is_limited = is_limited;
         let mut asked = Asked { job: &mut job, options: &mut options, estimate };
         let mut id = None;
         let admitted = async {
@@ -76,14 +77,14 @@ impl Admission<'_> {
         submission.map_err(ApiError::from_submit)
     }
 
-    /// What a job may use at most, which is of interest for its limits alone.
+    /// What a job may use at most, which is of interest for its limits alone; and whether it has any.
     ///
     /// # Errors
     /// If a budget is to pay for a model without a price, and the operator does not want that.
-    fn estimate(&self, job: &JobRequest) -> Result<Estimate, ApiError> {
+    fn estimate(&self, job: &JobRequest) -> Result<(Estimate, bool), ApiError> {
         let (rules, owner) = (&self.caller.rules, self.caller.owner());
         if rules.is_empty() {
-            return Ok(Estimate::default());
+            return Ok((Estimate::default(), false));
         }
         let prices = self.prices.for_owner(owner);
         let mut is_limited = false;
@@ -101,7 +102,7 @@ impl Admission<'_> {
             }
         }
         let estimate = || estimate(job.operation, &job.body, job.media_bytes, &job.targets, &prices);
-        Ok(if is_limited { estimate() } else { Estimate::default() })
+        Ok((if is_limited { estimate() } else { Estimate::default() }, is_limited))
     }
 
     fn wants(&self, target: &Target, estimate: Estimate) -> Vec<(Arc<Limit>, u64)> {

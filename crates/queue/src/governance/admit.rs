@@ -6,7 +6,7 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::args::{LimitArgs, LimitList, at_most};
-use super::openings::{Opener, Opening};
+use super::openings::{Opener, Openings};
 use crate::batch::Batch;
 use crate::connection::Connection;
 use crate::script::{self, SCRIPTS};
@@ -85,7 +85,7 @@ impl Serialize for JobArgs<'_> {
 #[derive(Deserialize)]
 struct Reply {
     closed: Vec<Closed>,
-    open: Vec<Opening>,
+    open: Openings,
 }
 
 #[derive(Deserialize)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
 use super::admit::{Admits, AskItem};
-use super::openings::Opener;
+use super::openings::{Opener, Openings};
 use super::settle::{Settlement, Settles};
 use super::usage::{self, Reads};
 use super::{Admission, Ask, Owed, Usage};
@@ -20,6 +20,7 @@ use crate::{QueueError, Store, WorkerQueue, keys};
 pub struct Limits(Arc<Inner>);
 
 struct Inner {
+    opener: Option<Opener>,
     admits: Batcher<Admits>,
     settles: Batcher<Settles>,
     reads: Batcher<Reads>,
@@ -47,8 +48,9 @@ impl Limits {
 
     fn new(connection: Connection, opener: Option<Opener>, tasks: &TaskTracker) -> Self {
         let admits = Admits { connection: connection.clone(), opener: opener.clone() };
-        let settles = Settles { connection: connection.clone(), opener };
+        let settles = Settles { connection: connection.clone(), opener: opener.clone() };
         Self(Arc::new(Inner {
+            opener,
             admits: Batcher::spawn(admits, tasks),
             settles: Batcher::spawn(settles, tasks),
             reads: Batcher::spawn(Reads(connection.clone()), tasks),
@@ -86,6 +88,21 @@ impl Limits {
     /// If Redis does not answer.
     pub async fn extend(&self, ask: Ask) -> Result<Admission, QueueError> {
         self.0.admits.ask(AskItem { ask, waits: false }).await
+    }
+
+    /// Sees to it that what a job has used is counted, which has just ended, and that who waits for what it held goes on. Where the
+    /// limits are in its own shard, its end has settled it.
+    ///
+    /// # Errors
+    /// As [`Limits::settle`].
+    pub async fn ended(&self, job: JobId, owed: Owed, openings: Openings) -> Result<(), QueueError> {
+        if job.shard() != Shard::default() {
+            return self.settle(job, owed).await;
+        }
+        if let Some(opener) = &self.0.opener {
+            opener.open(openings);
+        }
+        Ok(())
     }
 
     /// Counts what a job has used that has ended, and frees what it held. Safe to repeat: it is counted once.

@@ -21,13 +21,18 @@ pub(super) struct Opening {
     places: u64,
 }
 
+/// Who waited for room that there is now.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Openings(Vec<Opening>);
+
 /// Opens the lanes of those that waited, as a task of its own, which ends with its last clone.
 #[derive(Clone)]
 pub(super) struct Opener(mpsc::Sender<Opening>);
 
 #[derive(Deserialize)]
-pub(super) struct Reply {
-    open: Vec<Opening>,
+struct Reply {
+    open: Openings,
 }
 
 impl Opener {
@@ -37,7 +42,7 @@ impl Opener {
         Self(sender)
     }
 
-    pub(super) fn open(&self, openings: Vec<Opening>) {
+    pub(super) fn open(&self, Openings(openings): Openings) {
         for opening in openings {
             if self.0.try_send(opening).is_err() {
                 tracing::debug!("too many lanes to open; the rest opens by itself");
@@ -52,7 +57,7 @@ async fn open_all(queue: WorkerQueue, connection: Connection, mut receiver: mpsc
         let mut openings = vec![opening];
         while let Some(opening) = openings.pop() {
             match open(&queue, &connection, &opening).await {
-                Ok(others) => openings.extend(others),
+                Ok(Openings(others)) => openings.extend(others),
                 Err(error) => tracing::debug!(%error, "a lane is not opened; it opens by itself"),
             }
         }
@@ -64,10 +69,10 @@ async fn open(
     queue: &WorkerQueue,
     connection: &Connection,
     opening: &Opening,
-) -> Result<Vec<Opening>, QueueError> {
-    let Some(shard) = Shard::new(opening.shard) else { return Ok(Vec::new()) };
+) -> Result<Openings, QueueError> {
+    let Some(shard) = Shard::new(opening.shard) else { return Ok(Openings::default()) };
     if queue.open(shard, &opening.lane).await? {
-        return Ok(Vec::new());
+        return Ok(Openings::default());
     }
     let queue = keys::queue(Shard::default());
     let reply: Reply = script::run(connection, &SCRIPTS.gov_unwait, &queue, opening).await?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::OwedRow;
 use super::args::at_most;
 
-use super::openings::{Opener, Opening};
+use super::openings::{Opener, Openings};
 use super::owed::Owed;
 use crate::batch::Batch;
 use crate::connection::Connection;
@@ -50,8 +50,8 @@ struct SuspendArgs {
 
 /// The names of one call, each once.
 #[derive(Default)]
-struct Names<'a> {
-    names: Vec<&'a str>,
+pub(crate) struct Names<'a> {
+    pub(crate) names: Vec<&'a str>,
     places: HashMap<&'a str, u64>,
 }
 
@@ -68,7 +68,7 @@ impl<'a> Names<'a> {
 
 #[derive(Deserialize)]
 struct Reply {
-    open: Vec<Opening>,
+    open: Openings,
 }
 
 impl Batch for Settles {
@@ -123,6 +123,11 @@ impl Settles {
         }
         Ok(())
     }
+}
+
+/// A job that has ended, as `gov_settle.lua` takes it.
+pub(crate) fn ended_args<'a>(owed: &'a Owed, names: &mut Names<'a>) -> Vec<u64> {
+    job_args(owed.fence, Some(owed), false, names)
 }
 
 fn job_args<'a>(fence: u64, owed: Option<&'a Owed>, swept: bool, names: &mut Names<'a>) -> Vec<u64> {

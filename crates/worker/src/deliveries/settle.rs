@@ -200,7 +200,7 @@ pub(super) async fn finish(queue: &WorkerQueue<Delivery>, held: &HeldGuard, is_d
         owed: None,
     });
     let settled = insist(held.held().id, "finish", || queue.finish(Arc::clone(&ended)));
-    match settled.await {
+    match settled.await.map(|finished| finished.settled) {
         Some(Settled::Done | Settled::AlreadyDone) | None => {}
         Some(Settled::Lost | Settled::Gone | Settled::Cancelled | Settled::Expired) => is_lost(held),
     }
