@@ -40,9 +40,12 @@ enum Command {
     Config(config::Settings),
     /// Serve an OpenAI-compatible provider whose model names choose its behaviour
     DemoProvider(demo::DemoProvider),
-    /// Run an API process (the same as `hermod-api`)
+    /// Run an API process: it takes jobs, and tells how they are
     Api(hermod_api::ApiSettings),
-    /// Run a worker process (the same as `hermod-worker`)
+    /// Run a worker process: it claims jobs, calls the providers, and writes the results
+    ///
+    /// Exit codes: 0 all that ran has ended; 3 the grace time ran out, and what still ran was released; 4 a
+    /// second signal came, and what still ran was released; 1 it could not run.
     Worker(hermod_worker::WorkerSettings),
     /// Exit with 0 if a health URL answers 200 within 3 s, else with 1
     Healthcheck(client::Healthcheck),
