@@ -187,6 +187,14 @@ async fn a_health_check_does_not_ask_the_proxy() {
         [("HTTP_PROXY", nobody), ("http_proxy", nobody), ("ALL_PROXY", nobody), ("all_proxy", nobody)];
     let output = run("hermod", &["healthcheck", &url], &proxy).await;
     assert!(output.status.success(), "{output:?}");
+    // As in a container, where its process listens.
+    for (name, asked) in
+        [("HERMOD_OPS_LISTEN", &cluster.api), ("HERMOD_METRICS_LISTEN", &cluster.worker_ports[0])]
+    {
+        let listens = asked.url.trim_start_matches("http://").to_owned();
+        let output = run("hermod", &["healthcheck"], &[(name, &listens)]).await;
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
 }
 
 #[tokio::test]
