@@ -54,7 +54,7 @@ fi
 deploy/generate.sh "$program" "$work/package"
 pages=("$work"/package/man/*.1)
 if has groff; then
-  warnings=$(groff -man -Tutf8 -ww -z -P-c "${pages[@]}" 2>&1) || die "man pages: $warnings"
+  warnings=$(groff -k -K utf8 -man -Tutf8 -ww -z "${pages[@]}" 2>&1) || die "man pages: $warnings"
   [ -z "$warnings" ] || die "man pages: $warnings"
   say "${#pages[@]} man pages, without a warning of groff"
 else
