@@ -9,7 +9,7 @@
 #   deploy/release.sh [FOLDER]      dist unless given
 #
 # The program carries its own list of crates, which `cargo audit bin` and scanners of images read. The version is that of Cargo.toml.
-# Files are the same, byte for byte, for the same commit, toolchain and C compiler, wherever the clone is.
+# No path and no time of this machine goes into the files.
 #
 # Needs cargo-auditable, cargo-cyclonedx and cargo-deb. Those that are missing are installed into target/tools (some minutes, once);
 # HERMOD_RELEASE_WITHOUT_TOOLS=1 leaves out what they would make instead. HERMOD_CARGO_FLAGS has more arguments for `cargo build`.
