@@ -65,20 +65,20 @@ trap finish EXIT
 phase "base images"
 if [ -n "${HERMOD_BUILD_IMAGE:-}" ]; then
   say "as the environment says: $HERMOD_BUILD_IMAGE"
-elif timeout 60 docker pull -q "$(sed -n 's/^ARG RUNTIME_IMAGE=//p' deploy/Dockerfile)" >/dev/null 2>&1; then
+elif timeout 60 docker pull -q "$(sed -n 's/.*HERMOD_REDIS_IMAGE:-\(.*\)}$/\1/p' docker-compose.yml)" >/dev/null 2>&1; then
   say "pulling the default ones"
 elif [ "$(id -u)" = 0 ]; then
   say "there is no image registry; making them here"
   deploy/local-images.sh
-  export HERMOD_BUILD_IMAGE=hermod-base-build HERMOD_RUNTIME_IMAGE=hermod-base-runtime HERMOD_REDIS_IMAGE=hermod-base-redis
+  export HERMOD_BUILD_IMAGE=hermod-base-build HERMOD_REDIS_IMAGE=hermod-base-redis
 else
   skip "no image registry, and deploy/local-images.sh needs root"
 fi
 
 # --- Build ---------------------------------------------------------------------------------------------
 
-# The same code, optimised less: this check is about deployment, and a full release build takes twice as long.
-export HERMOD_CARGO_FLAGS=${HERMOD_CARGO_FLAGS---config profile.release.lto=false --config profile.release.codegen-units=16 --config profile.release.opt-level=1}
+# The same code, not optimised: this check is about deployment, and a full release build takes several times as long.
+export HERMOD_CARGO_FLAGS=${HERMOD_CARGO_FLAGS---config profile.release.lto=false --config profile.release.codegen-units=16 --config profile.release.opt-level=0}
 phase "image build"
 compose build >"$work/build.log" 2>&1 || { tail -n 60 "$work/build.log"; die "the image does not build"; }
 say "hermod:local: $(docker image inspect --format '{{.Size}}' hermod:local | numfmt --to=si)B"
@@ -145,12 +145,22 @@ expect() { [ "$2" = "$3" ] || die "$1: expected '$3', found '$2'"; }
 # of SERVICE: its container.
 of() { compose ps -q "$1" | head -n 1; }
 redis=$(of redis) api=$(of api) worker=$(of worker) demo=$(of demo-provider)
+# Hermod's image has no shell. What looks into its containers is of the image that it was built in.
+readonly tools_image=${HERMOD_BUILD_IMAGE:-$(sed -n 's/^ARG BUILD_IMAGE=//p' deploy/Dockerfile)}
+# inside CONTAINER COMMAND…: as the container's user, among its processes and in its networks.
+inside() {
+  local id=$1
+  shift
+  if [ "$id" = "$redis" ]; then docker exec "$id" "$@"; return; fi
+  docker run --rm --user "$(docker inspect --format '{{.Config.User}}' "$id")" --pid "container:$id" \
+    --network "container:$id" --entrypoint '' "$tools_image" "$@"
+}
 
 phase "locked in"
 for id in "$redis" "$api" "$worker" "$demo"; do
   name=$(docker inspect --format '{{.Name}}' "$id" | tr -d /)
   # Of the running process, not of the configuration.
-  read -r uid capabilities no_new_privileges root files < <(docker exec "$id" sh -c '
+  read -r uid capabilities no_new_privileges root files < <(inside "$id" sh -c '
     echo "$(stat -c %u /proc/1)" $(sed -n "s/^CapBnd:\t//p; s/^NoNewPrivs:\t//p" /proc/1/status) \
       "$(sed -n "s/^[^ ]* \/ [^ ]* \([a-z]*\).*/\1/p" /proc/1/mounts)" \
       "$(sed -n "s/^Max open files *\([0-9]*\).*/\1/p" /proc/1/limits)"')
@@ -165,9 +175,17 @@ for id in "$redis" "$api" "$worker" "$demo"; do
   [ "$pids" -gt 0 ] || die "$name has no limit of threads"
 done
 
+phase "nothing but the program"
+content=$(docker export "$worker" | tar -t | grep -v '/$')
+say "$(wc -l <<<"$content") files: $(tr '\n' ' ' <<<"$content")"
+! grep -E '(^|/)(sh|bash|dash|busybox|apt|dpkg|perl|curl)$' <<<"$content" || die "the image has more than the program"
+say "$(docker exec "$worker" hermod --version)"
+docker exec "$worker" hermod healthcheck || die "a worker that is healthy is not found"
+docker exec "$api" hermod healthcheck || die "an API process that is healthy is not found"
+
 phase "secrets"
 # has CONTAINER NAME: whether its main process has that variable.
-has() { docker exec "$1" cat /proc/1/environ | tr '\0' '\n' | grep "^$2=" >/dev/null; }
+has() { inside "$1" cat /proc/1/environ | tr '\0' '\n' | grep "^$2=" >/dev/null; }
 has "$worker" OPENAI_API_KEY || die "the worker has no provider key"
 for id in "$redis" "$api" "$demo"; do ! has "$id" OPENAI_API_KEY || die "a container other than a worker has a provider key"; done
 for id in "$api" "$worker"; do has "$id" VK_TEAM || die "the API or a worker has no virtual key"; done
@@ -183,7 +201,7 @@ ping_redis() { docker exec "$redis" env "$@" redis-cli ping 2>&1; }
 case "$(ping_redis -u REDISCLI_AUTH)" in *NOAUTH*) ;; *) die "Redis answers without a password" ;; esac
 expect "Redis with its password" "$(ping_redis REDISCLI_AUTH=check-password)" PONG
 # reaches CONTAINER HOST PORT
-reaches() { docker exec "$1" timeout 3 bash -c ": </dev/tcp/$2/$3" 2>/dev/null; }
+reaches() { inside "$1" timeout 3 bash -c ": </dev/tcp/$2/$3" 2>/dev/null; }
 address_of() { docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$1"; }
 for ip in $(address_of "$redis"); do
   reaches "$worker" "$ip" 6379 || die "the worker does not reach Redis at $ip"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes the three base images of the compose setup without an image registry, for machines that have a
+# Makes the base images of the compose setup without an image registry, for machines that have a
 # Docker engine but cannot pull. Packages and crates come from where this machine's apt and cargo get theirs:
 #
-#   hermod-base-runtime   Debian, minimal                       what the service runs on
+#   hermod-base-runtime   Debian, minimal                       what the other two are made from
 #   hermod-base-redis     + Debian's redis-server               HERMOD_REDIS_IMAGE
 #   hermod-base-build     + gcc, this machine's Rust toolchain  HERMOD_BUILD_IMAGE
 #                         and every crate in Cargo.lock, so that `docker build` needs no network
@@ -11,8 +11,7 @@
 # has changed. Remove an image (`docker rmi`) to have it made afresh, for example for security updates.
 #
 #   sudo deploy/local-images.sh
-#   export HERMOD_BUILD_IMAGE=hermod-base-build HERMOD_RUNTIME_IMAGE=hermod-base-runtime \
-#          HERMOD_REDIS_IMAGE=hermod-base-redis
+#   export HERMOD_BUILD_IMAGE=hermod-base-build HERMOD_REDIS_IMAGE=hermod-base-redis
 #   docker-compose up --build
 #
 # Needs root, a Docker engine, Debian's debootstrap (installed if missing), cargo and rustc from rustup.

@@ -136,7 +136,7 @@ impl Builder {
 
     /// Starts all of it.
     pub async fn start(self) -> Cluster {
-        binary("hermod-api");
+        binary("hermod");
         let folder = tempfile::tempdir().unwrap();
         let calls = Calls::default();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

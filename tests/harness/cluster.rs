@@ -102,8 +102,8 @@ impl Cluster {
         std::fs::write(self.config_path(), config.to_string()).unwrap();
     }
 
-    /// Starts one of our programs with this cluster's settings, and more of them, which overrule.
-    pub fn spawn(&self, program: &str, more: &[(&str, &str)]) -> (Process, Logs) {
+    /// Starts a process in this role, `api` or `worker`, with this cluster's settings, and more of them, which overrule.
+    pub fn spawn(&self, role: &str, more: &[(&str, &str)]) -> (Process, Logs) {
         let logs = Logs::default();
         let (mut own, mut all) = (logs.keep(), self.logs.keep());
         let log = move |line: &str| {
@@ -114,8 +114,7 @@ impl Cluster {
         let mut environment: Vec<(&str, &str)> = vec![("REDIS_URL", &url), ("HERMOD_CONFIG", &config)];
         environment.extend(self.builder.environment.iter().map(|(name, value)| (*name, value.as_str())));
         environment.extend(more);
-        let none: [&str; 0] = [];
-        let process = Process::spawn(program, &binary(program), none, &environment, log).unwrap();
+        let process = Process::spawn(role, &binary("hermod"), [role], &environment, log).unwrap();
         (process, logs)
     }
 
@@ -137,7 +136,7 @@ impl Cluster {
     /// Starts one more API process; [`Cluster::api`] is the first.
     pub async fn add_api(&mut self) -> Api {
         let (link, url) = self.link();
-        let (mut process, logs) = self.spawn("hermod-api", &[("REDIS_URL", &url)]);
+        let (mut process, logs) = self.spawn("api", &[("REDIS_URL", &url)]);
         let api = Api::new(format!("http://{}", logs.address("listening", &mut process).await));
         if self.api_processes.is_empty() {
             self.api = api.clone();
@@ -178,7 +177,7 @@ impl Cluster {
         let (link, url) = self.link();
         let config = self.config_of_worker(number).display().to_string();
         let environment = [("REDIS_URL", url.as_str()), ("HERMOD_CONFIG", &config)];
-        let (mut process, logs) = self.spawn("hermod-worker", &environment);
+        let (mut process, logs) = self.spawn("worker", &environment);
         let port = Api::new(format!("http://{}", logs.address("working", &mut process).await));
         self.workers.push(process);
         self.worker_ports.push(port);

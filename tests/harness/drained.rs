@@ -113,7 +113,7 @@ impl Cluster {
             .iter()
             .filter(|log| log.with_message("stopped").first().is_some_and(|line| line["drained"] == "Ended"));
         let name = |line: &serde_json::Value| line["worker"].as_str().unwrap().to_owned();
-        left.map(|log| name(log.with_message("hermod-worker starts").first().unwrap())).collect()
+        left.map(|log| name(log.with_message("the worker starts").first().unwrap())).collect()
     }
 }
 

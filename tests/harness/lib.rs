@@ -1,4 +1,4 @@
-//! What the tests start: a Redis of their own, real `hermod-api` and `hermod-worker` processes on free ports,
+//! What the tests start: a Redis of their own, real API and worker processes on free ports,
 //! and a demo provider that keeps its calls. All of it is gone when the test ends.
 
 #![expect(

@@ -156,7 +156,7 @@ async fn a_worker_that_may_not_listen_learns_of_a_cancel_with_its_renewal() {
     let user = ["SETUSER", "deaf", "on", ">pass", "~*", "resetchannels", "+@all"];
     redis::cmd("ACL").arg(&user).exec(&mut cluster.connect()).unwrap();
     let url = format!("{}?user=deaf&pass=pass", cluster.redis_url());
-    let (worker, logs) = cluster.spawn("hermod-worker", &[("REDIS_URL", &url)]);
+    let (worker, logs) = cluster.spawn("worker", &[("REDIS_URL", &url)]);
     let id = cluster.api.submit(json!({"model": "demo/hang", "prompt": "x"})).await;
     cluster.called("hang", 1).await;
     eventually("it may not listen", PATIENCE, async || {

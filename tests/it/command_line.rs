@@ -187,6 +187,14 @@ async fn a_health_check_does_not_ask_the_proxy() {
         [("HTTP_PROXY", nobody), ("http_proxy", nobody), ("ALL_PROXY", nobody), ("all_proxy", nobody)];
     let output = run("hermod", &["healthcheck", &url], &proxy).await;
     assert!(output.status.success(), "{output:?}");
+    // As in a container, where its process listens.
+    for (name, asked) in
+        [("HERMOD_OPS_LISTEN", &cluster.api), ("HERMOD_METRICS_LISTEN", &cluster.worker_ports[0])]
+    {
+        let listens = asked.url.trim_start_matches("http://").to_owned();
+        let output = run("hermod", &["healthcheck"], &[(name, &listens)]).await;
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
 }
 
 #[tokio::test]
@@ -201,53 +209,39 @@ async fn settings_that_cannot_be_used_are_named() {
         file("unset.json", r#"{"providers":{"openai":{"keys":[{"value":"env.HERMOD_TEST_UNSET"}]}}}"#);
     let shape = file("shape.json", r#"{"providers":{"openai":{"keys":"sk-secret"}}}"#);
     let address = file("url.json", r#"{"providers":{"x":{"network_config":{"base_url":"ftp://secret@x"}}}}"#);
-    for (program, name, value, sentence) in [
+    for (role, name, value, sentence) in [
+        ("worker", "HERMOD_CONFIG", unset.as_str(), "the environment variable HERMOD_TEST_UNSET is not set"),
+        ("api", "HERMOD_CONFIG", &shape, "providers.openai.keys: expected an array"),
         (
-            "hermod-worker",
-            "HERMOD_CONFIG",
-            unset.as_str(),
-            "the environment variable HERMOD_TEST_UNSET is not set",
-        ),
-        ("hermod-api", "HERMOD_CONFIG", &shape, "providers.openai.keys: expected an array"),
-        (
-            "hermod-worker",
+            "worker",
             "HERMOD_CONFIG",
             &address,
             "providers.x.network_config.base_url: expected http:// or https://",
         ),
-        ("hermod-api", "HERMOD_CONFIG", "/nowhere.json", "cannot read /nowhere.json"),
+        ("api", "HERMOD_CONFIG", "/nowhere.json", "cannot read /nowhere.json"),
         (
-            "hermod-api",
+            "api",
             "REDIS_URL",
             "http://hunter2@cache",
             "REDIS_URL, or --redis-url: expected redis://, rediss://, unix://,",
         ),
-        ("hermod-worker", "REDIS_URL", "redis-cluster://:secret@cache/1", "no database number"),
-        (
-            "hermod-worker",
-            "REDIS_URL",
-            "redis-sentinel://:secret@cache",
-            "with at least a host and the service",
-        ),
-        ("hermod-api", "HERMOD_SHARDS", "0", "1..=1024"),
-        ("hermod-worker", "HERMOD_SHARDS", "1025", "1..=1024"),
-        ("hermod-api", "HERMOD_LISTEN", "nowhere", "HERMOD_LISTEN: cannot listen on nowhere"),
-        (
-            "hermod-worker",
-            "HERMOD_METRICS_LISTEN",
-            "1.2.3.4:1",
-            "HERMOD_METRICS_LISTEN: cannot listen on 1.2.3.4:1",
-        ),
-        ("hermod-worker", "HERMOD_CONCURRENCY", "0", "HERMOD_CONCURRENCY: expected at least 1"),
-        ("hermod-worker", "HERMOD_LOG", "=?=", "HERMOD_LOG: expected a filter"),
+        ("worker", "REDIS_URL", "redis-cluster://:secret@cache/1", "no database number"),
+        ("worker", "REDIS_URL", "redis-sentinel://:secret@cache", "with at least a host and the service"),
+        ("api", "HERMOD_SHARDS", "0", "1..=1024"),
+        ("worker", "HERMOD_SHARDS", "1025", "1..=1024"),
+        ("api", "HERMOD_LISTEN", "nowhere", "HERMOD_LISTEN: cannot listen on nowhere"),
+        ("worker", "HERMOD_METRICS_LISTEN", "1.2.3.4:1", "HERMOD_METRICS_LISTEN: cannot listen on 1.2.3.4:1"),
+        ("worker", "HERMOD_CONCURRENCY", "0", "HERMOD_CONCURRENCY: expected at least 1"),
+        ("worker", "HERMOD_LOG", "=?=", "HERMOD_LOG: expected a filter"),
     ] {
-        let output = run(program, &[], &[(name, value)]).await;
+        let output = run("hermod", &[role], &[(name, value)]).await;
         let said = text(&output.stderr);
         assert!(matches!(output.status.code(), Some(1 | 2)), "{name}={value}: {said}");
         assert!(said.contains(sentence), "{name}={value}: {said}");
         assert!(!said.contains("secret") && !said.contains("hunter2"), "{said}");
     }
-    let help = text(&run("hermod-api", &["--help"], &[("REDIS_URL", "redis://:hunter2@cache")]).await.stdout);
+    let help =
+        text(&run("hermod", &["api", "--help"], &[("REDIS_URL", "redis://:hunter2@cache")]).await.stdout);
     assert!(help.contains("REDIS_URL") && !help.contains("hunter2"), "{help}");
 }
 
@@ -266,8 +260,7 @@ async fn redis_is_reached_by_tcp_with_password_and_database() {
         let logs = Logs::default();
         let environment =
             [("REDIS_URL", url.as_str()), ("HERMOD_LISTEN", "127.0.0.1:0"), ("HERMOD_LOG_FORMAT", "json")];
-        let none: [&str; 0] = [];
-        let mut api = Process::spawn("api", &binary("hermod-api"), none, &environment, logs.keep()).unwrap();
+        let mut api = Process::spawn("api", &binary("hermod"), ["api"], &environment, logs.keep()).unwrap();
         let address = eventually("it listens", Duration::from_secs(20), async || {
             logs.with_message("listening").first().map(|line| line["address"].as_str().unwrap().to_owned())
         })

@@ -49,18 +49,17 @@ const UNSET: [&str; 2] = [
 async fn a_process_names_all_that_is_wrong_at_once_a_line_each() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, &broken());
-    for (program, expected) in [
-        ("hermod-worker", WRONG.iter().chain(&UNSET).collect::<Vec<_>>()),
-        ("hermod-api", WRONG.iter().collect()),
-    ] {
-        let output = run(program, &[], &[("HERMOD_CONFIG", &path)]).await;
+    for (role, expected) in
+        [("worker", WRONG.iter().chain(&UNSET).collect::<Vec<_>>()), ("api", WRONG.iter().collect())]
+    {
+        let output = run("hermod", &[role], &[("HERMOD_CONFIG", &path)]).await;
         let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{program}: {said}");
+        assert_eq!(output.status.code(), Some(1), "{role}: {said}");
         assert!(said.starts_with(&format!("error: {path} is not usable:\n")), "{said}");
         for error in &expected {
-            assert!(said.lines().any(|line| line.ends_with(*error)), "{program}: {error} is not in {said}");
+            assert!(said.lines().any(|line| line.ends_with(*error)), "{role}: {error} is not in {said}");
         }
-        assert_eq!(said.trim_end().lines().count(), 1 + expected.len(), "{program}: {said}");
+        assert_eq!(said.trim_end().lines().count(), 1 + expected.len(), "{role}: {said}");
         assert!(!said.contains("sk-secret"), "{said}");
     }
 }
@@ -147,7 +146,7 @@ async fn an_api_process_runs_without_the_providers_secrets() {
     let mut cluster = Cluster::builder().config(config).workers(0).start().await;
     // The API runs already. A worker without them does not start, and names both.
     let path = cluster.config_path().display().to_string();
-    let output = run("hermod-worker", &[], &[("HERMOD_CONFIG", &path)]).await;
+    let output = run("hermod", &["worker"], &[("HERMOD_CONFIG", &path)]).await;
     let said = text(&output.stderr);
     assert!(
         said.contains("HERMOD_TEST_KEY is not set") && said.contains("HERMOD_TEST_TEAM is not set"),
@@ -170,14 +169,14 @@ async fn an_api_process_runs_without_the_providers_secrets() {
 #[tokio::test]
 async fn without_a_file_the_api_can_be_told_the_providers_names() {
     let cluster = Cluster::builder().workers(0).start().await;
-    let (redis, logs, none) = (cluster.redis_url(), Logs::default(), [""; 0]);
+    let (redis, logs) = (cluster.redis_url(), Logs::default());
     let environment = [
         ("REDIS_URL", redis.as_str()),
         ("HERMOD_PROVIDERS", "openai,groq"),
         ("HERMOD_LISTEN", "127.0.0.1:0"),
         ("HERMOD_LOG_FORMAT", "json"),
     ];
-    let _api = Process::spawn("api", &binary("hermod-api"), none, &environment, logs.keep()).unwrap();
+    let _api = Process::spawn("api", &binary("hermod"), ["api"], &environment, logs.keep()).unwrap();
     let address = eventually("it listens", Duration::from_secs(20), async || {
         logs.with_message("listening").first().map(|line| line["address"].as_str().unwrap().to_owned())
     })
@@ -189,7 +188,7 @@ async fn without_a_file_the_api_can_be_told_the_providers_names() {
         assert_eq!(answer.status().as_u16(), status, "{model}");
     }
     let output =
-        run("hermod-worker", &[], &[("HERMOD_PROVIDERS", "openai,gorq"), ("OPENAI_API_KEY", "")]).await;
+        run("hermod", &["worker"], &[("HERMOD_PROVIDERS", "openai,gorq"), ("OPENAI_API_KEY", "")]).await;
     let said = text(&output.stderr);
     assert!(
         said.contains("HERMOD_PROVIDERS: openai: the environment variable OPENAI_API_KEY is not set"),

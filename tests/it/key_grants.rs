@@ -111,9 +111,9 @@ async fn settings_of_a_key_that_nobody_has_keep_a_process_from_starting() {
     config["hermod"] = json!({"keys": {"nobody": {"weight": 2}}});
     std::fs::write(&path, config.to_string()).unwrap();
     let listen = [("HERMOD_LISTEN", "127.0.0.1:0"), ("HERMOD_METRICS_LISTEN", "127.0.0.1:0")];
-    for program in ["hermod-api", "hermod-worker"] {
-        let (mut process, logs) = cluster.spawn(program, &listen);
-        assert_eq!(hermod_tests::exit_of(&mut process).await.code(), Some(1), "{program}");
+    for role in ["api", "worker"] {
+        let (mut process, logs) = cluster.spawn(role, &listen);
+        assert_eq!(hermod_tests::exit_of(&mut process).await.code(), Some(1), "{role}");
         let said = logs.all().join("\n");
         assert!(said.contains("hermod.keys.nobody: no virtual key has this id"), "{said}");
     }
@@ -122,6 +122,6 @@ async fn settings_of_a_key_that_nobody_has_keep_a_process_from_starting() {
     let mut redis = cluster.connect();
     redis::Commands::hset::<_, _, _, ()>(&mut redis, "{hermod:0}:definitions", "virtual_keys/nobody", key)
         .unwrap();
-    let (_process, logs) = cluster.spawn("hermod-worker", &listen);
+    let (_process, logs) = cluster.spawn("worker", &listen);
     logs.line("working").await;
 }

@@ -21,6 +21,7 @@ mod earlier_version;
 mod endpoints;
 mod errors;
 mod event_streams;
+mod generated;
 mod governance_access;
 mod governance_admin;
 mod governance_changes;

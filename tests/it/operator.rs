@@ -148,13 +148,13 @@ async fn a_redis_that_evicts_is_refused_unless_accepted() {
     let cluster = Cluster::builder().workers(0).start().await;
     let mut redis = cluster.connect();
     redis::cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg("allkeys-lru").exec(&mut redis).unwrap();
-    for program in ["hermod-api", "hermod-worker"] {
-        let (mut process, logs) = cluster.spawn(program, &[]);
+    for role in ["api", "worker"] {
+        let (mut process, logs) = cluster.spawn(role, &[]);
         let status = exit_of(&mut process).await;
         let said = logs.all().join("\n");
-        assert!(!status.success() && said.contains("maxmemory-policy allkeys-lru"), "{program}: {said}");
+        assert!(!status.success() && said.contains("maxmemory-policy allkeys-lru"), "{role}: {said}");
     }
-    let (mut process, logs) = cluster.spawn("hermod-worker", &[("HERMOD_ACCEPT_EVICTION", "true")]);
+    let (mut process, logs) = cluster.spawn("worker", &[("HERMOD_ACCEPT_EVICTION", "true")]);
     eventually("it warns", PATIENCE, async || {
         (!logs.with_message("Redis throws accepted jobs away when it is full").is_empty()).then_some(())
     })
@@ -163,7 +163,7 @@ async fn a_redis_that_evicts_is_refused_unless_accepted() {
 
     redis::cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg("noeviction").exec(&mut redis).unwrap();
     redis::cmd("CONFIG").arg("SET").arg("appendonly").arg("no").exec(&mut redis).unwrap();
-    let (_process, logs) = cluster.spawn("hermod-worker", &[]);
+    let (_process, logs) = cluster.spawn("worker", &[]);
     eventually("it warns", PATIENCE, async || {
         logs.all().iter().any(|line| line.contains("keeps no append-only file")).then_some(())
     })

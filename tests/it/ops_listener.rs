@@ -38,7 +38,9 @@ async fn operators_have_a_port_of_their_own() {
     }
     assert!(operators.get("/metrics").await.text.contains("hermod_queue_waiting 0"));
     assert_eq!(public.get("/health").await.json(), json!({"status": "ok"}));
-    assert_eq!(operators.get("/health").await.json(), json!({"status": "ok", "redis": "ok"}));
+    let health = json!({"status": "ok", "redis": "ok", "version": env!("CARGO_PKG_VERSION")});
+    assert_eq!(operators.get("/health").await.json(), health);
+    assert_eq!(operators.get("/readyz").await.json(), json!({"status": "ok", "redis": "ok"}));
     operators.post(r#"{"model":"demo/echo","prompt":"x"}"#).await.error(404);
     let id = public.submit(json!({"model": "demo/echo", "prompt": "x"})).await;
     assert_eq!(public.ended(&id, Duration::from_secs(10)).await["status"], "completed");

@@ -135,7 +135,7 @@ async fn each_node_is_judged() {
     let mut cluster = builder().workers(0).start().await;
     let mut node = cluster.redis_cluster().0[1].connect();
     redis::cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg("allkeys-lru").exec(&mut node).unwrap();
-    let (mut process, logs) = cluster.spawn("hermod-worker", &[]);
+    let (mut process, logs) = cluster.spawn("worker", &[]);
     let status = exit_of(&mut process).await;
     assert!(!status.success() && logs.all().join("\n").contains("maxmemory-policy allkeys-lru"));
 }

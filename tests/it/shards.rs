@@ -67,20 +67,17 @@ fn builder(shards: usize) -> Builder {
 #[tokio::test]
 async fn several_shards_on_one_server_are_refused() {
     let cluster = Cluster::builder().workers(0).start().await;
-    for program in ["hermod-api", "hermod-worker"] {
-        let (mut process, logs) = cluster.spawn(program, &[("HERMOD_SHARDS", "2")]);
+    for role in ["api", "worker"] {
+        let (mut process, logs) = cluster.spawn(role, &[("HERMOD_SHARDS", "2")]);
         let status = eventually("it has ended", PATIENCE, async || {
             let started = logs.with_message("working").len() + logs.with_message("listening").len();
-            assert_eq!(started, 0, "{program} serves two shards on one server");
+            assert_eq!(started, 0, "{role} serves two shards on one server");
             process.try_wait().unwrap()
         })
         .await;
         let said = logs.all().join("\n");
-        assert!(!status.success(), "{program}: {said}");
-        assert!(
-            said.contains("HERMOD_SHARDS") && said.contains("Cluster"),
-            "{program} says what to do: {said}"
-        );
+        assert!(!status.success(), "{role}: {said}");
+        assert!(said.contains("HERMOD_SHARDS") && said.contains("Cluster"), "{role} says what to do: {said}");
     }
 }
 

@@ -127,7 +127,7 @@ impl ApiSettings {
                 .map(|address| hermod_service::bind(address, "HERMOD_OPS_LISTEN"))
                 .transpose()?,
         };
-        tracing::info!(%redis, "hermod-api starts");
+        tracing::info!(%redis, "the API starts");
         actix_web::rt::System::new().block_on(async move {
             let tasks = TaskTracker::new();
             let shutdown = Shutdown::on_signals(&tasks)?;

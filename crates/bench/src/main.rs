@@ -50,7 +50,7 @@ use run::Run;
 /// Jobs of the warm-up, if the run has as many.
 const WARM_UP: u64 = 2000;
 
-// As in `hermod` and `hermod-worker`.
+// As in `hermod`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -9,6 +9,8 @@
 //! | [`keys`], [`usage`] | virtual keys, and what they have used |
 //! | [`config`] | what a config.json does here |
 //! | [`queue`] | what an operator sees and does |
+//! | [`healthcheck`] | whether a process is ready, for containers |
+//! | [`generate`] | completions for shells, and pages for `man` |
 //! | [`redis_server`] | finds a Redis or Valkey server, or fetches one |
 //! | [`pip`] | Python packages, one of which is a Redis server |
 //! | [`mod@table`] | tables for a terminal |
@@ -21,6 +23,8 @@ pub mod client;
 pub mod config;
 mod config_limits;
 pub mod demo;
+pub mod generate;
+pub mod healthcheck;
 mod json;
 pub mod keys;
 pub mod pip;

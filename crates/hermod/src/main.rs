@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use hermod::{client, config, demo, keys, queue, up, usage, webhooks};
+use clap::{CommandFactory, Parser, Subcommand};
+use hermod::{client, config, demo, generate, healthcheck, keys, queue, up, usage, webhooks};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -40,12 +40,21 @@ enum Command {
     Config(config::Settings),
     /// Serve an OpenAI-compatible provider whose model names choose its behaviour
     DemoProvider(demo::DemoProvider),
-    /// Run an API process (the same as `hermod-api`)
+    /// Run an API process: it takes jobs, and tells how they are
     Api(hermod_api::ApiSettings),
-    /// Run a worker process (the same as `hermod-worker`)
+    /// Run a worker process: it claims jobs, calls the providers, and writes the results
+    ///
+    /// Exit codes: 0 all that ran has ended; 3 the grace time ran out, and what still ran was released; 4 a
+    /// second signal came, and what still ran was released; 1 it could not run.
     Worker(hermod_worker::WorkerSettings),
-    /// Exit with 0 if a health URL answers 200 within 3 s, else with 1
-    Healthcheck(client::Healthcheck),
+    /// Exit with 0 if a process says that it is ready within 3 s, else with 1
+    Healthcheck(healthcheck::Healthcheck),
+    /// Print the completions for a shell
+    ///
+    /// For bash, where they count from the next login: hermod completions bash >~/.local/share/bash-completion/completions/hermod
+    Completions(generate::Completions),
+    /// Print the page for `man`, or write those of all subcommands
+    Man(generate::ManPages),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +73,8 @@ fn main() -> ExitCode {
         Command::Api(settings) => settings.run().map(|()| ExitCode::SUCCESS),
         Command::Worker(settings) => settings.run().map(hermod_worker::Drained::exit_code),
         Command::Healthcheck(check) => client::block_on(check.run()),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(pages) => pages.run(Cli::command()),
     };
     hermod_service::exit_code(outcome)
 }

@@ -1,8 +1,9 @@
 //! What orchestrators and operators ask of every process: `/livez`, `/readyz`, `/health`.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use hermod_queue::{QueueError, Store};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Cached, read_only};
 
@@ -26,14 +27,15 @@ impl Readiness {
 
 /// The probes of a port that only operators reach. They need [`Readiness`] as application data.
 pub fn probes(routes: &mut web::ServiceConfig) {
-    let ready = async |readiness: web::Data<Readiness>| match readiness.check().await {
-        Ok(()) => ok(),
-        Err(error) => unavailable(&error.to_string()),
+    let ready =
+        async |readiness: web::Data<Readiness>| state(readiness.check().await, ToString::to_string).answer();
+    let health = async |readiness: web::Data<Readiness>| {
+        state(readiness.check().await, ToString::to_string).with_version().answer()
     };
     routes
         .service(read_only("/livez", None, livez))
         .service(read_only("/readyz", None, ready))
-        .service(read_only("/health", None, ready));
+        .service(read_only("/health", None, health));
 }
 
 /// The same for everybody: what is wrong is named in our words alone. With a port for operators elsewhere, `/readyz` is
@@ -48,11 +50,11 @@ pub fn public_probes(routes: &mut web::ServiceConfig, is_operators_elsewhere: bo
         routes.service(read_only("/health", None, health));
         return;
     }
-    let ready = async |readiness: web::Data<Readiness>| match readiness.check().await {
-        Ok(()) => ok(),
-        Err(error) => unavailable(&summary(&error)),
+    let ready = async |readiness: web::Data<Readiness>| state(readiness.check().await, summary).answer();
+    let health = async |readiness: web::Data<Readiness>| {
+        state(readiness.check().await, summary).with_version().answer()
     };
-    routes.service(read_only("/readyz", None, ready)).service(read_only("/health", None, ready));
+    routes.service(read_only("/readyz", None, ready)).service(read_only("/health", None, health));
 }
 
 /// The process lives.
@@ -60,12 +62,33 @@ async fn livez() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-fn ok() -> HttpResponse {
-    HttpResponse::Ok().json(json!({"status": "ok", "redis": "ok"}))
+/// What a probe answers.
+struct State {
+    code: StatusCode,
+    body: Value,
 }
 
-fn unavailable(reason: &str) -> HttpResponse {
-    HttpResponse::ServiceUnavailable().json(json!({"status": "unavailable", "redis": reason}))
+impl State {
+    /// With the version of this program.
+    fn with_version(mut self) -> Self {
+        self.body["version"] = env!("CARGO_PKG_VERSION").into();
+        self
+    }
+
+    fn answer(self) -> HttpResponse {
+        HttpResponse::build(self.code).json(self.body)
+    }
+}
+
+/// The state of a process whose Redis answers like this; `say` words what is wrong.
+fn state(redis: Result<(), QueueError>, say: impl FnOnce(&QueueError) -> String) -> State {
+    match redis {
+        Ok(()) => State { code: StatusCode::OK, body: json!({"status": "ok", "redis": "ok"}) },
+        Err(error) => State {
+            code: StatusCode::SERVICE_UNAVAILABLE,
+            body: json!({"status": "unavailable", "redis": say(&error)}),
+        },
+    }
 }
 
 /// What is wrong, without Redis's own text: that may name addresses and users.

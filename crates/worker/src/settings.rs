@@ -112,7 +112,7 @@ impl WorkerSettings {
             grace: Duration::from_secs(self.grace_seconds),
         };
         let listener = hermod_service::bind(&self.metrics_listen, "HERMOD_METRICS_LISTEN")?;
-        tracing::info!(%redis, worker = worker.name.as_str(), "hermod-worker starts");
+        tracing::info!(%redis, worker = worker.name.as_str(), "the worker starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async move {
             let tasks = TaskTracker::new();
