@@ -104,6 +104,7 @@ for i, job in ipairs(args.jobs) do
 end
 remove_entries(entries)
 free_bytes(freed)
+write_ends()
 publish()
 local open = {}
 if #ids > 0 then

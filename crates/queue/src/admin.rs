@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hermod_types::{JobId, Shard, ShardCount};
+use hermod_types::{JobId, Operation, Shard, ShardCount};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::check::{self, Findings};
 use crate::connection::Call;
+use crate::history::Servers;
 use crate::keys::{self, CHECKED, PAUSED, SHARDS};
 use crate::script::{self, SCRIPTS};
 use crate::stats::NoArgs;
@@ -14,11 +15,14 @@ use crate::{Control, JobRequest, Lane, Payload, QueueError, Stats, Store};
 
 /// How long after a comparison a new leader makes none, in seconds.
 const CHECKED_SECONDS: u64 = 60;
+/// Dead letters of a shard that are read together: more than it keeps.
+const MOST_LETTERS: usize = 10_000;
 
 /// What an operator does with the queue: with all shards of it.
 #[derive(Clone)]
 pub struct Admin {
     store: Store,
+    pub(crate) servers: Servers,
 }
 
 /// A worker, as the consumer group knows it.
@@ -38,6 +42,12 @@ pub struct DeadLetter {
     /// When it was given up on, in milliseconds since the epoch, by Redis's clock.
     pub at_ms: u64,
     pub reason: String,
+    /// What it calls; none where its request cannot be read.
+    pub operation: Option<Operation>,
+    /// The first of its targets.
+    pub model: Option<String>,
+    /// Id of the virtual key that it was submitted with.
+    pub owner: Option<String>,
     /// A line for each start of it that came to nothing.
     pub history: String,
     /// A header line in JSON (targets, time to live), then the client's body. Read for one letter alone; empty in a list.
@@ -77,6 +87,8 @@ struct LettersArgs {
     count: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +97,9 @@ struct LetterRow {
     at: u64,
     reason: String,
     history: ByteBuf,
+    header: ByteBuf,
+    #[serde(default)]
+    owner: Option<String>,
     #[serde(default)]
     request: Option<ByteBuf>,
 }
@@ -109,7 +124,7 @@ struct ConsumerRow {
 impl Admin {
     /// Acts on the queue in `store`.
     pub fn new(store: &Store) -> Self {
-        Self { store: store.clone() }
+        Self { store: store.clone(), servers: Servers::default() }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -206,9 +221,20 @@ impl Admin {
     /// # Errors
     /// If Redis does not answer.
     pub async fn dead_letters(&self, most: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        self.letters_of(None, most).await
+    }
+
+    /// The newest ones that were given up on for this reason, if any is given.
+    pub(crate) async fn letters_of(
+        &self,
+        reason: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
         let mut all = Vec::new();
         for shard in self.shards().await?.shards() {
-            all.extend(self.letters(shard, LettersArgs { count: most, id: None }).await?);
+            let args =
+                LettersArgs { count: most.min(MOST_LETTERS), id: None, reason: reason.map(str::to_owned) };
+            all.extend(self.letters(shard, args).await?);
         }
         all.sort_by_key(|letter| std::cmp::Reverse(letter.at_ms));
         all.truncate(most);
@@ -220,10 +246,15 @@ impl Admin {
             script::run(self.store.shared(), &SCRIPTS.letters, &keys::queue(shard), &args).await?;
         let text = |bytes: ByteBuf| String::from_utf8_lossy(&bytes).into_owned();
         let letter = |row: LetterRow| {
+            let header =
+                JobRequest::from_stored(&(text(row.header) + "\n"), None).map(|stored| stored.request);
             Some(DeadLetter {
                 id: row.id.parse().ok()?,
                 at_ms: row.at,
                 reason: row.reason,
+                operation: header.as_ref().map(|request| request.operation),
+                model: header.and_then(|request| Some(request.targets.first()?.to_string())),
+                owner: row.owner,
                 history: text(row.history),
                 request: row.request.map(text).unwrap_or_default(),
             })
@@ -236,7 +267,7 @@ impl Admin {
     /// # Errors
     /// If Redis does not answer.
     pub async fn dead_letter(&self, id: JobId) -> Result<Option<DeadLetter>, QueueError> {
-        let args = LettersArgs { count: 1, id: Some(id.to_string()) };
+        let args = LettersArgs { count: 1, id: Some(id.to_string()), reason: None };
         let Some(mut letter) = self.letters(id.shard(), args).await?.pop() else { return Ok(None) };
         if letter.request.ends_with('\n') {
             let request = JobRequest::from_stored(&letter.request, None);

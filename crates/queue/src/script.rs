@@ -80,6 +80,16 @@ scripts!(
     definitions_put,
     definitions_keep,
     waiting_of,
+    history_fold,
+    history_minutes,
+    history_recent,
+    history_jobs,
+    history_oldest,
+    history_fleet,
+    history_tell,
+    history_calls,
+    history_providers,
+    history_dead,
 );
 
 /// What stands before a script: what all share, and what its kind shares.
@@ -93,17 +103,23 @@ fn source(name: &str, body: &str) -> String {
     const FEEDING: &str = include_str!("../lua/feeding.lua");
     const WEBHOOKS: &str = include_str!("../lua/webhooks.lua");
     const DEFINITIONS: &str = include_str!("../lua/definitions.lua");
+    const COUNTING: &str = include_str!("../lua/counting.lua");
+    const HISTORY: &str = include_str!("../lua/history.lua");
+    const FLEET: &str = include_str!("../lua/fleet.lua");
+    const WAITING: &str = include_str!("../lua/waiting.lua");
     let parts: &[&str] = match name {
         "claim" => &[LIB, EVENTS, LANES, FEEDING],
         "park" => &[LIB, EVENTS, LANES],
         "delay" | "release" => &[LIB, EVENTS],
-        "cancel" => &[LIB, EVENTS, ENDING, LANES],
-        "redeliver" => &[LIB, EVENTS, ENDING],
-        "finish" => &[LIB, EVENTS, ENDING, GOVERNANCE, SETTLING],
+        "cancel" => &[LIB, EVENTS, COUNTING, HISTORY, ENDING, LANES],
+        "redeliver" => &[LIB, EVENTS, COUNTING, HISTORY, ENDING],
+        "finish" => &[LIB, EVENTS, COUNTING, HISTORY, ENDING, GOVERNANCE, SETTLING],
         "gov_settle" => &[LIB, GOVERNANCE, SETTLING],
-        "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => {
-            &[LIB, LANES]
-        }
+        "history_fold" | "history_minutes" | "history_recent" => &[LIB, COUNTING, HISTORY],
+        "history_fleet" | "history_tell" => &[LIB, FLEET],
+        "history_jobs" | "history_oldest" => &[LIB, WAITING],
+        "submit" => &[LIB, COUNTING, LANES],
+        "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => &[LIB, LANES],
         _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
         _ if name.starts_with("gov_") => &[LIB, GOVERNANCE],
         _ if name.starts_with("definitions_") => &[LIB, DEFINITIONS],
