@@ -16,7 +16,7 @@ const LARGEST: usize = 1 << 20;
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| hermod_api::openapi::document().unwrap());
 static REGISTRY: LazyLock<Registry<'static>> =
-    LazyLock::new(|| Registry::new().add(NAME, DOCUMENT.clone()).unwrap().prepare().unwrap());
+    LazyLock::new(|| Registry::new().add(NAME, closed(DOCUMENT.clone())).unwrap().prepare().unwrap());
 /// By the pointer to the schema: it is compiled once a process.
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 
@@ -101,4 +101,43 @@ fn path_of(path: &str) -> Option<(&'static str, &'static Value)> {
 /// A path as a part of a JSON pointer that stands in a URI.
 fn escaped(path: &str) -> String {
     path.replace('~', "~0").replace('/', "~1")
+}
+
+/// The document as answers are held against it: with no member that it does not name, but where it says that there may be others.
+/// A client must not do so, as later versions may add some.
+fn closed(mut document: Value) -> Value {
+    let schemas = document["components"]["schemas"].as_object_mut().unwrap();
+    let parts: Vec<String> = schemas
+        .values()
+        .filter_map(|schema| schema["allOf"].as_array())
+        .flatten()
+        .filter_map(|part| Some(part["$ref"].as_str()?.rsplit('/').next()?.to_owned()))
+        .collect();
+    // Requests may have more. What is a part of another is closed with that.
+    let is_open = |name: &String| {
+        ["Request", "Change", "Create"].iter().any(|end| name.ends_with(end)) || parts.contains(name)
+    };
+    for (_, schema) in schemas.iter_mut().filter(|(name, _)| !is_open(name)) {
+        close(schema);
+    }
+    for item in document["paths"].as_object_mut().unwrap().values_mut() {
+        for operation in item.as_object_mut().unwrap().values_mut() {
+            operation.get_mut("responses").into_iter().for_each(close);
+        }
+    }
+    document
+}
+
+fn close(value: &mut Value) {
+    if let Value::Array(values) = value {
+        values.iter_mut().for_each(close);
+    }
+    let Value::Object(members) = value else { return };
+    for (_, member) in members.iter_mut().filter(|(name, _)| !["if", "then"].contains(&name.as_str())) {
+        close(member);
+    }
+    let is_schema = members.get("properties").is_some_and(Value::is_object) && !members.contains_key("in");
+    if is_schema && !members.contains_key("additionalProperties") {
+        members.insert("unevaluatedProperties".to_owned(), json!(false));
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 const ANY: [&str; 3] = ["400", "408", "431"];
 /// What is answered to one with a body besides.
 const WITH_BODY: [&str; 2] = ["413", "429"];
-const METHODS: [&str; 5] = ["get", "put", "post", "delete", "head"];
+const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
 const LIMITS: [(&str, &str); 6] = [
     ("x-ratelimit-limit-requests", "LimitRequests"),
     ("x-ratelimit-remaining-requests", "RemainingRequests"),
