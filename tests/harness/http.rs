@@ -5,7 +5,7 @@ use hermod_types::Operation;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
-use crate::{FormBody, PATIENCE, eventually};
+use crate::{FormBody, PATIENCE, described, eventually};
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
@@ -91,16 +91,21 @@ impl Api {
         self.try_send(request).await.unwrap()
     }
 
-    /// The same, where there may be no answer.
+    /// The same, where there may be no answer. One that is there must be as the API's description says.
     ///
     /// # Errors
     /// If there is none.
     pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
-        let response = request.send().await?;
+        let (client, request) = request.build_split();
+        let request = request?;
+        let method = request.method().clone();
+        let response = client.execute(request).await?;
         let (path, status) = (response.url().path().to_owned(), response.status().as_u16());
         let (headers, bytes) = (response.headers().clone(), response.bytes().await?);
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Answer { path, status, headers, bytes, text })
+        let answer = Answer { path, status, headers, bytes, text };
+        described::check(&method, &answer);
+        Ok(answer)
     }
 
     /// A poll that is still to be sent.

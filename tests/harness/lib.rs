@@ -12,6 +12,7 @@
 mod binaries;
 mod builder;
 mod cluster;
+mod described;
 mod drained;
 mod event_stream;
 mod form;
@@ -30,6 +31,7 @@ mod wait;
 pub use binaries::{binary, redis_binary};
 pub use builder::{Builder, Servers};
 pub use cluster::Cluster;
+pub use described::{assert_valid, description};
 pub use event_stream::{EventStream, Said};
 pub use form::FormBody;
 pub use gate::Gate;

@@ -19,6 +19,7 @@ mod memory;
 mod metrics;
 mod observe;
 mod once;
+pub mod openapi;
 mod poll;
 mod prefer;
 mod responses;

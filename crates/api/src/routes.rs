@@ -2,7 +2,9 @@ use actix_web::{HttpRequest, HttpResponse, Resource, Route, Scope, guard, web};
 use hermod_service::{error_response, method_not_allowed, not_found, probes, public_probes, read_only};
 use hermod_types::{BodyForm, ErrorBody, ErrorCode, Operation};
 
-use crate::{admin, cancel, content, events, integration, jobs, metrics, poll, responses, submit};
+use crate::{
+    admin, cancel, content, events, integration, jobs, metrics, openapi, poll, responses, submit,
+};
 
 const ASYNC: &str = "/v1/async/";
 
@@ -21,7 +23,7 @@ pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bo
     for resource in integration::resources().chain(responses::resources()) {
         routes.service(resource);
     }
-    routes.configure(admin::routes);
+    routes.configure(admin::routes).configure(openapi::routes);
     if !is_operators_elsewhere {
         routes.service(read_only("/metrics", None, metrics::metrics));
     }

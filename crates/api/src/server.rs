@@ -24,6 +24,7 @@ use crate::governed::Remaining;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
 use crate::once::UnderWays;
+use crate::openapi::Description;
 use crate::state::State;
 use crate::webhooks::Endpoints;
 use crate::{admin, connection, governed, observe, routes};
@@ -156,6 +157,7 @@ impl ApiServer {
         let numbers = web::Data::new(QueueNumbers::new(&store, &events));
         let remaining = Remaining::default();
         let waits_end = shutdown.drain.clone();
+        let description = web::Data::new(Description::new()?);
         let (under_way, positions) = (UnderWays::default(), Positions::new(&store, &queue));
 
         let mut builder = Server::build().disable_signals().shutdown_timeout(grace.as_secs());
@@ -207,6 +209,7 @@ impl ApiServer {
                 .app_data(metrics.clone())
                 .app_data(readiness.clone())
                 .app_data(numbers.clone())
+                .app_data(description.clone())
                 .wrap(from_fn(connection::track))
                 .wrap(from_fn(governed::tell))
                 .wrap(from_fn(observe::observe))

@@ -175,6 +175,15 @@ impl Operation {
         }
     }
 
+    /// What is checked of the members of its requests, as JSON Schema; of a form, of its fields and files. What must be there is not
+    /// in it.
+    pub fn request_schema(self) -> serde_json::Value {
+        match self.rules() {
+            Rules::Json(rules) => rules.schema(),
+            Rules::Form(rules) => rules.schema(),
+        }
+    }
+
     /// Whether its bodies carry media, and may be as large as an upload.
     pub const fn carries_media(self) -> bool {
         self.row().media

@@ -2,6 +2,7 @@
 //! changed by being parsed.
 
 mod list;
+mod schema;
 mod walk;
 
 use std::borrow::Cow;
