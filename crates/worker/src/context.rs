@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::held::HeldGuard;
 use crate::job;
 use crate::memory::Memory;
+use crate::models::Models;
 use crate::spend::Spending;
 use crate::work::Work;
 
@@ -60,8 +61,9 @@ impl Context {
         memory: Memory,
         release: CancellationToken,
     ) -> Self {
-        let counters = Counters::new(providers.names());
-        let spending = Spending::new(prices);
+        let models = Arc::new(Models::new(providers.names()));
+        let counters = Counters::new(providers.names(), Arc::clone(&models));
+        let spending = Spending::new(prices, models);
         Self {
             providers,
             rules,

@@ -14,6 +14,7 @@
 //! | `cooldown` | what is not worth trying for a while, shared with the other workers |
 //! | `settle` | writes the end, however long Redis is away |
 //! | `spend` | what each call has used and costs |
+//! | `counters`, `models` | metrics, looked up once |
 //! | `memory` | how many bytes of requests and answers are in memory |
 
 mod admission;
@@ -29,6 +30,7 @@ mod job;
 mod lane;
 mod media;
 mod memory;
+mod models;
 mod probe;
 mod progress;
 mod renewal;
