@@ -84,6 +84,7 @@ mod find;
 mod finish;
 pub mod governance;
 mod health;
+mod history;
 mod job;
 mod keys;
 mod lane;
@@ -125,6 +126,10 @@ pub use error::QueueError;
 pub use events::{End, Events, JobEvent, JobState, JobWatch, News, OwnerNews, OwnerWatch};
 pub use find::{
     JobJson, JobRecord, ListedJob, OutcomeReader, OutcomeRef, Records, StoredOutcome, WaitingFor,
+};
+pub use history::{
+    CallFigures, CallsOf, DeadFilter, DeadGroup, Fleet, HISTORY_MINUTES, JobFilter, JobsIn, Minute, Outcome,
+    ProviderFigures, RequeuedMany, ServerFigures, WorkerFigures,
 };
 pub use job::{Ended, Held, Settled, Started};
 pub use lane::{Lane, Payload};
