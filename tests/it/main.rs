@@ -44,6 +44,7 @@ mod limits_crashes;
 mod limits_running;
 mod lists;
 mod media_stream;
+mod metrics;
 mod operator;
 mod ops_listener;
 mod pieces;
