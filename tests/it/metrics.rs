@@ -68,13 +68,20 @@ async fn each_metric_has_a_help_and_each_duration_is_a_histogram() {
     cluster.run(json!({"model": "demo/fail-500", "prompt": "x"})).await;
     let (api, worker) = (Scrape::of(&cluster.api).await, Scrape::of(&cluster.worker_ports[0]).await);
     for scrape in [&api, &worker] {
-        let helps: BTreeSet<&str> =
-            scrape.text.lines().filter_map(|line| Some(line.strip_prefix("# HELP ")?.split_once(' ')?.0)).collect();
+        let helps: BTreeSet<&str> = scrape
+            .text
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("# HELP ")?.split_once(' ')?.0))
+            .collect();
         for (name, kind) in scrape.types() {
             assert!(name.starts_with("hermod_") && helps.contains(name), "{name} has no help");
             // Quantiles of several processes cannot be added up.
             assert_ne!(kind, "summary", "{name}");
-            assert_eq!(name.contains("duration") || name.contains("_wait_"), kind == "histogram", "{name}: {kind}");
+            assert_eq!(
+                name.contains("duration") || name.contains("_wait_"),
+                kind == "histogram",
+                "{name}: {kind}"
+            );
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name}: {kind}");
         }
         let version = format!("hermod_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
@@ -85,7 +92,10 @@ async fn each_metric_has_a_help_and_each_duration_is_a_histogram() {
         ("hermod_job_wait_seconds_bucket{le=\"86400\"}", 2.0),
         ("hermod_job_wait_seconds_bucket{le=\"+Inf\"}", 2.0),
         ("hermod_job_duration_seconds_count", 2.0),
-        (r#"hermod_provider_call_duration_seconds_count{provider="demo",model="echo",outcome="success"}"#, 1.0),
+        (
+            r#"hermod_provider_call_duration_seconds_count{provider="demo",model="echo",outcome="success"}"#,
+            1.0,
+        ),
         (
             r#"hermod_provider_call_duration_seconds_bucket{provider="demo",model="echo",outcome="success",le="81.92"}"#,
             1.0,
@@ -140,7 +150,8 @@ async fn the_oldest_waiting_job_ages_until_it_starts() {
     assert_eq!(Scrape::of(&api).await.get("hermod_workers"), Some(0.0));
     let begun = Instant::now();
     let id = api.submit(json!({"model": "demo/echo", "prompt": "x"})).await;
-    let age = eventually("it has aged", PATIENCE, async || Some(oldest().await).filter(|age| *age > 1.5)).await;
+    let age =
+        eventually("it has aged", PATIENCE, async || Some(oldest().await).filter(|age| *age > 1.5)).await;
     assert!(age <= begun.elapsed().as_secs_f64() + 0.1, "{age}");
     // One that waits for its time does not wait for a worker.
     let later = api.submission(json!({"model": "demo/echo", "prompt": "x"}).to_string());
@@ -202,7 +213,8 @@ async fn a_model_that_a_client_has_invented_is_other() {
         cluster.run(json!({"model": model, "prompt": "x"})).await;
     }
     let worker = Scrape::of(&cluster.worker_ports[0]).await;
-    let calls = |labels: &str| worker.get(&format!("hermod_provider_call_duration_seconds_count{{{labels}}}"));
+    let calls =
+        |labels: &str| worker.get(&format!("hermod_provider_call_duration_seconds_count{{{labels}}}"));
     assert_eq!(calls(r#"provider="demo",model="other",outcome="error""#), Some(5.0), "{}", worker.text);
     assert_eq!(calls(r#"provider="demo",model="echo",outcome="success""#), Some(1.0));
     // What the configuration names needs no answer.
@@ -237,7 +249,12 @@ async fn limits_are_shown_by_the_names_of_their_owners() {
         (r#"{key="Key \"K\"",scope="key",limit="budget 30d"}"#, 2.5),
         (r#"{key="",scope="team Sales",limit="requests 1d"}"#, 500.0),
     ] {
-        assert_eq!(scrape.get(&format!("hermod_limit_max{labels}")), Some(max), "{labels} in\n{}", scrape.text);
+        assert_eq!(
+            scrape.get(&format!("hermod_limit_max{labels}")),
+            Some(max),
+            "{labels} in\n{}",
+            scrape.text
+        );
         assert!(scrape.get(&format!("hermod_limit_used{labels}")).is_some(), "{labels}");
     }
     assert_eq!(scrape.get("hermod_limits_not_shown"), Some(0.0));
@@ -279,7 +296,9 @@ async fn a_scrape_costs_a_bounded_number_of_commands_and_lines() {
         assert_eq!((of("hermod_limit_used{"), of("hermod_limit_max{")), (500, 500));
         assert_eq!(scrape.get("hermod_limits_not_shown"), Some(300.0));
         let is_shown = |key: &str, limit: &str| {
-            scrape.get(&format!("hermod_limit_max{{key=\"{key}\",scope=\"key\",limit=\"{limit}\"}}")).is_some()
+            scrape
+                .get(&format!("hermod_limit_max{{key=\"{key}\",scope=\"key\",limit=\"{limit}\"}}"))
+                .is_some()
         };
         assert!(is_shown("K0399", "budget 1d") && is_shown("K0099", "requests 1h"), "budgets come first");
         assert!(!is_shown("K0100", "requests 1h"));
@@ -312,7 +331,8 @@ async fn what_cannot_be_read_is_absent() {
 
 #[tokio::test]
 async fn each_node_of_a_cluster_has_a_row_and_all_shards_are_looked_at() {
-    let cluster = Cluster::builder().servers(Servers::Cluster).set("HERMOD_SHARDS", 6).workers(0).start().await;
+    let cluster =
+        Cluster::builder().servers(Servers::Cluster).set("HERMOD_SHARDS", 6).workers(0).start().await;
     for _ in 0..20 {
         cluster.api.submit(json!({"model": "demo/echo", "prompt": "x"})).await;
     }

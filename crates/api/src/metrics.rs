@@ -100,9 +100,11 @@ fn add_servers(gauges: &mut Gauges, servers: &[ServerFigures]) {
     add("hermod_redis_aof_enabled", "Whether it keeps an append-only file: 1 or 0.", |server| {
         flag(server.aof_enabled)
     });
-    add("hermod_redis_persistence_ok", "Whether its last writes to its files have succeeded: 1 or 0.", |server| {
-        flag(server.persistence_ok)
-    });
+    add(
+        "hermod_redis_persistence_ok",
+        "Whether its last writes to its files have succeeded: 1 or 0.",
+        |server| flag(server.persistence_ok),
+    );
     add("hermod_redis_connected_clients", "Connections to it.", |server| float(server.clients));
 }
 

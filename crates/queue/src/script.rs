@@ -86,6 +86,7 @@ scripts!(
     history_jobs,
     history_oldest,
     history_fleet,
+    history_tell,
     history_calls,
     history_providers,
     history_dead,
@@ -101,17 +102,20 @@ fn source(name: &str, body: &str) -> String {
     const FEEDING: &str = include_str!("../lua/feeding.lua");
     const WEBHOOKS: &str = include_str!("../lua/webhooks.lua");
     const DEFINITIONS: &str = include_str!("../lua/definitions.lua");
+    const COUNTING: &str = include_str!("../lua/counting.lua");
     const HISTORY: &str = include_str!("../lua/history.lua");
+    const FLEET: &str = include_str!("../lua/fleet.lua");
     const WAITING: &str = include_str!("../lua/waiting.lua");
     let parts: &[&str] = match name {
         "claim" => &[LIB, EVENTS, LANES, FEEDING],
         "park" => &[LIB, EVENTS, LANES],
         "delay" | "release" => &[LIB, EVENTS],
-        "cancel" => &[LIB, EVENTS, HISTORY, ENDING, LANES],
-        "finish" | "redeliver" => &[LIB, EVENTS, HISTORY, ENDING],
-        "history_fold" | "history_minutes" | "history_recent" => &[LIB, HISTORY],
+        "cancel" => &[LIB, EVENTS, COUNTING, HISTORY, ENDING, LANES],
+        "finish" | "redeliver" => &[LIB, EVENTS, COUNTING, HISTORY, ENDING],
+        "history_fold" | "history_minutes" | "history_recent" => &[LIB, COUNTING, HISTORY],
+        "history_fleet" | "history_tell" => &[LIB, FLEET],
         "history_jobs" | "history_oldest" => &[LIB, WAITING],
-        "submit" => &[LIB, HISTORY, LANES],
+        "submit" => &[LIB, COUNTING, LANES],
         "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => &[LIB, LANES],
         _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
         _ if name.starts_with("gov_") => &[LIB, GOVERNANCE],

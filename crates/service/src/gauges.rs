@@ -44,7 +44,11 @@ impl Gauges {
 
     /// Whether Redis answers this process, which each process shows.
     pub fn add_redis_up(&mut self, is_up: bool) {
-        self.add("hermod_redis_up", "Whether Redis answers this process: 1 or 0.", f64::from(u8::from(is_up)));
+        self.add(
+            "hermod_redis_up",
+            "Whether Redis answers this process: 1 or 0.",
+            f64::from(u8::from(is_up)),
+        );
     }
 
     pub(crate) fn as_str(&self) -> &str {

@@ -78,7 +78,8 @@ pub(crate) fn describe_metrics() {
 
 /// The worker's own port: health and metrics.
 pub(crate) fn server(listener: TcpListener, store: &Store, metrics: Metrics) -> std::io::Result<Server> {
-    let (readiness, shown) = (web::Data::new(Readiness::new(store)), web::Data::new((metrics, store.clone())));
+    let (readiness, shown) =
+        (web::Data::new(Readiness::new(store)), web::Data::new((metrics, store.clone())));
     let app = move || {
         App::new()
             .app_data(readiness.clone())

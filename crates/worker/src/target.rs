@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::{Cooldowns, Gate};
 use crate::counters::{CallOutcome, Counters};
+use crate::figures::Calls;
 use crate::memory::JobMemory;
 use crate::progress::Progress;
 use crate::spend::{EndedCall, Spending};
@@ -29,6 +30,7 @@ pub(crate) struct TargetContext<'a> {
     pub(crate) providers: &'a Providers,
     pub(crate) cooldowns: &'a Cooldowns,
     pub(crate) counters: &'a Counters,
+    pub(crate) calls: &'a Calls,
     pub(crate) spending: &'a Spending,
     /// Who may use what.
     pub(crate) rules: &'a Rules,
@@ -241,6 +243,9 @@ impl TargetRun<'_> {
             None => (None, Some(ErrorCode::JobCancelled.kind().to_owned()), true),
         };
         self.context.counters.call(target, key, CallOutcome::of(outcome.as_ref()), elapsed);
+        if let Some(outcome) = &outcome {
+            self.context.calls.add(target, elapsed, outcome.is_ok());
+        }
         let owner = self.context.request.owner.as_deref();
         let ended = EndedCall { operation, target, key, owner, bill, may_be_billed };
         let (call, unknown) = self.context.spending.of_call(&ended);
