@@ -102,7 +102,8 @@ async fn what_failed_calls_have_used_is_in_the_sum() {
     let charged = "hermod_charged_tokens_total{key=\"\",kind=\"input\"}";
     let echoed = attempts[1]["input_tokens"].as_f64().unwrap();
     assert_eq!(cluster.worker_metric(0, charged).await, 14.0 + echoed);
-    assert!(cluster.worker_metric(0, "hermod_charged_dollars_total{key=\"\"}").await > 2.0 * lost);
+    let charged = "hermod_charged_nanodollars_total{key=\"\"}";
+    assert!(cluster.worker_metric(0, charged).await > 2e9 * lost);
     cluster.assert_drained().await;
 }
 

@@ -47,6 +47,7 @@ mod limits_running;
 mod limits_waits;
 mod lists;
 mod media_stream;
+mod metrics;
 mod openapi;
 mod operator;
 mod ops_listener;

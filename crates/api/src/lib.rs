@@ -14,6 +14,7 @@ mod governed;
 mod hook;
 mod integration;
 mod jobs;
+mod limit_metrics;
 mod media_stream;
 mod memory;
 mod metrics;

@@ -32,11 +32,6 @@ pub(crate) fn describe_metrics() {
         "Requests answered, by route, method and status."
     );
     metrics::describe_histogram!("hermod_http_request_duration_seconds", "From head to answer, by route.");
-    metrics::describe_gauge!("hermod_waiting_clients", "Clients that wait for a job, or follow its events.");
-    metrics::describe_gauge!("hermod_queue_waiting", "Jobs accepted and not yet given to a worker.");
-    metrics::describe_gauge!("hermod_queue_delayed", "Jobs that wait for a retry time.");
-    metrics::describe_gauge!("hermod_queue_running", "Jobs given to a worker and not yet ended.");
-    metrics::describe_gauge!("hermod_queue_dead", "Jobs given up on, kept for the operator.");
 }
 
 /// Answers with the request's id, and counts.

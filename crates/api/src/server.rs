@@ -154,7 +154,8 @@ impl ApiServer {
         tasks.spawn_local(governance.clone().follow(shutdown.now.clone()));
         let memory = MemoryBudget::new(max_memory_bytes, limits.text.max(limits.media));
         let events = Events::new(&store, queue.shards, tasks, shutdown.now.clone());
-        let numbers = web::Data::new(QueueNumbers::new(&store, &events));
+        let numbers = QueueNumbers::new(&store, &events, rules.clone(), Limits::spawn(&store, tasks));
+        let numbers = web::Data::new(numbers);
         let remaining = Remaining::default();
         let waits_end = shutdown.drain.clone();
         let description = web::Data::new(Description::new()?);

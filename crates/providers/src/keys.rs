@@ -61,6 +61,11 @@ impl Key {
         self.name.as_deref()
     }
 
+    /// Whether the configuration names `model` for this key, rather than allowing all.
+    pub fn names(&self, model: &str) -> bool {
+        self.alias(model).is_some() || self.models.names().iter().any(|named| named == model)
+    }
+
     pub(crate) const fn value(&self) -> Option<&SecretString> {
         self.value.as_ref()
     }
@@ -113,6 +118,10 @@ mod tests {
         assert_eq!(serving(&pool, "gpt-4", &Models::All), ["one gpt-4"]);
         assert_eq!(serving(&pool, "fast", &Models::All), ["one gpt-3.5"]);
         assert!(serving(&pool, "other", &Models::All).is_empty());
+        let all = KeyPool::new(&[key("one", Models::All, 1.0)]);
+        let names = |pool: &KeyPool, model| pool.0[0].names(model);
+        assert!(names(&pool, "gpt-4") && names(&pool, "fast") && !names(&pool, "other"));
+        assert!(names(&all, "fast") && !names(&all, "gpt-4"), "it may be any word of a client");
         assert!(serving(&pool, "gpt-4", &Models::Only(vec!["two".into()])).is_empty());
         assert_eq!(serving(&KeyPool::new(&[]), "any", &Models::Only(Vec::new())), ["- any"], "it needs none");
     }

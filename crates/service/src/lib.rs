@@ -3,6 +3,7 @@
 mod cached;
 mod exit;
 mod file_keys;
+mod gauges;
 mod http;
 mod log;
 mod metrics;
@@ -15,6 +16,7 @@ mod watch;
 pub use cached::Cached;
 pub use exit::exit_code;
 pub use file_keys::check_file_keys;
+pub use gauges::Gauges;
 pub use http::{bind, error_response, method_not_allowed, not_found, read_only};
 pub use log::{LogFormat, LogSettings};
 pub use metrics::{Metrics, describe};

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use hermod_providers::{Replies, Verdict};
 use hermod_queue::{Delayed, Held, WorkerQueue};
 use hermod_types::{Attempt, ErrorBody, ErrorCode, Target, Timestamp};
@@ -13,7 +15,8 @@ pub(crate) struct Chain<'a> {
     /// Where progress is noted, and what shows that the job is ours.
     pub(crate) queue: &'a WorkerQueue,
     pub(crate) held: &'a Held,
-    /// When this start began.
+    /// How long the job has waited for this start, which began then.
+    pub(crate) waited: Duration,
     pub(crate) begun: Instant,
     /// When the job's time is over, with all retries and fallbacks.
     pub(crate) deadline: Instant,
@@ -38,12 +41,17 @@ impl Chain<'_> {
     /// are passed over, and tried at the end. Each is asked for before it is called. `progress` is at all times how far the job has
     /// come.
     pub(crate) async fn run(&self, progress: &mut Progress, admission: &mut Admission<'_>) -> ChainEnd {
+        let mut is_first = true;
         while let Some((index, target)) = self.next(progress) {
             if self.context.cancelled.is_cancelled() {
                 return ChainEnd::Cancelled;
             }
             match admission.enter((index, target), progress, self.context.cancelled, self.deadline).await {
-                Entry::Open => {}
+                Entry::Open => {
+                    if std::mem::take(&mut is_first) {
+                        self.context.counters.wait.record(self.waited + self.begun.elapsed());
+                    }
+                }
                 Entry::Closed(refusal) => {
                     let why = refusal.kind.as_str();
                     progress.attempts.push(Attempt::skipped(target, None, why, Timestamp::now()));

@@ -14,6 +14,7 @@ use crate::figures::Calls;
 use crate::held::HeldGuard;
 use crate::job;
 use crate::memory::Memory;
+use crate::models::Models;
 use crate::spend::Spending;
 use crate::work::Work;
 
@@ -63,8 +64,9 @@ impl Context {
         memory: Memory,
         release: CancellationToken,
     ) -> Self {
-        let counters = Counters::new(providers.names());
-        let spending = Spending::new(prices);
+        let models = Arc::new(Models::new(providers.names()));
+        let counters = Counters::new(providers.names(), Arc::clone(&models));
+        let spending = Spending::new(prices, models);
         Self {
             providers,
             rules,

@@ -166,6 +166,7 @@ impl Start<'_> {
             },
             queue: &context.queue,
             held: &started.held,
+            waited: started.waited,
             begun,
             deadline,
         };

@@ -15,6 +15,7 @@
 //! | `figures` | what operators are told of the worker, and of its calls |
 //! | `settle` | writes the end, however long Redis is away |
 //! | `spend` | what each call has used and costs |
+//! | `counters`, `models` | metrics, looked up once |
 //! | `memory` | how many bytes of requests and answers are in memory |
 
 mod admission;
@@ -31,6 +32,7 @@ mod job;
 mod lane;
 mod media;
 mod memory;
+mod models;
 mod probe;
 mod progress;
 mod renewal;

@@ -86,6 +86,7 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
     let Worker { name, providers, rules, prices, pricing, store, tolerance, metrics, .. } = worker;
     let Worker { concurrency, memory, shards, lease, limits, deliveries, grace, .. } = worker;
     probe::describe_metrics();
+    probe::note_slots(concurrency, deliveries.concurrency);
     let tasks = TaskTracker::new();
     let address = listener.local_addr()?;
     let stop = CancellationToken::new();

@@ -1,24 +1,22 @@
 //! What a call has used, and what that costs.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hermod_governance::{CallCharge, Charge, Estimate, PricedCall, Prices, estimate};
 use hermod_providers::{Bill, Key};
 use hermod_queue::JobRequest;
-use hermod_types::governance::Money;
 use hermod_types::{CallUsage, Operation, Target};
 
-/// Models that metrics tell apart in a process, and that are warned of: names are the clients' choice.
+use crate::models::Models;
+
+/// Models that are warned of in a process: names are the clients' choice.
 const MOST_MODELS: usize = 200;
-/// What metrics call all others.
-const OTHERS: &str = "other";
 
 /// What all jobs of a worker have in common to account for their calls.
 pub(crate) struct Spending {
     prices: Prices,
-    /// Targets that metrics name.
-    named: Mutex<HashSet<String>>,
+    models: Arc<Models>,
     /// Targets that were warned of.
     unpriced: Mutex<HashSet<String>>,
 }
@@ -36,8 +34,8 @@ pub(crate) struct EndedCall<'a> {
 }
 
 impl Spending {
-    pub(crate) fn new(prices: Prices) -> Self {
-        Self { prices, named: Mutex::default(), unpriced: Mutex::default() }
+    pub(crate) fn new(prices: Prices, models: Arc<Models>) -> Self {
+        Self { prices, models, unpriced: Mutex::default() }
     }
 
     /// What a job may use at most.
@@ -70,36 +68,20 @@ impl Spending {
     }
 
     fn count(&self, target: &Target, input: u64, output: u64, is_priced: bool) {
-        let is_named = is_among(&self.named, target);
-        let labels = |kind: Option<&'static str>| {
-            let model = if is_named { target.model() } else { OTHERS };
-            let mut labels = vec![
-                metrics::Label::new("provider", target.provider().to_owned()),
-                metrics::Label::new("model", model.to_owned()),
-            ];
-            labels.extend(kind.map(|kind| metrics::Label::new("kind", kind)));
-            labels
-        };
-        for (kind, tokens) in [("input", input), ("output", output)] {
-            if tokens > 0 {
-                metrics::counter!("hermod_tokens_total", labels(Some(kind))).increment(tokens);
+        // Its provider has answered for it.
+        self.models.with(target, true, |model| {
+            model.tokens(input, output);
+            if !is_priced {
+                model.unpriced();
             }
-        }
+        });
         if is_priced {
             return;
         }
-        metrics::counter!("hermod_unpriced_calls_total", labels(None)).increment(1);
         if is_new(&self.unpriced, target) {
             tracing::warn!(%target, "the model has no price: its calls cost null, and count towards no budget");
         }
     }
-}
-
-/// Adds the target to those that are told apart, as long as there is room.
-fn is_among(targets: &Mutex<HashSet<String>>, target: &Target) -> bool {
-    let mut targets = targets.lock().unwrap_or_else(PoisonError::into_inner);
-    let target = target.to_string();
-    targets.contains(&target) || (targets.len() < MOST_MODELS && targets.insert(target))
 }
 
 /// Whether it was not among them, and there was room for it.
@@ -122,9 +104,7 @@ pub(crate) fn count_charged(key: &str, charge: &Charge) {
     }
     let cost: u64 = charge.calls.iter().filter_map(|call| call.cost).sum();
     if cost > 0 {
-        // A counter has whole numbers only.
-        metrics::gauge!("hermod_charged_dollars_total", "key" => key())
-            .increment(Money::from_nanos(cost).as_dollars());
+        metrics::counter!("hermod_charged_nanodollars_total", "key" => key()).increment(cost);
     }
     if charge.unknown_calls > 0 {
         metrics::counter!("hermod_unknown_calls_total", "key" => key()).increment(charge.unknown_calls);
@@ -136,13 +116,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_bounded() {
-        let (named, warned) = (Mutex::default(), Mutex::default());
+    fn warnings_are_bounded() {
+        let warned = Mutex::default();
         let target = |number: usize| format!("a/{number}").parse::<Target>().unwrap();
         for number in 0..1000 {
-            assert_eq!(is_among(&named, &target(number)), number < MOST_MODELS);
             assert_eq!(is_new(&warned, &target(number)), number < MOST_MODELS);
         }
-        assert!(is_among(&named, &target(0)) && !is_new(&warned, &target(0)));
+        assert!(!is_new(&warned, &target(0)));
     }
 }

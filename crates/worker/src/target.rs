@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::{Cooldowns, Gate};
-use crate::counters::Counters;
+use crate::counters::{CallOutcome, Counters};
 use crate::figures::Calls;
 use crate::memory::JobMemory;
 use crate::progress::Progress;
@@ -235,15 +235,16 @@ impl TargetRun<'_> {
         self.progress.in_call = true;
         let outcome = cancelled.run_until_cancelled(providers.call(call, permit)).await;
         self.progress.in_call = false;
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let elapsed = started.elapsed();
+        let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let (status, error_type, may_be_billed) = match &outcome {
             Some(Ok(_)) => (Some(200), None, false),
             Some(Err(error)) => (error.answered(), Some(type_of(error)), error.may_be_billed),
             None => (None, Some(ErrorCode::JobCancelled.kind().to_owned()), true),
         };
-        self.context.counters.call(target.provider(), outcome.as_ref().map(Result::is_ok));
+        self.context.counters.call(target, key, CallOutcome::of(outcome.as_ref()), elapsed);
         if let Some(outcome) = &outcome {
-            self.context.calls.add(target, started.elapsed(), outcome.is_ok());
+            self.context.calls.add(target, elapsed, outcome.is_ok());
         }
         let owner = self.context.request.owner.as_deref();
         let ended = EndedCall { operation, target, key, owner, bill, may_be_billed };

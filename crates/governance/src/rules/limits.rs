@@ -83,8 +83,18 @@ impl Source<'_> {
 }
 
 impl ModelTable {
-    fn limits(&self) -> impl Iterator<Item = &Arc<Limit>> {
-        self.by_model.values().flatten().flat_map(|(_, own)| own.held()).map(|held| &held.limit)
+    fn limits(&self, now: Timestamp) -> impl Iterator<Item = &Arc<Limit>> {
+        self.by_model.values().flatten().flat_map(|(_, own)| own.held()).map(move |held| held.at(now))
+    }
+}
+
+impl Held {
+    /// The limit as it is then.
+    fn at(&self, now: Timestamp) -> &Arc<Limit> {
+        match &self.later {
+            Some((from, later)) if *from <= now => later,
+            Some(_) | None => &self.limit,
+        }
     }
 }
 
@@ -253,7 +263,7 @@ impl LimitTable {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.all().next().is_none()
+        self.all(Timestamp::from_millis(0)).next().is_none()
     }
 
     pub(super) fn of(&self, owner: Option<&str>, target: &Target) -> Vec<Arc<Limit>> {
@@ -291,18 +301,18 @@ impl LimitTable {
         limits.limits
     }
 
-    /// Each limit, those of all keys included.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Limit>> {
+    /// Each limit as it is then, those of all keys included.
+    pub(super) fn all(&self, now: Timestamp) -> impl Iterator<Item = &Arc<Limit>> {
         let owns = self.teams.values().chain(self.customers.values()).chain(self.providers.values());
         let keys = std::iter::once(&self.keyless).chain(self.keys.values());
-        let of_keys = keys.flat_map(|key| {
+        let of_keys = keys.flat_map(move |key| {
             let owns = std::iter::once(&key.own).chain(key.by_provider.values());
-            let held = owns.flat_map(Own::held).map(|held| &held.limit);
-            held.chain(key.models.limits()).chain(&key.running)
+            let held = owns.flat_map(Own::held).map(move |held| held.at(now));
+            held.chain(key.models.limits(now)).chain(&key.running)
         });
         owns.flat_map(Own::held)
-            .map(|held| &held.limit)
-            .chain(self.models.limits())
+            .map(move |held| held.at(now))
+            .chain(self.models.limits(now))
             .chain(self.running.values())
             .chain(of_keys)
     }
@@ -349,10 +359,7 @@ struct Chain {
 impl Chain {
     fn add<'h>(&mut self, held: impl Iterator<Item = &'h Held>) {
         for held in held {
-            let limit = match &held.later {
-                Some((from, later)) if *from <= self.now => later,
-                Some(_) | None => &held.limit,
-            };
+            let limit = held.at(self.now);
             // What two share is counted once, for the wider of them.
             match self.limits.iter_mut().find(|known| known.name == limit.name) {
                 Some(known) if known.scope.is_narrow() && !limit.scope.is_narrow() => {

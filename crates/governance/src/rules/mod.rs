@@ -171,8 +171,13 @@ impl Rules {
         self.limits.rates_of(owner)
     }
 
-    /// The limits of a key, or of all that is beside keys, whatever is called: for tables.
+    /// All limits, those of all keys included, in no order; of a budget that was raised for a time, the raised one.
     pub fn all_limits(&self) -> impl Iterator<Item = &Arc<Limit>> {
-        self.limits.all()
+        self.limits.all(Timestamp::from_millis(0))
+    }
+
+    /// All limits as they are then, those of all keys included, in no order.
+    pub fn limits_at(&self, now: Timestamp) -> impl Iterator<Item = &Arc<Limit>> {
+        self.limits.all(now)
     }
 }
