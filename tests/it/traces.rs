@@ -17,9 +17,7 @@ const PROVIDER_KEY: &str = "key-at-the-provider";
 
 /// A cluster that sends its traces soon.
 fn traced(receiver: &TraceReceiver) -> Builder {
-    Cluster::builder()
-        .set("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.url)
-        .set("OTEL_BSP_SCHEDULE_DELAY", 50)
+    Cluster::builder().set("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.url).set("OTEL_BSP_SCHEDULE_DELAY", 50)
 }
 
 fn traceparent(flags: &str) -> String {
@@ -144,7 +142,7 @@ async fn a_job_is_told_from_its_submit_to_its_webhook() {
                 "gen_ai.operation.name": "text_completion", "gen_ai.provider.name": "openai", "gen_ai.request.model": "fail-503",
                 "http.response.status_code": 503, "error.type": "demo_error", "server.address": "127.0.0.1",
                 "hermod.target.index": 0, "gen_ai.request.max_tokens": 50, "gen_ai.request.temperature": 0.5,
-                "http.request.resend_count": [Value::Null, json!(1)][number],
+                "http.request.resend_count": if number == 0 { Value::Null } else { json!(number) },
             }),
         );
     }
@@ -163,7 +161,8 @@ async fn a_job_is_told_from_its_submit_to_its_webhook() {
 
     let attempts = named(&spans, "POST");
     assert_eq!(attempts.len(), 2);
-    for (attempt, (status, outcome)) in attempts.iter().zip([(500, "retryable_failure"), (204, "delivered")]) {
+    for (attempt, (status, outcome)) in attempts.iter().zip([(500, "retryable_failure"), (204, "delivered")])
+    {
         assert_eq!((attempt.kind.as_str(), attempt.parent.as_str()), ("CLIENT", ""));
         assert_eq!((&attempt.links[..], attempt.is_error), (&[send.place()][..], status == 500));
         has(
@@ -174,7 +173,10 @@ async fn a_job_is_told_from_its_submit_to_its_webhook() {
             }),
         );
     }
-    assert_eq!((attempts[0].is("error.type"), attempts[1].is("http.request.resend_count")), (json!("500"), json!(1)));
+    assert_eq!(
+        (attempts[0].is("error.type"), attempts[1].is("http.request.resend_count")),
+        (json!("500"), json!(1))
+    );
 
     // Neither contents nor keys, nor what an error says.
     for body in traces.bodies() {
@@ -208,7 +210,9 @@ async fn a_submit_that_is_not_recorded_leaves_nothing() {
     cluster.ended(&own).await;
     let spans = receives(&traces, &[("send hermod", 1), ("process hermod", 1)]).await;
     // All of one process is sent in its order, so what came before would be there.
-    assert!(spans.iter().all(|span| span.is("messaging.message.id") != json!(unsampled) && span.trace != TRACE));
+    assert!(
+        spans.iter().all(|span| span.is("messaging.message.id") != json!(unsampled) && span.trace != TRACE)
+    );
     assert_eq!(named(&spans, "send hermod").len(), 1, "{}", tree(&spans));
 }
 
@@ -273,7 +277,10 @@ async fn contents_are_told_where_the_operator_wants_them() {
     let text = |role: &str| json!([{"role": role, "parts": [{"type": "text", "content": PROMPT}]}]);
     assert_eq!(read("gen_ai.input.messages"), text("user"));
     assert_eq!(read("gen_ai.output.messages"), text("assistant"));
-    assert_eq!((&call.resource["service.name"], &call.resource["deployment.environment.name"]), (&json!("ours"), &json!("test")));
+    assert_eq!(
+        (&call.resource["service.name"], &call.resource["deployment.environment.name"]),
+        (&json!("ours"), &json!("test"))
+    );
     assert!(call.resource["service.instance.id"].is_string());
     assert!(traces.headers().iter().all(|headers| headers["x-collector-key"] == "of-the-collector"));
 }
@@ -382,7 +389,8 @@ async fn a_job_that_waits_says_what_for() {
     // The provider asks for a wait that is too long to be held by a worker.
     let delayed = submit(&cluster, &json!({"model": "demo/retry-after-600", "prompt": "x"})).await;
     for _ in 0..2 {
-        let request = submission(&cluster, &json!({"model": "demo/echo", "prompt": "x"})).header("x-bf-vk", KEY);
+        let request =
+            submission(&cluster, &json!({"model": "demo/echo", "prompt": "x"})).header("x-bf-vk", KEY);
         assert_eq!(cluster.api.send(request).await.status, 202);
     }
     let spans = eventually_ok("a delayed run and a parked one", PATIENCE, async || {
@@ -445,14 +453,16 @@ async fn what_has_ended_is_sent_before_a_process_stops() {
 async fn a_receiver_that_hangs_does_not_keep_a_process_from_stopping() {
     let traces = TraceReceiver::start();
     traces.is(Mood::Hangs);
-    let mut cluster = traced(&traces).set("HERMOD_GRACE_SECONDS", 1).start().await;
+    let mut cluster = traced(&traces).set("OTEL_EXPORTER_OTLP_TIMEOUT", 300_000).start().await;
     let job = submit(&cluster, &json!({"model": "demo/echo", "prompt": "x"})).await;
     cluster.ended(&job).await;
-    eventually("both processes have sent something", PATIENCE, async || (traces.refused() >= 2).then_some(()))
-        .await;
-    // Of the ten seconds that one request may take, none has passed when it stops.
-    let begun = std::time::Instant::now();
+    eventually("both processes have sent something", PATIENCE, async || {
+        (traces.refused() >= 2).then_some(())
+    })
+    .await;
+    // One request may take five minutes here, which is longer than any test.
     cluster.workers[0].signal(Signal::TERM);
     assert_eq!(exit_of(&mut cluster.workers[0]).await.code(), Some(0));
-    assert!(begun.elapsed().as_secs() < 8, "{:?}", begun.elapsed());
+    cluster.api_processes[0].signal(Signal::TERM);
+    assert_eq!(exit_of(&mut cluster.api_processes[0]).await.code(), Some(0));
 }

@@ -27,7 +27,6 @@ impl<E> Watched<E> {
                 }
             }
             Err(error) => {
-                metrics::counter!("hermod_trace_spans_lost_total").increment(spans);
                 if self.lost.fetch_add(spans, Ordering::Relaxed) == 0 {
                     // Its words name neither the address nor a header.
                     tracing::warn!(%error, "nobody takes the traces; they are lost until somebody does");
