@@ -236,7 +236,7 @@ impl Receiver {
 }
 
 /// The next request of a connection: path, headers and body; none after the last.
-async fn read_request(
+pub(crate) async fn read_request(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,
 ) -> std::io::Result<Option<(String, HeaderMap, Bytes)>> {

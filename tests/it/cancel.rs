@@ -301,6 +301,7 @@ async fn the_webhook_of_a_cancelled_job_is_told_so() {
         media_bytes: 0,
         ttl: Ttl::from_seconds(60).unwrap(),
         owner: None,
+        trace: None,
     };
     let hook = Hook {
         receiver: Receiver::Endpoint { endpoint: EndpointId::of_file("here") },
@@ -308,6 +309,7 @@ async fn the_webhook_of_a_cancelled_job_is_told_so() {
         operation: Operation::TextCompletion,
         model: "demo/echo".to_owned(),
         style: Style::Bifrost,
+        trace: None,
     };
     let options = JobOptions { hook: Some(hook.clone()), ..JobOptions::default() };
     let Submission::Accepted(id) = queue.submit(request, options).await.unwrap() else { unreachable!() };

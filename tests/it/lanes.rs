@@ -49,6 +49,7 @@ impl Lab {
             media_bytes: 0,
             ttl: Ttl::from_seconds(3600).unwrap(),
             owner: (!owner.is_empty()).then(|| owner.to_owned()),
+            trace: None,
         };
         self.queue.submit(request, JobOptions { share, ..JobOptions::default() }).await.unwrap()
     }

@@ -69,6 +69,7 @@ mod submit_once_forms;
 mod submit_once_shards;
 mod targets;
 mod told;
+mod traces;
 mod upload_faults;
 mod uploads;
 mod upstreams;

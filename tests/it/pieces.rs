@@ -43,6 +43,7 @@ fn request(operation: Operation, body: &str) -> JobRequest {
         media_bytes: 0,
         ttl: Ttl::from_seconds(3600).unwrap(),
         owner: None,
+        trace: None,
     }
 }
 

@@ -37,6 +37,7 @@ impl<'a> Recorded<'a> {
             operation: Operation::ChatCompletion,
             model: "demo/echo".to_owned(),
             style: Style::default(),
+            trace: None,
         };
         let now = Timestamp::now();
         let delivery = Delivery { job, code: 200, completed: now, expires: now, is_cancelled: false, hook };

@@ -125,7 +125,7 @@ impl ApiError {
         )
     }
 
-    const fn code(&self) -> ErrorCode {
+    pub(crate) const fn code(&self) -> ErrorCode {
         match self {
             Self::Invalid(_) | Self::BodyBroken | Self::BrokenForm(_) => ErrorCode::InvalidRequest,
             Self::ProviderNotConfigured { .. } => ErrorCode::ProviderNotConfigured,

@@ -41,6 +41,7 @@ pub(crate) async fn hook_of(
         operation,
         model: targets.first().map(ToString::to_string).unwrap_or_default(),
         style: Style::default(),
+        trace: None,
     }))
 }
 

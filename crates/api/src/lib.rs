@@ -32,6 +32,7 @@ mod share;
 mod start;
 mod state;
 mod submit;
+mod trace;
 mod unescape;
 mod wait;
 mod webhooks;

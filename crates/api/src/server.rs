@@ -10,7 +10,9 @@ use hermod_queue::webhooks::Webhooks;
 use hermod_queue::{
     Events, Lists, OutcomeReader, Positions, Queue, QueueSettings, Sessions, Store, Tolerance,
 };
-use hermod_service::{Metrics, Readiness, Shutdown, check_file_keys, follow_prices, watch_redis};
+use hermod_service::{
+    Metrics, Readiness, Shutdown, Tracing, check_file_keys, follow_prices, watch_redis,
+};
 use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::{Sender, Vault};
 use tokio::time::sleep;
@@ -57,6 +59,7 @@ pub(crate) struct ApiServer {
     pub(crate) sender: Sender,
     /// What is accepted of that Redis.
     pub(crate) tolerance: Tolerance,
+    pub(crate) tracing: Tracing,
 }
 
 /// Where it serves.
@@ -129,6 +132,7 @@ impl ApiServer {
             store,
             vault,
             sender,
+            tracing,
             ..
         } = self;
         let rules = LiveRules::new(Rules::new(config.definitions.clone()));
@@ -200,6 +204,7 @@ impl ApiServer {
                 governance: governance.clone(),
                 sender: sender.clone(),
                 store: store.clone(),
+                tracing: tracing.clone(),
                 max_ttl,
                 longest_sync,
                 longest_wait,

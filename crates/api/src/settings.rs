@@ -3,7 +3,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
 use hermod_queue::{ByteLimit, KnownShards, QueueSettings, Store};
-use hermod_service::{ConfigSettings, LogSettings, Metrics, RedisSettings, SecretSettings, Shutdown};
+use hermod_service::{
+    ConfigSettings, LogSettings, Metrics, RedisSettings, SecretSettings, Shutdown, TraceSettings, Tracing,
+    instance,
+};
 use hermod_types::{Shard, ShardCount, Ttl};
 use hermod_webhooks::{Sender, Vault};
 use secrecy::{ExposeSecret, SecretString};
@@ -97,6 +100,7 @@ impl ApiSettings {
         if let Some(token) = self.setup_token.filter(|token| !token.expose_secret().is_empty()) {
             config.setup_token = Some(token);
         }
+        let tracing = Tracing::start("hermod-api", &instance(), TraceSettings::default())?;
         let server = ApiServer {
             config,
             limits: BodyLimits { text: self.max_body_bytes, media: self.max_upload_bytes },
@@ -118,6 +122,7 @@ impl ApiSettings {
             vault: Vault::new(self.secrets.key())?,
             sender: Sender::new()?,
             tolerance: self.redis.tolerance(),
+            tracing: tracing.clone(),
         };
         let listeners = Listeners {
             public: hermod_service::bind(&self.listen, "HERMOD_LISTEN")?,
@@ -128,12 +133,15 @@ impl ApiSettings {
                 .transpose()?,
         };
         tracing::info!(%redis, "the API starts");
-        actix_web::rt::System::new().block_on(async move {
+        let grace = server.grace;
+        let outcome = actix_web::rt::System::new().block_on(async move {
             let tasks = TaskTracker::new();
             let shutdown = Shutdown::on_signals(&tasks)?;
             server.serve(listeners, shutdown.clone()).await?;
             shutdown.stop();
             Ok(())
-        })
+        });
+        tracing.stop(grace);
+        outcome
     }
 }

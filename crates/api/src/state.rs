@@ -4,6 +4,7 @@ use std::time::Duration;
 use hermod_governance::{LiveRules, Prices};
 use hermod_queue::governance::Limits;
 use hermod_queue::{Events, Lists, OutcomeReader, Positions, Queue, Store};
+use hermod_service::Tracing;
 use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::Sender;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,7 @@ pub(crate) struct State {
     /// What sends tests to them.
     pub(crate) sender: Sender,
     pub(crate) store: Store,
+    pub(crate) tracing: Tracing,
     /// The longest that a result is kept, whatever its client wants.
     pub(crate) max_ttl: Ttl,
     /// How long a client that wants a Response at once waits for it.

@@ -4,6 +4,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use hermod_queue::{JobOptions, JobRequest, Place, QueueError, Share, Start, Submission, Upload};
+use hermod_service::TraceSpan;
 use hermod_types::webhook::Style;
 use hermod_types::{
     ApiConfig, InvalidRequest, JobId, JobView, Naming, Operation, Request, ResponseEcho, Target, Ttl,
@@ -23,7 +24,7 @@ use crate::share::priority_of;
 use crate::start::start_of;
 use crate::state::State;
 use crate::wait::{self, Existence, Wait};
-use crate::{caller, observe, responses};
+use crate::{caller, observe, responses, trace};
 
 /// Says that the answer is that to an earlier submit.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -127,6 +128,7 @@ pub(crate) struct Submit<'a> {
     max_wait: Option<Duration>,
     /// What its model is, if that names no provider.
     choice: Choice,
+    span: TraceSpan,
 }
 
 impl<'a> Submit<'a> {
@@ -138,10 +140,19 @@ impl<'a> Submit<'a> {
         state: &'a State,
     ) -> Result<Self, ApiError> {
         let caller = caller::authenticate(headers, state).await?;
-        let once = Once::of(headers, caller.owner(), operation.path())?;
-        let (start, priority) = (start_of(headers)?, priority_of(headers)?);
-        let (max_wait, choice) = (max_wait_of(headers)?, Choice::default());
-        Ok(Self { operation, headers, state, caller, once, start, priority, max_wait, choice })
+        let span = trace::begin(&state.tracing, operation, headers);
+        let asked = || {
+            let once = Once::of(headers, caller.owner(), operation.path())?;
+            Ok::<_, ApiError>((once, start_of(headers)?, priority_of(headers)?, max_wait_of(headers)?))
+        };
+        let (once, start, priority, max_wait) = asked().inspect_err(|error| trace::refused(&span, error))?;
+        let choice = Choice::default();
+        Ok(Self { operation, headers, state, caller, once, start, priority, max_wait, choice, span })
+    }
+
+    /// `outcome`, after its span has been told if there is no job.
+    fn told<T>(&self, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
+        outcome.inspect_err(|error| trace::refused(&self.span, error))
     }
 
     /// Reads a JSON body. A model without a provider is `default_provider`'s, where there is one.
@@ -153,10 +164,13 @@ impl<'a> Submit<'a> {
         payload: web::Payload,
         default_provider: Option<&str>,
     ) -> Result<(Request, Room), ApiError> {
-        let (bytes, room) = self.read(payload).await?;
-        let choose = |model: &str| self.choose(model);
-        let naming = Naming { default_provider, choose: Some(&choose) };
-        Ok((Request::parse(self.operation, &bytes, naming)?, room))
+        let read = async {
+            let (bytes, room) = self.read(payload).await?;
+            let choose = |model: &str| self.choose(model);
+            let naming = Naming { default_provider, choose: Some(&choose) };
+            Ok::<_, ApiError>((Request::parse(self.operation, &bytes, naming)?, room))
+        };
+        self.told(read.await)
     }
 
     async fn read(&self, payload: web::Payload) -> Result<(Bytes, Room), ApiError> {
@@ -175,18 +189,21 @@ impl<'a> Submit<'a> {
         payload: web::Payload,
         default_provider: Option<&str>,
     ) -> Result<(Submitted, ResponseEcho), ApiError> {
-        let (bytes, _room) = self.read(payload).await?;
-        let choose = |model: &str| self.choose(model);
-        let naming = Naming { default_provider, choose: Some(&choose) };
-        let (request, echo) = Request::parse_response(&bytes, naming)?;
-        let mut job = self.job(request)?;
-        if !echo.is_stored() && self.ttl().is_none() {
-            job.ttl = job.ttl.min(Ttl::OF_UNSTORED);
-        }
-        let options = self.options(&job, Some(&echo), None).await?;
-        // It is the same submit, whatever the provider calls the Response that it follows.
-        responses::follow(&mut job.body, &echo, self.headers, self.state).await?;
-        Ok((self.submit(job, options, None).await?, echo))
+        let submission = async {
+            let (bytes, _room) = self.read(payload).await?;
+            let choose = |model: &str| self.choose(model);
+            let naming = Naming { default_provider, choose: Some(&choose) };
+            let (request, echo) = Request::parse_response(&bytes, naming)?;
+            let mut job = self.job(request)?;
+            if !echo.is_stored() && self.ttl().is_none() {
+                job.ttl = job.ttl.min(Ttl::OF_UNSTORED);
+            }
+            let options = self.options(&job, Some(&echo), None).await?;
+            // It is the same submit, whatever the provider calls the Response that it follows.
+            responses::follow(&mut job.body, &echo, self.headers, self.state).await?;
+            Ok::<_, ApiError>((self.submit(job, options, None).await?, echo))
+        };
+        self.told(submission.await)
     }
 
     /// Whether the same submit, sent again, is known by it.
@@ -199,13 +216,21 @@ impl<'a> Submit<'a> {
     /// # Errors
     /// If the job is not accepted.
     pub(crate) async fn json(&self, (request, _room): (Request, Room)) -> Result<Submitted, ApiError> {
-        let job = self.job(request)?;
-        let options = self.options(&job, None, None).await?;
-        self.submit(job, options, None).await
+        let submission = async {
+            let job = self.job(request)?;
+            let options = self.options(&job, None, None).await?;
+            self.submit(job, options, None).await
+        };
+        self.told(submission.await)
     }
 
-    /// Reads a form, and submits it. What was uploaded of one that is not accepted goes by itself.
+    /// Reads a form, and submits it.
     async fn form(&self, payload: web::Payload) -> Result<Submitted, ApiError> {
+        self.told(self.read_form(payload).await)
+    }
+
+    /// The same. What was uploaded of one that is not accepted goes by itself.
+    async fn read_form(&self, payload: web::Payload) -> Result<Submitted, ApiError> {
         let boundary = form::boundary(self.headers)?;
         let (body, announced) = (self.body(payload)?, body::length(self.headers));
         let under_way = match self.once.key_name() {
@@ -241,11 +266,16 @@ impl<'a> Submit<'a> {
             choice: &self.choice,
             longest: self.state.longest_wait,
         };
-        match admission.submit(job, options, upload, &self.state.queue).await {
-            Ok(Submission::QueueLimited) => Err(self.caller.rules.queue_refusal(self.caller.owner()).into()),
-            Ok(submission) => accepted(submission),
-            Err(error) => Err(error),
-        }
+        trace::of_job(&self.span, &job);
+        let submitted = match admission.submit(job, options, upload, &self.state.queue).await {
+            Ok(Submission::QueueLimited) => {
+                return Err(self.caller.rules.queue_refusal(self.caller.owner()).into());
+            }
+            Ok(submission) => accepted(submission)?,
+            Err(error) => return Err(error),
+        };
+        trace::accepted(&self.span, submitted);
+        Ok(submitted)
     }
 
     /// What is asked for besides the call. `form`: see [`Shape`].
@@ -257,10 +287,11 @@ impl<'a> Submit<'a> {
     ) -> Result<JobOptions, ApiError> {
         let mut hook =
             hook::hook_of(self.headers, self.caller.key(), job.operation, &job.targets, self.state).await?;
-        if let Some(hook) = &mut hook
-            && echo.is_some_and(ResponseEcho::is_background)
-        {
-            hook.style = Style::OpenAi;
+        if let Some(hook) = &mut hook {
+            hook.trace = self.span.context();
+            if echo.is_some_and(ResponseEcho::is_background) {
+                hook.style = Style::OpenAi;
+            }
         }
         let targets = self.choice.written(&job.targets);
         let shape = Shape {
@@ -319,6 +350,7 @@ impl<'a> Submit<'a> {
             media_bytes,
             ttl: self.ttl().unwrap_or(config.default_ttl).min(self.state.max_ttl),
             owner: self.caller.owner.clone(),
+            trace: self.span.context(),
         })
     }
 }

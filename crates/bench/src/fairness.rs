@@ -150,6 +150,7 @@ impl<'a> Lab<'a> {
             media_bytes: 0,
             ttl: Ttl::from_seconds(3600).context("a time to live of an hour")?,
             owner: Some(format!("key-{key}")),
+            trace: None,
         };
         let submission = self.queue.submit(job, JobOptions::default()).await?;
         ensure!(matches!(submission, Submission::Accepted(_)), "Redis did not take a job: {submission:?}");

@@ -39,6 +39,11 @@ impl CallResult {
         Self { text, has_extra: false, model: model.to_owned(), sent_as }
     }
 
+    /// The JSON as it is without our `extra_fields`.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// With our `extra_fields`: the result of a job.
     pub fn compose(self, extra: &ResultExtra<'_>) -> String {
         if !self.has_extra {

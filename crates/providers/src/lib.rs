@@ -149,6 +149,16 @@ impl Providers {
         })
     }
 
+    /// What kind of provider a target has; none for one that is not configured.
+    pub fn kind(&self, target: &Target) -> Option<ProviderKind> {
+        Some(self.by_name.get(target.provider())?.api().kind)
+    }
+
+    /// The host and the port that calls of the target with this key go to, as far as that is known before the call.
+    pub fn server(&self, target: &Target, key: &Key) -> Option<(String, Option<u16>)> {
+        self.by_name.get(target.provider())?.server_for(key)
+    }
+
     /// How calls to this provider are retried; none for one that is not configured.
     pub fn retry_policy(&self, provider: &str) -> Option<&RetryPolicy> {
         self.by_name.get(provider).map(Provider::retry_policy)

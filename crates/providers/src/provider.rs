@@ -1,10 +1,11 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hermod_types::config::{ApiProvider, Form, Models, ProviderConfig, ProviderKind, Support};
-use hermod_types::{Backoff, ErrorCode, Inexpressible, Operation, Target};
+use hermod_types::{Backoff, ErrorCode, Inexpressible, Operation, Target, TraceContext};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Url};
 use secrecy::ExposeSecret;
@@ -57,6 +58,8 @@ pub struct ProviderCall<'a> {
     pub meter: Option<&'a dyn Meter>,
     /// Is told of what it says that was used.
     pub bill: &'a Bill,
+    /// Where it stands in a trace, if the provider is to be told.
+    pub trace: Option<&'a TraceContext>,
 }
 
 /// How calls to one provider are retried.
@@ -163,6 +166,21 @@ impl Provider {
         }
     }
 
+    /// Where calls with this key go: the key's own address, else what is configured, else that of the key's region, else the
+    /// provider's.
+    fn base_for<'a>(&'a self, key: &'a Key) -> Option<Cow<'a, str>> {
+        let access = key.access();
+        let own = access.base_url().or(self.base.as_deref()).map(Cow::Borrowed);
+        let regional = || access.regional_url().map(Cow::Owned);
+        own.or_else(regional).or(self.api.kind.base_url().map(Cow::Borrowed))
+    }
+
+    /// The host and the port that calls with this key go to.
+    pub(crate) fn server_for(&self, key: &Key) -> Option<(String, Option<u16>)> {
+        let url = Url::parse(&self.base_for(key)?).ok()?;
+        Some((url.host_str()?.to_owned(), url.port_or_known_default()))
+    }
+
     /// Makes the call.
     pub(crate) async fn complete(&self, call: &ProviderCall<'_>) -> Result<CallResult, CallError> {
         let no_address = || {
@@ -170,11 +188,9 @@ impl Provider {
             CallError::ours(ErrorCode::ProviderNotConfigured, message)
         };
         let access = call.key.access();
-        // The key's own, else what is configured, else that of the key's region, else the provider's.
-        let regional = access.regional_url();
-        let base = access.base_url().or(self.base.as_deref()).or(regional.as_deref());
+        let base = self.base_for(call.key).ok_or_else(no_address)?;
         let ask = Ask {
-            base: base.or(self.api.kind.base_url()).ok_or_else(no_address)?,
+            base: &base,
             model: call.key.model(call.target.model()),
             is_alias: call.key.model(call.target.model()) != call.target.model(),
             key: call.key.value(),
@@ -360,6 +376,12 @@ impl Provider {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         *request.body_mut() = Some(body);
+        // After it was signed: no signature covers them.
+        for (name, value) in call.trace.into_iter().flat_map(TraceContext::headers) {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                request.headers_mut().insert(name, value);
+            }
+        }
         call.bill.open();
         let response = self.client.execute(request).await.map_err(|error| {
             let error = transport::unreachable(error);

@@ -233,6 +233,7 @@ async fn call(provider: &str, fixture: &Value, server: &str) -> Result<Value, Ca
     let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
     let (limit, replies, bill) = (Duration::from_secs(20), Replies::default(), Bill::default());
     let call = ProviderCall {
+        trace: None,
         operation,
         target: &target,
         media: Some(Arc::new(Files(media))),

@@ -80,6 +80,7 @@ impl Upstream {
         let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
         let (limit, replies) = (Duration::from_secs(60), Replies::default());
         let call = ProviderCall {
+            trace: None,
             operation: Operation::TextCompletion,
             target: &target,
             media: None,
@@ -254,6 +255,7 @@ async fn what_one_model_has_answered_is_no_part_of_anothers_answer() {
         let key = *keys.iter().find(|key| key.name() == Some(model)).unwrap();
         let permit = providers.permit(&target, limit).await.unwrap();
         let call = ProviderCall {
+            trace: None,
             operation: Operation::TextCompletion,
             target: &target,
             media: None,

@@ -36,6 +36,7 @@ async fn media_that_are_gone_cost_nothing() {
     let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
     let (limit, replies) = (Duration::from_secs(60), Replies::default());
     let call = ProviderCall {
+        trace: None,
         operation: Operation::ImageVariation,
         target: &target,
         media: Some(Arc::new(Gone)),

@@ -63,6 +63,7 @@ async fn call(
     let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
     let (limit, replies) = (Duration::from_secs(60), Replies::default());
     let call = ProviderCall {
+        trace: None,
         operation,
         target: &target,
         media: None,

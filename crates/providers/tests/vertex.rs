@@ -123,6 +123,7 @@ async fn call(providers: &Providers, body: &str) -> Result<CallResult, CallError
     let permit = providers.permit(&target, Duration::from_secs(5)).await.unwrap();
     let (limit, replies) = (Duration::from_secs(20), Replies::default());
     let call = ProviderCall {
+        trace: None,
         operation: Operation::TextCompletion,
         media: None,
         target: &target,

@@ -92,6 +92,7 @@ mod tests {
                 operation: Operation::Responses,
                 model: "a/b c".to_owned(),
                 style: Style::OpenAi,
+                trace: None,
             },
         };
         let stored = delivery.to_stored();

@@ -1,4 +1,4 @@
-use hermod_types::{Operation, Target, Ttl};
+use hermod_types::{Operation, Target, TraceContext, Ttl};
 use serde::{Deserialize, Serialize};
 
 use crate::pieces::LARGE;
@@ -18,11 +18,13 @@ pub struct JobRequest {
     pub ttl: Ttl,
     /// Id of the virtual key that it was submitted with.
     pub owner: Option<String>,
+    /// Where its submit stands in a trace; none where that is not recorded.
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// The first line of a record's `request`; the body follows untouched, unless it is kept apart.
 #[derive(Debug, Serialize, Deserialize)]
-struct Header<T> {
+struct Header<T, C> {
     targets: T,
     ttl: Ttl,
     /// Absent for a text completion.
@@ -40,6 +42,9 @@ struct Header<T> {
     /// When it may be started, in milliseconds since the epoch; absent for at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     start: Option<u64>,
+    /// Absent where the submit is not recorded in a trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<C>,
 }
 
 /// A record's `request`, read.
@@ -82,6 +87,7 @@ impl JobRequest {
             body: self.is_large().then_some(self.body.len()),
             bytes: is_counted.then(|| self.bytes()),
             start,
+            trace: self.trace.as_deref(),
         };
         // Strings and integers have no way to fail to be written to memory, and JSON escapes newlines.
         let mut stored = serde_json::to_string(&header).unwrap_or_default();
@@ -98,7 +104,7 @@ impl Payload for JobRequest {
 
     fn from_stored(stored: &str, owner: Option<String>) -> Option<StoredRequest> {
         let (header, body) = stored.split_once('\n')?;
-        let header: Header<Vec<Target>> = serde_json::from_str(header).ok()?;
+        let header: Header<Vec<Target>, Box<TraceContext>> = serde_json::from_str(header).ok()?;
         if header.targets.is_empty() {
             return None;
         }
@@ -110,6 +116,7 @@ impl Payload for JobRequest {
                 media_bytes: header.media.unwrap_or_default(),
                 ttl: header.ttl,
                 owner,
+                trace: header.trace,
             },
             body_apart: header.body,
             media_bytes: header.media.unwrap_or_default(),
@@ -131,7 +138,24 @@ mod tests {
             media_bytes: 0,
             ttl: Ttl::from_seconds(60).unwrap(),
             owner: None,
+            trace: None,
         }
+    }
+
+    #[test]
+    fn where_a_submit_stands_in_a_trace_is_kept() {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
+        for state in ["", "vendor=1,other=x"] {
+            let trace = Box::new(TraceContext { parent: parent.clone(), state: state.to_owned() });
+            let request =
+                JobRequest { trace: Some(trace.clone()), ..text_completion("{}".to_owned()) };
+            let stored = request.to_stored(false, None);
+            assert!(stored.contains(&format!(r#""trace":{{"traceparent":"{parent}""#)), "{stored}");
+            assert_eq!(stored.contains("tracestate"), !state.is_empty());
+            assert_eq!(JobRequest::from_stored(&stored, None).unwrap().request.trace, Some(trace));
+        }
+        let later = "{\"targets\":[\"a/b\"],\"ttl\":60,\"unheard\":{\"a\":1}}\n{}";
+        assert!(JobRequest::from_stored(later, None).is_some(), "a later version may add to it");
     }
 
     #[test]
@@ -158,6 +182,7 @@ mod tests {
             body: "{\"prompt\":\"x\",\n \"n\":1.50}".to_owned(),
             ttl: Ttl::from_seconds(60).unwrap(),
             owner: Some("vk-1".to_owned()),
+            trace: None,
         };
         let back = JobRequest::from_stored(&request.to_stored(true, None), request.owner.clone()).unwrap();
         assert_eq!((back.body_apart, back.counted_bytes), (None, request.bytes()));

@@ -1,4 +1,4 @@
-//! What the long-running processes share: settings that both take, logs, metrics, signals, listeners.
+//! What the long-running processes share: settings that both take, logs, metrics, traces, signals, listeners.
 
 mod cached;
 mod exit;
@@ -11,6 +11,7 @@ mod prices;
 mod probes;
 mod settings;
 mod shutdown;
+mod trace;
 mod watch;
 
 pub use cached::Cached;
@@ -24,4 +25,5 @@ pub use prices::follow_prices;
 pub use probes::{Readiness, probes, public_probes};
 pub use settings::{ConfigSettings, RedisSettings, SecretSettings, variable};
 pub use shutdown::Shutdown;
+pub use trace::{TraceKind, TracePropagation, TraceSettings, TraceSpan, TraceValue, Tracing, instance};
 pub use watch::watch_redis;

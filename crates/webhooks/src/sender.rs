@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hermod_types::webhook::{Endpoint, PrivateNetwork, SigningSecret, TargetUrl};
-use hermod_types::{Mask, Timestamp};
+use hermod_types::{Mask, Timestamp, TraceContext};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, StatusCode, tls};
@@ -50,6 +50,8 @@ pub struct Message<'a> {
     pub id: &'a str,
     pub event: &'a str,
     pub body: String,
+    /// Where it stands in a trace, if the receiver is to be told.
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// What came of an attempt.
@@ -75,6 +77,7 @@ impl<'a> Message<'a> {
             id,
             event,
             body,
+            trace: None,
         }
     }
 }
@@ -153,6 +156,11 @@ fn headers(message: &Message<'_>) -> Result<HeaderMap, String> {
         let mut value = HeaderValue::from_bytes(value).map_err(|_| unsendable(name))?;
         value.set_sensitive(true);
         headers.insert(key, value);
+    }
+    for (name, value) in message.trace.iter().flat_map(|trace| trace.headers()) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
     }
     let timestamp = Timestamp::now().as_millis() / 1000;
     let signature = sign(message.secrets.iter().copied(), message.id, timestamp, message.body.as_bytes());

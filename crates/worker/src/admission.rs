@@ -43,7 +43,7 @@ pub(crate) enum Entry {
     /// Its limits are closed, and it is none that the job waits for.
     Closed(Box<Refusal>),
     /// The job waits for its limits, and is no worker's meanwhile.
-    Parked,
+    Parked(RefusalKind),
     /// The job ends so.
     Refused(Box<ErrorBody>),
     /// The job is to be ended as cancelled.
@@ -266,7 +266,7 @@ impl<'a> Admission<'a> {
                     self.suspend().await;
                 }
                 self.look_again(lane, closed, until).await;
-                Entry::Parked
+                Entry::Parked(kind)
             }
             Delayed::Cancelled => Entry::Cancelled,
             Delayed::Lost => Entry::Lost,

@@ -55,6 +55,7 @@ impl Chain<'_> {
                 Entry::Closed(refusal) => {
                     let why = refusal.kind.as_str();
                     progress.attempts.push(Attempt::skipped(target, None, why, Timestamp::now()));
+                    self.context.skips(target, why);
                     if progress.primary_error.is_none() {
                         progress.primary_error = Some(refusal.to_body().about(target));
                     }
@@ -63,7 +64,10 @@ impl Chain<'_> {
                     }
                     continue;
                 }
-                Entry::Parked => return ChainEnd::Parked,
+                Entry::Parked(kind) => {
+                    self.context.span.event("parked", || [("hermod.limit", kind.as_str().into())]);
+                    return ChainEnd::Parked;
+                }
                 Entry::Refused(error) => return ChainEnd::Ended(Err(with_attempts(*error, progress))),
                 Entry::Cancelled => return ChainEnd::Cancelled,
                 Entry::Lost => return ChainEnd::Lost,
@@ -100,6 +104,7 @@ impl Chain<'_> {
                             if owed.is_some() {
                                 admission.suspend().await;
                             }
+                            self.context.waits("delayed", target, wait);
                             return ChainEnd::Delayed;
                         }
                         Ok(Delayed::Cancelled) => return ChainEnd::Cancelled,

@@ -5,6 +5,7 @@ use hermod_governance::{LiveRules, Prices, Rules};
 use hermod_providers::{Meter, Providers};
 use hermod_queue::governance::{Limits, LiveDefinitions};
 use hermod_queue::{JobRequest, Started, WorkerQueue};
+use hermod_service::Tracing;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,7 @@ pub(crate) struct Context {
     pub(crate) calls: Calls,
     pub(crate) spending: Spending,
     pub(crate) memory: Memory,
+    pub(crate) tracing: Tracing,
     /// Ends running jobs early: they are released.
     pub(crate) release: CancellationToken,
 }
@@ -59,7 +61,7 @@ impl Context {
         (providers, rules, prices): (Providers, LiveRules, Prices),
         (governance, definitions): (Limits, LiveDefinitions),
         limits: JobLimits,
-        queue: WorkerQueue,
+        (queue, tracing): (WorkerQueue, Tracing),
         cooldowns: Cooldowns,
         memory: Memory,
         release: CancellationToken,
@@ -79,6 +81,7 @@ impl Context {
             calls: Calls::default(),
             spending,
             memory,
+            tracing,
             release,
         }
     }

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use hermod_governance::Charge;
 use hermod_providers::MediaSource;
 use hermod_queue::{Ended, JobRequest, QueueError, Started};
+use hermod_service::TraceSpan;
 use hermod_types::{Backoff, ErrorBody, ErrorCode, Operation, Ttl, media_of};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use crate::progress::Progress;
 use crate::settle::settle;
 use crate::spend::count_charged;
 use crate::target::TargetContext;
+use crate::trace::{self, Left};
 
 /// The wait after a failure to read a body, doubled up to the longest.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -30,15 +32,20 @@ pub(crate) async fn run(context: &Context, started: Started, job: HeldGuard, mem
     let begun = Instant::now();
     // Out here it is known how far the job has come, in whatever way it is broken off.
     let mut progress = Progress::parse(&started.progress);
+    let span = &trace::run(&context.tracing, &started);
     let mut admission = Admission::new(context, &started).await;
-    let start = Start { context, started: &started, memory: &memory, begun, is_to_end: job.cancelled() };
+    let start = Start { context, started: &started, memory: &memory, begun, is_to_end: job.cancelled(), span };
     let (start, so_far, asked) = (&start, &mut progress, &mut admission);
     // Made where it runs, see there.
     let execute = once(move || AssertUnwindSafe(start.execute(so_far, asked)).catch_unwind());
     let ended = match first_of(execute, job.lost(), context.release.cancelled()).await {
         First::Executed(executed) => executed.unwrap_or_else(|_| Some(after_panic(&started, &progress))),
-        First::Lost => None,
+        First::Lost => {
+            trace::leaves(span, Left::Lost);
+            None
+        }
         First::Released => {
+            trace::leaves(span, Left::Released);
             job.release(admission.hand_back(&progress).await);
             None
         }
@@ -48,10 +55,15 @@ pub(crate) async fn run(context: &Context, started: Started, job: HeldGuard, mem
     let charge = &progress.charge;
     let code = ended.code;
     job.settling();
+    let settling = trace::ends(span, &ended);
     if settle(context, ended, operation_of(&started), charge).await {
         let owner = started.request.as_ref().and_then(|request| request.owner.as_deref());
         count_charged(context.rules.current().name_of(owner), charge);
+    } else {
+        trace::leaves(span, Left::Lost);
+        settling.fail(Left::Lost.as_str());
     }
+    drop(settling);
     let elapsed = begun.elapsed();
     tracing::debug!(job = %job.held().id, code, duration_ms = elapsed.as_millis(), "job ended");
     context.counters.seconds.record(elapsed);
@@ -107,12 +119,13 @@ struct Start<'a> {
     memory: &'a JobMemory,
     begun: Instant,
     is_to_end: &'a CancellationToken,
+    span: &'a TraceSpan,
 }
 
 impl Start<'_> {
     /// Finds out how the job ends; none if it is not this worker's to end: it waits, is delayed, or is another's by now.
     async fn execute(&self, progress: &mut Progress, admission: &mut Admission<'_>) -> Option<Ended> {
-        let Self { context, started, memory, begun, is_to_end } = *self;
+        let Self { context, started, memory, begun, is_to_end, span } = *self;
         if started.is_cancelled {
             return Some(cancelled(started, ttl_of(started), progress));
         }
@@ -163,6 +176,7 @@ impl Start<'_> {
                 media: media.as_ref(),
                 memory,
                 cancelled: is_to_end,
+                span,
             },
             queue: &context.queue,
             held: &started.held,
@@ -173,11 +187,19 @@ impl Start<'_> {
         let outcome = match chain.run(progress, admission).await {
             ChainEnd::Ended(outcome) => outcome,
             ChainEnd::Delayed => {
+                trace::leaves(span, Left::Delayed);
                 metrics::counter!("hermod_jobs_delayed_total").increment(1);
                 return None;
             }
             ChainEnd::Cancelled => return Some(cancelled(started, request.ttl, progress)),
-            ChainEnd::Parked | ChainEnd::Lost => return None,
+            ChainEnd::Parked => {
+                trace::leaves(span, Left::Parked);
+                return None;
+            }
+            ChainEnd::Lost => {
+                trace::leaves(span, Left::Lost);
+                return None;
+            }
         };
         match outcome {
             Err(error) if Instant::now() >= deadline => {

@@ -41,6 +41,7 @@ mod settings;
 mod settle;
 mod spend;
 mod target;
+mod trace;
 mod work;
 
 pub use context::JobLimits;

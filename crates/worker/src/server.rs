@@ -7,7 +7,7 @@ use hermod_governance::{LiveRules, Prices};
 use hermod_providers::Providers;
 use hermod_queue::governance::{Limits, LiveDefinitions};
 use hermod_queue::{Lane, Store, Tolerance, WorkerName, WorkerQueue};
-use hermod_service::{Metrics, Shutdown, follow_prices, watch_redis};
+use hermod_service::{Metrics, Shutdown, Tracing, follow_prices, watch_redis};
 use hermod_types::ShardCount;
 use hermod_types::governance::PricingSource;
 use tokio::time::timeout;
@@ -42,6 +42,7 @@ pub struct Worker {
     /// What is accepted of that Redis.
     pub tolerance: Tolerance,
     pub metrics: Metrics,
+    pub tracing: Tracing,
     /// Jobs that it runs at once, of all shards together.
     pub concurrency: usize,
     /// Bytes of bodies and answers in memory beyond which it claims no more jobs.
@@ -83,7 +84,7 @@ impl Drained {
 /// # Errors
 /// If it cannot run at all, or Redis must not be used. Redis being away is not such a reason: it is waited for.
 pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<Drained> {
-    let Worker { name, providers, rules, prices, pricing, store, tolerance, metrics, .. } = worker;
+    let Worker { name, providers, rules, prices, pricing, store, tolerance, metrics, tracing, .. } = worker;
     let Worker { concurrency, memory, shards, lease, limits, deliveries, grace, .. } = worker;
     probe::describe_metrics();
     probe::note_slots(concurrency, deliveries.concurrency);
@@ -120,7 +121,7 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
         (providers, rules.clone(), prices),
         (governance.clone(), LiveDefinitions::new(&store, rules)),
         limits,
-        queue,
+        (queue, tracing),
         Cooldowns::new(&store, &tasks),
         memory.clone(),
         release.clone(),

@@ -6,7 +6,8 @@ use hermod_governance::{LiveRules, Prices, Rules};
 use hermod_providers::Providers;
 use hermod_queue::{Store, WorkerName};
 use hermod_service::{
-    ConfigSettings, LogSettings, Metrics, RedisSettings, SecretSettings, Shutdown, check_file_keys,
+    ConfigSettings, LogSettings, Metrics, RedisSettings, SecretSettings, Shutdown, TraceSettings, Tracing,
+    check_file_keys,
 };
 use hermod_types::{Shard, ShardCount};
 use hermod_webhooks::{Sender, Vault};
@@ -59,6 +60,8 @@ pub struct WorkerSettings {
     #[arg(long, env = "HERMOD_METRICS_LISTEN", default_value = "0.0.0.0:9091", value_name = "ADDRESS")]
     metrics_listen: String,
     #[command(flatten)]
+    trace: TraceSettings,
+    #[command(flatten)]
     log: LogSettings,
 }
 
@@ -78,12 +81,15 @@ impl WorkerSettings {
         let store = Store::new(&redis)?;
         let shards = ShardCount::new(self.shards).unwrap_or(ShardCount::ONE);
         store.allow(shards)?;
+        let name = WorkerName::new(host.trim(), std::process::id());
+        let tracing = Tracing::start("hermod-worker", name.as_str(), self.trace)?;
         let deliveries = DeliverySettings {
             concurrency: self.delivery_concurrency,
             recipients: Recipients::new(&config),
             vault: Vault::new(self.secrets.key())?,
             sender: Sender::new()?,
             history: config.webhook_history,
+            tracing: tracing.clone(),
         };
         let kinds = config.providers.iter().map(|(name, provider)| (name.clone(), provider.kind));
         let kinds: Vec<_> = kinds.collect();
@@ -91,7 +97,7 @@ impl WorkerSettings {
         let rules = LiveRules::new(Rules::new(config.definitions));
         let prices = Prices::new(kinds, rules.clone());
         let worker = Worker {
-            name: WorkerName::new(host.trim(), std::process::id()),
+            name,
             providers,
             rules,
             prices,
@@ -99,6 +105,7 @@ impl WorkerSettings {
             store,
             tolerance: self.redis.tolerance(),
             metrics: Metrics::install()?,
+            tracing: tracing.clone(),
             concurrency: self.concurrency,
             memory: self.max_memory_bytes,
             shards,
@@ -114,7 +121,8 @@ impl WorkerSettings {
         let listener = hermod_service::bind(&self.metrics_listen, "HERMOD_METRICS_LISTEN")?;
         tracing::info!(%redis, worker = worker.name.as_str(), "the worker starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async move {
+        let grace = worker.grace;
+        let outcome = runtime.block_on(async move {
             let tasks = TaskTracker::new();
             let shutdown = Shutdown::on_signals(&tasks)?;
             let rules = worker.rules.current();
@@ -122,6 +130,8 @@ impl WorkerSettings {
             let drained = run(worker, listener, shutdown.clone()).await?;
             shutdown.stop();
             Ok(drained)
-        })
+        });
+        tracing.stop(grace);
+        outcome
     }
 }

@@ -6,6 +6,7 @@ use hermod_providers::{
     Bill, CallError, Key, MediaSource, Meter, ProviderCall, Providers, Replies, RetryPolicy, Verdict, choose,
 };
 use hermod_queue::JobRequest;
+use hermod_service::TraceSpan;
 use hermod_types::config::Models;
 use hermod_types::governance::Money;
 use hermod_types::{Attempt, ErrorCode, ResultExtra, Target, Timestamp};
@@ -18,6 +19,7 @@ use crate::figures::Calls;
 use crate::memory::JobMemory;
 use crate::progress::Progress;
 use crate::spend::{EndedCall, Spending};
+use crate::trace::{CallSpan, Calling};
 
 /// A longer wait for one target is not worth it while there is another to try.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -42,6 +44,8 @@ pub(crate) struct TargetContext<'a> {
     pub(crate) memory: &'a JobMemory,
     /// Cancelled once the job is to be ended as such.
     pub(crate) cancelled: &'a CancellationToken,
+    /// Of the job's run.
+    pub(crate) span: &'a TraceSpan,
 }
 
 impl TargetContext<'_> {
@@ -58,6 +62,23 @@ impl TargetContext<'_> {
             };
             CallError::not_allowed(code, refusal.message)
         })
+    }
+}
+
+impl TargetContext<'_> {
+    /// Tells the trace that a target is not called.
+    pub(crate) fn skips(&self, target: &Target, why: &str) {
+        self.span.event("skipped", || {
+            [("hermod.target", target.to_string().into()), ("hermod.reason", why.to_owned().into())]
+        });
+    }
+
+    /// Tells the trace that a target is waited for.
+    pub(crate) fn waits(&self, event: &'static str, target: &Target, wait: Duration) {
+        let wait_ms = || i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        self.span.event(event, || {
+            [("hermod.target", target.to_string().into()), ("hermod.wait_ms", wait_ms().into())]
+        });
     }
 }
 
@@ -99,7 +120,7 @@ impl TargetRun<'_> {
         if let Some(reason) =
             providers.cannot_serve(self.context.request.operation, target, self.context.body)
         {
-            self.skip(None, &reason.message);
+            self.skip(None, &reason.message, "inexpressible");
             return TargetEnd::Failed(CallError::inexpressible(reason));
         }
         let keys = self.context.allowed_keys(target).and_then(|allowed| providers.keys(target, allowed));
@@ -137,6 +158,7 @@ impl TargetRun<'_> {
                             return TargetEnd::Delay(wait);
                         }
                         Some(wait) => {
+                            self.context.waits("retry", target, wait);
                             if self.context.cancelled.run_until_cancelled(sleep(wait)).await.is_none() {
                                 return TargetEnd::Cancelled;
                             }
@@ -158,11 +180,13 @@ impl TargetRun<'_> {
 
     /// The target cannot even be called.
     fn pass_over(&mut self, error: CallError) -> TargetEnd {
-        self.skip(None, error.code.as_str());
+        self.skip(None, error.code.as_str(), error.code.as_str());
         TargetEnd::Failed(error)
     }
 
-    fn skip(&mut self, key: Option<&Key>, why: &str) {
+    /// Enters in the journal that it is not called. `word`: what the trace is told of why.
+    fn skip(&mut self, key: Option<&Key>, why: &str, word: &str) {
+        self.context.skips(self.target, word);
         let key = key.and_then(|key| self.name_in_journal(key));
         self.progress.attempts.push(Attempt::skipped(self.target, key, why, Timestamp::now()));
     }
@@ -194,7 +218,7 @@ impl TargetRun<'_> {
             return choose(keys);
         }
         for key in closed.iter().filter(|key| !is_in(paced, key)) {
-            self.skip(Some(key), "cooldown");
+            self.skip(Some(key), "cooldown", "cooldown");
         }
         let unpaced: Vec<&Key> = open.iter().copied().filter(|key| !is_in(paced, key)).collect();
         choose(&unpaced).or_else(|| choose(&open))
@@ -230,7 +254,13 @@ impl TargetRun<'_> {
         let operation = self.context.request.operation;
         let media = self.context.media.cloned();
         let bill = &Bill::default();
-        let call = ProviderCall { operation, target, body, media, key, timeout, limit, replies, meter, bill };
+        let (index, retries) = (self.index, self.progress.retries);
+        let calling = Calling { providers, operation, target, key, body, index, retries };
+        let span = CallSpan::begin(self.context.span, &calling);
+        let told = span.told();
+        let trace = told.as_deref();
+        let call =
+            ProviderCall { operation, target, body, media, key, timeout, limit, replies, meter, bill, trace };
         // Should this worker have to give the job back meanwhile.
         self.progress.in_call = true;
         let outcome = cancelled.run_until_cancelled(providers.call(call, permit)).await;
@@ -242,6 +272,7 @@ impl TargetRun<'_> {
             Some(Err(error)) => (error.answered(), Some(type_of(error)), error.may_be_billed),
             None => (None, Some(ErrorCode::JobCancelled.kind().to_owned()), true),
         };
+        span.end(&calling, outcome.as_ref(), bill);
         self.context.counters.call(target, key, CallOutcome::of(outcome.as_ref()), elapsed);
         if let Some(outcome) = &outcome {
             self.context.calls.add(target, elapsed, outcome.is_ok());

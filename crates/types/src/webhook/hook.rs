@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::EndpointId;
-use crate::Operation;
+use crate::{Operation, TraceContext};
 
 /// What a job's record keeps from its submit until its end is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct Hook {
     pub model: String,
     #[serde(default, skip_serializing_if = "Style::is_bifrost")]
     pub style: Style,
+    /// Where its submit stands in a trace; none where that is not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// Who is told.

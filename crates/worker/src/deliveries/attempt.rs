@@ -15,6 +15,7 @@ use super::places::Place;
 use super::recipients::{Recipient, Unusable, registration_of};
 use super::settle::{Done, finish};
 use crate::held::HeldGuard;
+use crate::trace::DeliverySpan;
 
 /// The delay of a delivery that Redis refuses to begin.
 const REFUSED: Duration = Duration::from_secs(60);
@@ -204,8 +205,12 @@ impl<'a> Run<'a> {
         let (body, bytes) = self.body(event, wanted).await;
         memory.add(bytes + body.len());
         let id = self.attempt.delivery.to_string();
-        let message = Message::to(endpoint, &id, event.as_str(), body);
-        Tried::Done(self.done(event, limits, self.all.settings.sender.send(message).await))
+        let mut message = Message::to(endpoint, &id, event.as_str(), body);
+        let span = DeliverySpan::begin(&self.all.settings.tracing, self.delivery, &message, self.attempt_no);
+        message.trace = span.told();
+        let done = self.done(event, limits, self.all.settings.sender.send(message).await);
+        span.end(done.outcome, done.status);
+        Tried::Done(done)
     }
 
     /// The body, and how many bytes it was made of.

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use hermod_queue::webhooks::Webhooks;
 use hermod_queue::{Delivery, Records, Started, Store, WorkerQueue};
+use hermod_service::Tracing;
 use hermod_webhooks::{Sender, Vault};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,7 @@ pub struct DeliverySettings {
     pub sender: Sender,
     /// How long the history of attempts is kept.
     pub history: Duration,
+    pub tracing: Tracing,
 }
 
 /// What every delivery reaches.

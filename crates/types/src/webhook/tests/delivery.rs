@@ -13,6 +13,7 @@ fn hook(style: Style) -> Hook {
         operation: Operation::ChatCompletion,
         model: "openai/gpt".to_owned(),
         style,
+        trace: None,
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::webhook::{EndpointId, Event, Hook, Outcome, Receiver, Row, Style, delivery_id};
-use crate::{JobId, Operation, Shard};
+use crate::{JobId, Operation, Shard, TraceContext};
 
 use super::NOW;
 
@@ -12,6 +12,7 @@ fn a_hook_comes_back_as_it_went_in() {
         operation: Operation::Messages,
         model: "a/b".to_owned(),
         style: Style::Bifrost,
+        trace: None,
     };
     let json = serde_json::to_string(&hook).unwrap();
     assert_eq!(
@@ -22,11 +23,15 @@ fn a_hook_comes_back_as_it_went_in() {
     let hook = Hook {
         receiver: Receiver::Url { url: "https://h/x".to_owned(), owner: "vk".to_owned() },
         style: Style::OpenAi,
+        trace: Some(Box::new(TraceContext {
+            parent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+            state: String::new(),
+        })),
         ..hook
     };
     let json = serde_json::to_string(&hook).unwrap();
     assert!(json.starts_with(r#"{"url":"https://h/x","owner":"vk","#), "{json}");
-    assert!(json.ends_with(r#","style":"openai"}"#), "{json}");
+    assert!(json.contains(r#","style":"openai","trace":{"traceparent":"00-"#), "{json}");
     assert_eq!(serde_json::from_str::<Hook>(&json).unwrap(), hook);
 }
 
