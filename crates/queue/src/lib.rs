@@ -127,7 +127,7 @@ pub use events::{End, Events, JobEvent, JobState, JobWatch, News, OwnerNews, Own
 pub use find::{
     JobJson, JobRecord, ListedJob, OutcomeReader, OutcomeRef, Records, StoredOutcome, WaitingFor,
 };
-pub use inspect::{ClosedLane, ClosedLanes, Inspected, LostStart, Run, StoredBody};
+pub use inspect::{ClosedLane, ClosedLanes, GivenUp, Inspected, LostStart, Run, StoredBody};
 pub use job::{Ended, Held, Settled, Started};
 pub use lane::{Lane, Payload};
 pub use leases::{Leases, Renewed};

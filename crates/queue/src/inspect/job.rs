@@ -42,6 +42,15 @@ pub struct LostStart {
     pub at: Timestamp,
 }
 
+/// Why a job was given up on that can be queued again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// The code of the error.
+    pub reason: String,
+    /// Its starts that came to nothing, the oldest first.
+    pub lost: Vec<LostStart>,
+}
+
 /// A request, or a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBody {
@@ -86,7 +95,7 @@ impl LostStart {
 }
 
 /// A record's or letter's `history`, read; lines that are none of ours are left out.
-pub(crate) fn lost_starts(history: &str) -> Vec<LostStart> {
+fn lost_starts(history: &str) -> Vec<LostStart> {
     history.lines().filter_map(LostStart::read).collect()
 }
 
@@ -104,6 +113,18 @@ impl Admin {
         command.arg(keys::job(id)).arg(&FIELDS);
         let values: Vec<Option<Vec<u8>>> = self.store().shared().run(Call::Command(&command)).await?;
         Ok(values.try_into().ok().and_then(Inspected::read))
+    }
+
+    /// Why a job was given up on; none for one that is not among the dead letters.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn given_up(&self, id: JobId) -> Result<Option<GivenUp>, QueueError> {
+        let mut command = redis::cmd("HMGET");
+        command.arg(keys::letter(id)).arg("reason").arg("history");
+        let [reason, history]: [Option<Vec<u8>>; 2] = self.store().shared().run(Call::Command(&command)).await?;
+        let lost = text(history).as_deref().map(lost_starts).unwrap_or_default();
+        Ok(text(reason).map(|reason| GivenUp { reason, lost }))
     }
 
     /// The request of a job that waits or runs, or that is among the dead letters; its body up to `most` bytes, or somewhat more

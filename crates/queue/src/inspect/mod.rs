@@ -4,4 +4,4 @@ mod closed;
 mod job;
 
 pub use closed::{ClosedLane, ClosedLanes};
-pub use job::{Inspected, LostStart, Run, StoredBody};
+pub use job::{GivenUp, Inspected, LostStart, Run, StoredBody};
