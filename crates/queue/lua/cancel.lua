@@ -66,5 +66,6 @@ elseif redis.call('ZREM', key('delayed'), id) == 0 then
   leave_lane(lane_of(is.owner, is.lane), id)
 end
 free_bytes(whole(header.bytes) or 0)
+write_ends()
 publish()
 return reply({became = 'cancelled'})

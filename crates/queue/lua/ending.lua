@@ -1,4 +1,4 @@
--- How a job ends, and its delivery begins; it stands before each script that does one of it.
+-- How a job ends, and its delivery begins; it stands before each script that does one of it. Who ends one calls write_ends.
 -- The other queue of the shard: its jobs are deliveries of webhooks.
 local DELIVERIES = PREFIX .. 'hooks:'
 
@@ -66,5 +66,6 @@ local function end_job(record, is, job, now)
       add_delivery(delivery, head .. '\n' .. hook, now)
     end
   end
+  if IS_JOBS then note_end(job.id, job.code, is.cancel, now) end
   if is_heard() then tell(job.id, job.fence, false, is.cancel, job.code, is.owner) end
 end

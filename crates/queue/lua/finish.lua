@@ -102,5 +102,6 @@ for i, job in ipairs(args.jobs) do
 end
 remove_entries(entries)
 free_bytes(freed)
+write_ends()
 publish()
 return reply(results)

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hermod_types::{JobId, Shard, ShardCount};
+use hermod_types::{JobId, Operation, Shard, ShardCount};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -14,6 +14,8 @@ use crate::{Control, JobRequest, Lane, Payload, QueueError, Stats, Store};
 
 /// How long after a comparison a new leader makes none, in seconds.
 const CHECKED_SECONDS: u64 = 60;
+/// Dead letters of a shard that are read together: more than it keeps.
+const MOST_LETTERS: usize = 10_000;
 
 /// What an operator does with the queue: with all shards of it.
 #[derive(Clone)]
@@ -38,6 +40,12 @@ pub struct DeadLetter {
     /// When it was given up on, in milliseconds since the epoch, by Redis's clock.
     pub at_ms: u64,
     pub reason: String,
+    /// What it calls; none where its request cannot be read.
+    pub operation: Option<Operation>,
+    /// The first of its targets.
+    pub model: Option<String>,
+    /// Id of the virtual key that it was submitted with.
+    pub owner: Option<String>,
     /// A line for each start of it that came to nothing.
     pub history: String,
     /// A header line in JSON (targets, time to live), then the client's body. Read for one letter alone; empty in a list.
@@ -77,6 +85,8 @@ struct LettersArgs {
     count: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +95,9 @@ struct LetterRow {
     at: u64,
     reason: String,
     history: ByteBuf,
+    header: ByteBuf,
+    #[serde(default)]
+    owner: Option<String>,
     #[serde(default)]
     request: Option<ByteBuf>,
 }
@@ -206,9 +219,20 @@ impl Admin {
     /// # Errors
     /// If Redis does not answer.
     pub async fn dead_letters(&self, most: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        self.letters_of(None, most).await
+    }
+
+    /// The newest ones that were given up on for this reason, if any is given.
+    pub(crate) async fn letters_of(
+        &self,
+        reason: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
         let mut all = Vec::new();
         for shard in self.shards().await?.shards() {
-            all.extend(self.letters(shard, LettersArgs { count: most, id: None }).await?);
+            let args =
+                LettersArgs { count: most.min(MOST_LETTERS), id: None, reason: reason.map(str::to_owned) };
+            all.extend(self.letters(shard, args).await?);
         }
         all.sort_by_key(|letter| std::cmp::Reverse(letter.at_ms));
         all.truncate(most);
@@ -220,10 +244,15 @@ impl Admin {
             script::run(self.store.shared(), &SCRIPTS.letters, &keys::queue(shard), &args).await?;
         let text = |bytes: ByteBuf| String::from_utf8_lossy(&bytes).into_owned();
         let letter = |row: LetterRow| {
+            let header =
+                JobRequest::from_stored(&(text(row.header) + "\n"), None).map(|stored| stored.request);
             Some(DeadLetter {
                 id: row.id.parse().ok()?,
                 at_ms: row.at,
                 reason: row.reason,
+                operation: header.as_ref().map(|request| request.operation),
+                model: header.and_then(|request| Some(request.targets.first()?.to_string())),
+                owner: row.owner,
                 history: text(row.history),
                 request: row.request.map(text).unwrap_or_default(),
             })
@@ -236,7 +265,7 @@ impl Admin {
     /// # Errors
     /// If Redis does not answer.
     pub async fn dead_letter(&self, id: JobId) -> Result<Option<DeadLetter>, QueueError> {
-        let args = LettersArgs { count: 1, id: Some(id.to_string()) };
+        let args = LettersArgs { count: 1, id: Some(id.to_string()), reason: None };
         let Some(mut letter) = self.letters(id.shard(), args).await?.pop() else { return Ok(None) };
         if letter.request.ends_with('\n') {
             let request = JobRequest::from_stored(&letter.request, None);

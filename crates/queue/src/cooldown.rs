@@ -100,13 +100,11 @@ impl SharedCooldowns {
         script::run(self.store.shared(), &SCRIPTS.probe, &self.queue, &args).await
     }
 
-    /// Lifts one.
+    /// Lifts one. Returns whether there was one.
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn lift(&self, name: &str) -> Result<(), QueueError> {
-        let _lifted: bool =
-            script::run(self.store.shared(), &SCRIPTS.lift, &self.queue, &LiftArgs { name }).await?;
-        Ok(())
+    pub async fn lift(&self, name: &str) -> Result<bool, QueueError> {
+        script::run(self.store.shared(), &SCRIPTS.lift, &self.queue, &LiftArgs { name }).await
     }
 }

@@ -22,6 +22,8 @@ pub(crate) const LEADER: &str = "{hermod:0}:leader";
 pub(crate) const CHECKED: &str = "{hermod:0}:checked";
 /// Ids of the receivers of webhooks that have a history.
 pub(crate) const WEBHOOK_HISTORIES: &str = "{hermod:0}:webhook_histories";
+/// What workers say of themselves.
+pub(crate) const WORKERS: &str = "{hermod:0}:workers";
 /// What jobs hold of their limits.
 pub(crate) const PERMITS: &str = "{hermod:0}:permits";
 /// What the keys of all bodies match that are kept apart, and of all media.

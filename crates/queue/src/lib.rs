@@ -85,6 +85,7 @@ mod finish;
 pub mod governance;
 mod health;
 mod inspect;
+mod history;
 mod job;
 mod keys;
 mod lane;
@@ -128,6 +129,10 @@ pub use find::{
     JobJson, JobRecord, ListedJob, OutcomeReader, OutcomeRef, Records, StoredOutcome, WaitingFor,
 };
 pub use inspect::{ClosedLane, ClosedLanes, GivenUp, Inspected, LostStart, Run, StoredBody};
+pub use history::{
+    CallFigures, CallsOf, DeadFilter, DeadGroup, Fleet, HISTORY_MINUTES, JobFilter, JobsIn, Minute, Outcome,
+    ProviderFigures, RequeuedMany, ServerFigures, WorkerFigures,
+};
 pub use job::{Ended, Held, Settled, Started};
 pub use lane::{Lane, Payload};
 pub use leases::{Leases, Renewed};

@@ -66,13 +66,9 @@ pub struct JobPage {
 
 impl JobQuery {
     fn takes(&self, job: &ListedJob) -> bool {
-        let is_model = |wanted: &str| {
-            let model = job.model.as_deref().unwrap_or_default();
-            model == wanted || model.split_once('/').is_some_and(|(_, model)| model == wanted)
-        };
         self.status.is_none_or(|status| status == job.view.status)
             && self.operation.is_none_or(|operation| operation == job.operation)
-            && self.model.as_deref().is_none_or(is_model)
+            && self.model.as_deref().is_none_or(|wanted| is_model(job.model.as_deref(), wanted))
     }
 
     /// The upper bound of the ids.
@@ -88,6 +84,12 @@ impl JobQuery {
         let after = self.created_after.map(|at| prefix_of(at.as_millis() + 1));
         after.map_or_else(|| "-".to_owned(), |bound| format!("[{bound}"))
     }
+}
+
+/// Whether a job's first target is the wanted one, or its model is.
+pub(crate) fn is_model(target: Option<&str>, wanted: &str) -> bool {
+    let target = target.unwrap_or_default();
+    target == wanted || target.split_once('/').is_some_and(|(_, model)| model == wanted)
 }
 
 /// What the ids of a millisecond begin with; all before it are less.
@@ -282,6 +284,10 @@ mod tests {
             view: JobView::accepted(JobId::new(Shard::default())),
             operation: Operation::Embedding,
             model: model.map(str::to_owned),
+            owner: None,
+            worker: None,
+            started: None,
+            due: None,
         };
         let takes =
             |wanted: &str, model| JobQuery { model: Some(wanted.to_owned()), ..query() }.takes(&job(model));

@@ -15,7 +15,7 @@ use crate::connection::{Call, Connection};
 use crate::keys::{self, GROUP};
 use crate::list_trim::ListTrim;
 use crate::script::{self, SCRIPTS};
-use crate::{Control, Lane, QueueError, Store, WorkerName, park};
+use crate::{Control, Lane, QueueError, Store, WorkerName, history, park};
 
 /// How long a leader stays one without a renewal.
 const LEADERSHIP: Duration = Duration::from_secs(3);
@@ -28,6 +28,8 @@ const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 const DELAYED_INTERVAL: Duration = Duration::from_secs(1);
 /// Delayed jobs queued by one call: few enough not to hold up Redis for long.
 const PROMOTED: usize = 500;
+/// How often the ends of jobs are counted that are noted meanwhile.
+const FOLD_INTERVAL: Duration = Duration::from_secs(60);
 /// Which worker looks after the queue for all. Every worker asks with each [`Control`] whether it is the one.
 pub struct Leadership {
     store: Store,
@@ -44,8 +46,9 @@ pub struct Maintenance {
     /// When what has a time is looked at next: delayed jobs, closed lanes, and latest starts.
     next_due: Instant,
     next_look: Instant,
-    /// Deliveries have no lists.
+    /// Deliveries have no lists, and no history.
     lists: Option<ListTrim>,
+    next_fold: Instant,
 }
 
 #[derive(Serialize)]
@@ -128,7 +131,17 @@ impl Maintenance {
         let connection = if store.is_cluster() { store.connection(shard) } else { store.shared().clone() };
         let now = Instant::now();
         let lists = (lane == Lane::Jobs).then(|| ListTrim::new(shard));
-        Self { store: store.clone(), lane, shard, lease, connection, next_due: now, next_look: now, lists }
+        Self {
+            store: store.clone(),
+            lane,
+            shard,
+            lease,
+            connection,
+            next_due: now,
+            next_look: now,
+            lists,
+            next_fold: now,
+        }
     }
 
     /// Does what is due: is to be called each second while this worker leads. `shards` is how many there are.
@@ -148,6 +161,10 @@ impl Maintenance {
         }
         if let Some(lists) = &mut self.lists {
             lists.run(&self.connection).await?;
+            if now >= self.next_fold {
+                self.next_fold = now + FOLD_INTERVAL;
+                history::fold(&self.connection, self.shard, shards).await?;
+            }
         }
         Ok(())
     }

@@ -80,6 +80,15 @@ scripts!(
     definitions_put,
     definitions_keep,
     waiting_of,
+    history_fold,
+    history_minutes,
+    history_recent,
+    history_jobs,
+    history_oldest,
+    history_fleet,
+    history_calls,
+    history_providers,
+    history_dead,
 );
 
 /// What stands before a script: what all share, and what its kind shares.
@@ -92,15 +101,18 @@ fn source(name: &str, body: &str) -> String {
     const FEEDING: &str = include_str!("../lua/feeding.lua");
     const WEBHOOKS: &str = include_str!("../lua/webhooks.lua");
     const DEFINITIONS: &str = include_str!("../lua/definitions.lua");
+    const HISTORY: &str = include_str!("../lua/history.lua");
+    const WAITING: &str = include_str!("../lua/waiting.lua");
     let parts: &[&str] = match name {
         "claim" => &[LIB, EVENTS, LANES, FEEDING],
         "park" => &[LIB, EVENTS, LANES],
         "delay" | "release" => &[LIB, EVENTS],
-        "cancel" => &[LIB, EVENTS, ENDING, LANES],
-        "finish" | "redeliver" => &[LIB, EVENTS, ENDING],
-        "submit" | "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => {
-            &[LIB, LANES]
-        }
+        "cancel" => &[LIB, EVENTS, HISTORY, ENDING, LANES],
+        "finish" | "redeliver" => &[LIB, EVENTS, HISTORY, ENDING],
+        "history_fold" | "history_minutes" | "history_recent" => &[LIB, HISTORY],
+        "history_jobs" | "history_oldest" => &[LIB, WAITING],
+        "submit" => &[LIB, HISTORY, LANES],
+        "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => &[LIB, LANES],
         _ if name.starts_with("webhook_") => &[LIB, WEBHOOKS],
         _ if name.starts_with("gov_") => &[LIB, GOVERNANCE],
         _ if name.starts_with("definitions_") => &[LIB, DEFINITIONS],

@@ -255,7 +255,7 @@ async fn serve(board: SharedCooldowns, mut messages: mpsc::Receiver<Message>) {
                 Ok(has_won) => won.send(has_won).or(Ok(())),
                 Err(error) => Err(error),
             },
-            Message::Lift { name } => board.lift(&name).await,
+            Message::Lift { name } => board.lift(&name).await.map(drop),
         };
         if let Err(error) = outcome {
             tracing::debug!(%error, "cooldown not shared with the other workers");
