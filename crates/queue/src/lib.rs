@@ -84,8 +84,8 @@ mod find;
 mod finish;
 pub mod governance;
 mod health;
-mod inspect;
 mod history;
+mod inspect;
 mod job;
 mod keys;
 mod lane;
@@ -128,11 +128,11 @@ pub use events::{End, Events, JobEvent, JobState, JobWatch, News, OwnerNews, Own
 pub use find::{
     JobJson, JobRecord, ListedJob, OutcomeReader, OutcomeRef, Records, StoredOutcome, WaitingFor,
 };
-pub use inspect::{ClosedLane, ClosedLanes, GivenUp, Inspected, LostStart, Run, StoredBody};
 pub use history::{
     CallFigures, CallsOf, DeadFilter, DeadGroup, Fleet, HISTORY_MINUTES, JobFilter, JobsIn, Minute, Outcome,
     ProviderFigures, RequeuedMany, ServerFigures, WorkerFigures,
 };
+pub use inspect::{ClosedLane, ClosedLanes, GivenUp, Inspected, LostStart, Run, StoredBody};
 pub use job::{Ended, Held, Settled, Started};
 pub use lane::{Lane, Payload};
 pub use leases::{Leases, Renewed};

@@ -115,7 +115,8 @@ impl Admin {
 
     /// What sessions are begun with: the login, or the setup token where there is none.
     fn credentials(&self) -> Option<Cow<'_, AdminLogin>> {
-        let of_token = |token: &SecretString| AdminLogin { username: SETUP_ACTOR.into(), password: token.clone() };
+        let of_token =
+            |token: &SecretString| AdminLogin { username: SETUP_ACTOR.into(), password: token.clone() };
         let login = self.config.admin.as_ref().map(Cow::Borrowed);
         login.or_else(|| self.config.setup_token.as_ref().map(|token| Cow::Owned(of_token(token))))
     }

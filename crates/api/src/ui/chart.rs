@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use hermod_queue::history::Minute;
+use hermod_queue::Minute;
 use hermod_types::Timestamp;
 
 use super::show::count;
@@ -163,9 +163,8 @@ mod tests {
 
     #[test]
     fn a_line_goes_from_edge_to_edge() {
-        let minutes: Vec<Minute> = (0..60)
-            .map(|index| Minute { at: index * 60, accepted: index, ..Minute::default() })
-            .collect();
+        let minutes: Vec<Minute> =
+            (0..60).map(|index| Minute { at: index * 60, accepted: index, ..Minute::default() }).collect();
         let chart = Chart::new("Hour", "minute", &minutes, 1);
         let points: Vec<_> = chart.lines[0].points.split(' ').collect();
         assert_eq!((points.len(), points[0]), (60, "0.0,118.0"));

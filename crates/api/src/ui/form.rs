@@ -3,8 +3,8 @@
 use actix_web::{HttpRequest, web};
 use url::form_urlencoded;
 
-use super::respond::UiError;
 use super::Ui;
+use super::respond::UiError;
 use crate::body::{self, Body, BodyLimit};
 
 /// The largest form: some thousand ids of jobs.
@@ -24,11 +24,7 @@ impl Fields {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(super) async fn of_body(
-        http: &HttpRequest,
-        payload: web::Payload,
-        ui: &Ui,
-    ) -> Result<Self, UiError> {
+    pub(super) async fn of_body(http: &HttpRequest, payload: web::Payload, ui: &Ui) -> Result<Self, UiError> {
         let body = Body::new(http.headers(), payload, LARGEST)?;
         let (bytes, _room) = body.read(body::length(http.headers()), &ui.memory).await?;
         Ok(Self::parse(&bytes))
@@ -75,7 +71,10 @@ mod tests {
         let made = path("/ui/jobs", [("model", Some(value)), ("key", None), ("state", Some("ended"))]);
         let (before, query) = made.split_once('?').unwrap();
         let fields = Fields::of_query(query);
-        assert_eq!((before, fields.exact("model"), fields.get("state")), ("/ui/jobs", Some(value), Some("ended")));
+        assert_eq!(
+            (before, fields.exact("model"), fields.get("state")),
+            ("/ui/jobs", Some(value), Some("ended"))
+        );
         assert_eq!((fields.get("key"), path("/ui", [("a", None)])), (None, "/ui".to_owned()));
         assert_eq!(Fields::of_query("id=&id=+x+&id=y").get("id"), Some("x"));
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::BodyStream;
-use actix_web::http::header::{CONTENT_TYPE, HeaderName};
 use actix_web::http::Method;
+use actix_web::http::header::{CONTENT_TYPE, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
@@ -117,7 +117,8 @@ mod tests {
     fn an_event_has_its_data_in_lines() {
         let event = event("page", "<p>\n\r\nevent: x\n\n</p>");
         let text = std::str::from_utf8(&event).unwrap();
-        let lines = "retry: 2000\nevent: page\ndata: <p>\ndata: &#13;\ndata: event: x\ndata: \ndata: </p>\n\n";
+        let lines =
+            "retry: 2000\nevent: page\ndata: <p>\ndata: &#13;\ndata: event: x\ndata: \ndata: </p>\n\n";
         assert_eq!(text, lines);
     }
 }

@@ -130,7 +130,8 @@ mod tests {
         for ours in ["/ui", "/ui/", "/ui/jobs?state=ended", "/ui?x=1"] {
             assert!(is_ours(ours), "{ours}");
         }
-        for other in ["", "/", "//evil.example", "https://evil.example/ui", "/uix", "/ui.evil", "ui", "/api"] {
+        for other in ["", "/", "//evil.example", "https://evil.example/ui", "/uix", "/ui.evil", "ui", "/api"]
+        {
             assert!(!is_ours(other), "{other}");
         }
     }

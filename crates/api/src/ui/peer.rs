@@ -98,7 +98,9 @@ mod tests {
             is_local(&headers(lines), Some(peer.parse().unwrap()), version)
         };
         let (here, http) = ("127.0.0.1:9", Version::HTTP_11);
-        for host in ["localhost", "localhost:8080", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:8080", "[::1]:80"] {
+        for host in
+            ["localhost", "localhost:8080", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:8080", "[::1]:80"]
+        {
             assert!(is(here, &[("host", host)], http), "{host}");
             assert!(is("[::1]:9", &[("host", host)], http), "{host}");
             assert!(is("[::ffff:127.0.0.1]:9", &[("host", host)], http), "{host}");
@@ -135,7 +137,8 @@ mod tests {
         assert!(is(&[host, ("origin", "http://hermod.example:8080")]));
         assert!(is(&[("host", "hermod.example"), ("origin", "https://hermod.example")]), "behind TLS");
         assert!(is(&[("host", "hermod.example"), ("origin", "https://hermod.example:443")]));
-        for origin in ["null", "", "http://hermod.example", "http://evil.example:8080", "hermod.example:8080"] {
+        for origin in ["null", "", "http://hermod.example", "http://evil.example:8080", "hermod.example:8080"]
+        {
             assert!(!is(&[host, ("origin", origin)]), "{origin}");
         }
         assert!(!is(&[host]) && !is(&[("origin", "http://hermod.example:8080")]));

@@ -1,8 +1,8 @@
 //! The frame around a page, and what is shown instead of one.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ContentType, RETRY_AFTER};
-use actix_web::{HttpResponse, ResponseError};
 use askama::Template;
 use hermod_queue::QueueError;
 
@@ -99,7 +99,7 @@ impl From<ApiError> for UiError {
             ApiError::LoginSlowed { retry_seconds } => Self::Slowed { retry_seconds },
             ApiError::JobNotFound => Self::NotFound(NO_JOB),
             ApiError::Unavailable(error) => Self::Unavailable(error),
-            error if error.status_code().is_client_error() => Self::Invalid(error.to_string()),
+            error if error.status().is_client_error() => Self::Invalid(error.to_string()),
             error => Self::Refused(error.to_string()),
         }
     }

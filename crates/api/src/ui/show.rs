@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use hermod_queue::ListedJob;
-use hermod_queue::history::Outcome;
+use hermod_queue::{ListedJob, Outcome};
 use hermod_types::{JobId, JobStatus, Timestamp};
 
 /// A moment: the time, and the day where it is not today.
@@ -183,7 +182,10 @@ mod tests {
         let sizes = [0, 1023, 1536, 150 << 10, 5 << 30].map(bytes);
         assert_eq!(sizes, ["0 B", "1023 B", "1.5 KiB", "150 KiB", "5.0 GiB"]);
         let (now, at) = (Timestamp::from_millis(10_000), Timestamp::from_millis);
-        assert_eq!((from_now(at(13_000), now), from_now(at(9_000), now)), ("in 3.0 s".into(), "1.0 s ago".into()));
+        assert_eq!(
+            (from_now(at(13_000), now), from_now(at(9_000), now)),
+            ("in 3.0 s".into(), "1.0 s ago".into())
+        );
         assert_eq!((shortened("äöü", 2), shortened("äö", 2)), ("äö…".to_owned(), "äö".to_owned()));
     }
 
@@ -195,7 +197,10 @@ mod tests {
         let link = JobLink::to(id).render().unwrap();
         assert!(link.starts_with(&format!("<a class=\"id\" href=\"/ui/jobs/{id}\">")), "{link}");
         assert!(Bar::new(50, 100).render().unwrap().contains("width=\"50\""));
-        assert_eq!((Bar::new(1, 0).class, Bar::new(80, 100).class, Bar::new(9, 3).percent), ("full", "high", 100));
+        assert_eq!(
+            (Bar::new(1, 0).class, Bar::new(80, 100).class, Bar::new(9, 3).percent),
+            ("full", "high", 100)
+        );
         let moment = Moment::at_ms(1_771_488_617_831).render().unwrap();
         assert!(moment.contains("datetime=\"2026-02-19T08:10:17.831Z\"") && moment.contains("02-19 08:10"));
     }

@@ -91,15 +91,8 @@ impl State {
 }
 
 impl Nav {
-    pub(super) const ALL: [Self; 7] = [
-        Self::Overview,
-        Self::Jobs,
-        Self::Dead,
-        Self::Workers,
-        Self::Providers,
-        Self::Keys,
-        Self::Webhooks,
-    ];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Overview, Self::Jobs, Self::Dead, Self::Workers, Self::Providers, Self::Keys, Self::Webhooks];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -249,7 +242,8 @@ pub(super) async fn show(http: HttpRequest, site: web::Data<Site>, viewer: Viewe
         return match job_id(id) {
             Some(id) => login::to(&format!("/ui/jobs/{id}")),
             None => {
-                let text = format!("{id:?} is not the id of a job, such as 0199f2a1-7c4e-7a10-8000-3d2c1b0a9f8e.");
+                let text =
+                    format!("{id:?} is not the id of a job, such as 0199f2a1-7c4e-7a10-8000-3d2c1b0a9f8e.");
                 respond::failure(&UiError::Invalid(text), Some(&viewer))
             }
         };
@@ -332,7 +326,9 @@ mod tests {
     #[test]
     fn an_id_is_found_in_each_of_its_forms() {
         let id = JobId::new(Shard::default());
-        for form in [id.to_string(), format!(" {id} "), id.simple().to_string(), format!("resp_{}", id.simple())] {
+        for form in
+            [id.to_string(), format!(" {id} "), id.simple().to_string(), format!("resp_{}", id.simple())]
+        {
             assert_eq!(job_id(&form), Some(id), "{form}");
         }
         for other in ["", "x", "resp_", "resp_zz", "ä".repeat(16).as_str()] {

@@ -122,7 +122,8 @@ impl Admin {
     pub async fn given_up(&self, id: JobId) -> Result<Option<GivenUp>, QueueError> {
         let mut command = redis::cmd("HMGET");
         command.arg(keys::letter(id)).arg("reason").arg("history");
-        let [reason, history]: [Option<Vec<u8>>; 2] = self.store().shared().run(Call::Command(&command)).await?;
+        let [reason, history]: [Option<Vec<u8>>; 2] =
+            self.store().shared().run(Call::Command(&command)).await?;
         let lost = text(history).as_deref().map(lost_starts).unwrap_or_default();
         Ok(text(reason).map(|reason| GivenUp { reason, lost }))
     }
@@ -188,7 +189,8 @@ mod tests {
         let run = job.run.unwrap();
         assert_eq!((job.starts, run.worker.as_str(), run.since.as_millis()), (3, "host-1-abc", 1000));
         assert_eq!(run.lease_ends.as_millis(), 2000);
-        let lost: Vec<_> = job.lost.iter().map(|start| (start.worker.as_str(), start.at.as_millis())).collect();
+        let lost: Vec<_> =
+            job.lost.iter().map(|start| (start.worker.as_str(), start.at.as_millis())).collect();
         assert_eq!(lost, [("host-1-abc", 10), ("host-2 with blanks", 20)]);
         assert_eq!((job.queued.map(Timestamp::as_millis), job.priority), (Some(500), Some(1)));
         assert_eq!((job.progress.as_str(), job.delivery), ("{}", Some(delivery)));

@@ -1,8 +1,8 @@
-use hermod_queue::history::DeadFilter;
+use hermod_queue::DeadFilter;
 use hermod_types::JobId;
 
 use crate::ui::Ui;
-use crate::ui::form::{self, Fields};
+use crate::ui::form::Fields;
 use crate::ui::respond::UiError;
 use crate::ui::show::count;
 use crate::ui::view::{DeadAsked, Nav, View};
@@ -95,13 +95,6 @@ impl Action {
             Self::Pause | Self::Resume => Vec::new(),
             Self::EndCooldown(name) => vec![("name", name.clone())],
         }
-    }
-
-    /// Where it is asked for.
-    pub(super) fn confirm_path(&self) -> String {
-        let fields = self.fields();
-        let fields = fields.iter().map(|(name, value)| (*name, Some(value.as_str())));
-        form::path(&format!("/ui/confirm/{}", self.name()), fields)
     }
 
     /// The page from which it is done.
@@ -198,6 +191,7 @@ mod tests {
     use hermod_types::Shard;
 
     use super::*;
+    use crate::ui::form::path;
 
     #[test]
     fn an_action_is_read_from_what_its_form_has() {
@@ -213,18 +207,23 @@ mod tests {
             Action::Resume,
             Action::EndCooldown(" a/b <key>\n ".to_owned()),
         ] {
-            let path = action.confirm_path();
-            let (path, query) = path.split_once('?').unwrap_or((&path, ""));
-            let name = path.strip_prefix("/ui/confirm/").unwrap();
-            assert_eq!(Action::parse(name, &Fields::of_query(query)).unwrap(), action);
+            let fields = action.fields();
+            let query = path("", fields.iter().map(|(name, value)| (*name, Some(value.as_str()))));
+            let fields = Fields::of_query(query.trim_start_matches('?'));
+            assert_eq!(Action::parse(action.name(), &fields).unwrap(), action);
             assert!(action.back().starts_with("/ui"));
         }
     }
 
     #[test]
     fn what_an_action_lacks_is_told() {
-        for (name, query) in [("cancel", ""), ("cancel", "id=x"), ("requeue", ""), ("requeue", "id=x"), ("end-cooldown", "")] {
-            assert!(matches!(Action::parse(name, &Fields::of_query(query)), Err(UiError::Invalid(_))), "{name}");
+        for (name, query) in
+            [("cancel", ""), ("cancel", "id=x"), ("requeue", ""), ("requeue", "id=x"), ("end-cooldown", "")]
+        {
+            assert!(
+                matches!(Action::parse(name, &Fields::of_query(query)), Err(UiError::Invalid(_))),
+                "{name}"
+            );
         }
         assert!(matches!(Action::parse("drop", &Fields::default()), Err(UiError::NotFound(_))));
         let many = "id=0199f2a1-7c4e-7a10-8000-3d2c1b0a9f8e&".repeat(MOST_SELECTED + 1);

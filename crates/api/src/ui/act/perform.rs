@@ -68,7 +68,8 @@ impl Action {
             }
             Self::RequeueAll(asked) => {
                 let done = ui.admin.requeue_all(&asked.filter()).await?;
-                let which = [&asked.reason, &asked.model].map(|word| shortened(word.as_deref().unwrap_or("*"), 100));
+                let which =
+                    [&asked.reason, &asked.model].map(|word| shortened(word.as_deref().unwrap_or("*"), 100));
                 actor.did("queued dead jobs again", done.queued, &which.join(" "));
                 Ok(Said { word: "requeued", done: done.queued, not_done: done.unknown + done.alive })
             }
@@ -115,7 +116,9 @@ pub(in crate::ui) fn said(fields: &Fields) -> Option<String> {
     let number = |name| fields.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
     Some(match fields.get("said")? {
         "cancelled" => "The job is cancelled.".to_owned(),
-        "cancel-requested" => "The job is being cancelled: its worker ends it within a second or two.".to_owned(),
+        "cancel-requested" => {
+            "The job is being cancelled: its worker ends it within a second or two.".to_owned()
+        }
         "ended" => "The job had ended before.".to_owned(),
         "requeued" => {
             let (done, not_done) = (number("done"), number("not"));

@@ -32,7 +32,11 @@ impl Part {
     fn new(name: &'static str, text: &[u8], all: u64) -> Self {
         let shown = text.get(..SHOWN.min(text.len())).unwrap_or_default();
         let is_cut = u64::try_from(shown.len()).is_ok_and(|shown| shown < all);
-        let note = if is_cut { format!("the first {} of {} bytes", count(shown.len() as u64), count(all)) } else { bytes(all) };
+        let note = if is_cut {
+            format!("the first {} of {} bytes", count(shown.len() as u64), count(all))
+        } else {
+            bytes(all)
+        };
         let text = String::from_utf8_lossy(shown);
         let is_json = text.trim_start().starts_with(['{', '[']);
         Self { name, text: if is_json { laid_out(&text) } else { text.into_owned() }, note }
@@ -45,7 +49,8 @@ impl Part {
 
 /// JSON over several lines: all that is not white space between its tokens stays as it was written, be it whole or cut off.
 fn laid_out(json: &str) -> String {
-    let (mut text, mut depth, mut in_string, mut is_escaped) = (String::with_capacity(json.len() * 5 / 4), 0_usize, false, false);
+    let (mut text, mut depth, mut in_string, mut is_escaped) =
+        (String::with_capacity(json.len() * 5 / 4), 0_usize, false, false);
     let line = |text: &mut String, depth: usize| {
         text.push('\n');
         text.extend(std::iter::repeat_n("  ", depth.min(DEEPEST)));
@@ -119,10 +124,16 @@ async fn read(ui: &Ui, id: JobId) -> Result<Page, UiError> {
     let mut parts = Vec::new();
     match &request {
         Some(request) => {
-            parts.push(Part::new("Targets and settings", request.header.as_bytes(), request.header.len() as u64));
+            parts.push(Part::new(
+                "Targets and settings",
+                request.header.as_bytes(),
+                request.header.len() as u64,
+            ));
             parts.push(Part::new("Request", &request.body, request.bytes as u64));
         }
-        None => parts.push(Part::missing("Request", "it is kept until the job has ended, or while it is dead")),
+        None => {
+            parts.push(Part::missing("Request", "it is kept until the job has ended, or while it is dead"))
+        }
     }
     let outcome = match record.as_ref().and_then(|record| record.outcome()) {
         None => Part::missing("Answer", "there is none yet"),
@@ -147,7 +158,10 @@ mod tests {
     fn json_is_laid_out_and_not_changed() {
         let json = r#"{"b": 1.50, "a":[ 12345678901234567890 ,{}, [ ], "x\\\" {,:}"],"z":"ü"}"#;
         let text = laid_out(json);
-        assert!(text.starts_with("{\n  \"b\": 1.50,\n  \"a\": [\n    12345678901234567890,\n    {},\n    [],"), "{text}");
+        assert!(
+            text.starts_with("{\n  \"b\": 1.50,\n  \"a\": [\n    12345678901234567890,\n    {},\n    [],"),
+            "{text}"
+        );
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(&text), read(json));
         assert_eq!(laid_out(r#"{"a": "cut o"#), "{\n  \"a\": \"cut o");

@@ -1,5 +1,5 @@
 use askama::Template;
-use hermod_queue::DeadLetter;
+use hermod_queue::{DeadGroup, DeadLetter};
 use hermod_types::Timestamp;
 
 use super::super::respond::{Page, UiError};
@@ -19,7 +19,6 @@ struct Dead {
     may_act: bool,
     groups: Vec<Group>,
     letters: Vec<Letter>,
-    reason: String,
     model: String,
     is_filtered: bool,
     requeue_all: String,
@@ -66,7 +65,7 @@ pub(in crate::ui) async fn dead(ui: &Ui, asked: &DeadAsked, rights: Rights) -> R
             [("reason", asked.reason.as_deref()), ("model", asked.model.as_deref())],
         )
     };
-    let group = |group: hermod_queue::history::DeadGroup| {
+    let group = |group: DeadGroup| {
         let only = DeadAsked { reason: Some(group.reason.clone()), model: None };
         Group {
             is_chosen: asked.reason.as_ref() == Some(&group.reason),
@@ -95,7 +94,6 @@ pub(in crate::ui) async fn dead(ui: &Ui, asked: &DeadAsked, rights: Rights) -> R
         may_act: rights.may_act,
         groups: groups.into_iter().map(group).collect(),
         letters: letters.iter().take(SHOWN).map(letter).collect(),
-        reason: asked.reason.clone().unwrap_or_default(),
         model: asked.model.clone().unwrap_or_default(),
         is_filtered: *asked != DeadAsked::default(),
         requeue_all: requeue_all(asked),

@@ -158,12 +158,16 @@ fn forgotten(
     deliveries: Vec<DeliveryRow>,
     rights: Rights,
 ) -> Job {
-    let starts: Vec<String> = letter.lost.iter().map(|start| format!("{} at {}", start.worker, start.at)).collect();
+    let starts: Vec<String> =
+        letter.lost.iter().map(|start| format!("{} at {}", start.worker, start.at)).collect();
     Job {
         summary,
         id,
         state: Badge::new("failed", "dead"),
-        facts: vec![("given up on", letter.reason.clone()), ("starts that came to nothing", starts.join(", "))],
+        facts: vec![
+            ("given up on", letter.reason.clone()),
+            ("starts that came to nothing", starts.join(", ")),
+        ],
         times: vec![("accepted", Moment::at(id.created_at()), String::new())],
         error: None,
         events: Vec::new(),
@@ -179,7 +183,9 @@ fn state(record: &JobRecord, is_dead: bool) -> Badge {
     match record.status {
         JobStatus::Pending if record.waiting_for.is_some() => Badge::new("sleeping", "waits for a limit"),
         JobStatus::Pending => Badge::new("waiting", "waiting"),
-        JobStatus::Processing if record.cancel_requested.is_some() => Badge::new("cancelled", "being cancelled"),
+        JobStatus::Processing if record.cancel_requested.is_some() => {
+            Badge::new("cancelled", "being cancelled")
+        }
         JobStatus::Processing => Badge::new("running", "running"),
         JobStatus::Completed => Badge::new("completed", "completed"),
         JobStatus::Failed if record.is_cancelled() => Badge::new("cancelled", "cancelled"),
@@ -232,4 +238,3 @@ impl From<ErrorHead> for ShownError {
         }
     }
 }
-

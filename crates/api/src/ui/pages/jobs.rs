@@ -1,7 +1,6 @@
 use askama::Template;
 use hermod_governance::Rules;
-use hermod_queue::history::{JobFilter, JobsIn, Outcome};
-use hermod_queue::{JobQuery, ListedJob, Owner};
+use hermod_queue::{JobFilter, JobQuery, JobsIn, ListedJob, Outcome, Owner};
 use hermod_types::{Operation, Timestamp};
 
 use super::super::Ui;
@@ -105,18 +104,22 @@ pub(in crate::ui) async fn jobs(ui: &Ui, asked: &JobsAsked) -> Result<Page, UiEr
         Some(State::Sleeping) => Some(JobsIn::Delayed),
         Some(State::Ended | State::Completed | State::Failed | State::Cancelled) | None => None,
     };
-    let (mut older, mut note) = (None, "");
-    let found = match (place, asked.state, &ui.lists) {
+    let mut older = None;
+    let (found, note) = match (place, asked.state, &ui.lists) {
         (Some(place), ..) => {
             let mut found = ui.admin.jobs_in(place, LOOKED_AT).await?;
-            note = match place {
-                JobsIn::Waiting => "Those that wait longest come first; of many, the first 1,000 are looked at.",
-                JobsIn::Running => "The oldest come first; of many, the first 1,000 are looked at.",
-                JobsIn::Delayed => "Those that are due first come first; of many, the first 1,000 are looked at.",
-            };
             found.retain(|job| filter.takes(job));
             found.truncate(2 * SHOWN);
-            found
+            let note = match place {
+                JobsIn::Waiting => {
+                    "Those that wait longest come first; of many, the first 1,000 are looked at."
+                }
+                JobsIn::Running => "The oldest come first; of many, the first 1,000 are looked at.",
+                JobsIn::Delayed => {
+                    "Those that are due first come first; of many, the first 1,000 are looked at."
+                }
+            };
+            (found, note)
         }
         (None, None, Some(lists)) => {
             let query = JobQuery {
@@ -131,12 +134,11 @@ pub(in crate::ui) async fn jobs(ui: &Ui, asked: &JobsAsked) -> Result<Page, UiEr
             };
             let found = lists.page(&query).await?;
             older = found.next.map(|after| asked.path(Some(after)));
-            note = "The latest to be accepted come first.";
-            found.jobs
+            (found.jobs, "The latest to be accepted come first.")
         }
         (None, _, _) => {
-            note = "The latest ends come first; the last 10,000 are remembered.";
-            ui.admin.recent(&filter, 2 * SHOWN).await?
+            let found = ui.admin.recent(&filter, 2 * SHOWN).await?;
+            (found, "The latest ends come first; the last 10,000 are remembered.")
         }
     };
     let now = Timestamp::now();

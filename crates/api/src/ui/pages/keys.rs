@@ -31,6 +31,7 @@ struct Keys {
     others: Vec<Other>,
     waiting: Vec<Waits>,
     waiting_total: u64,
+    waiting_is_cut: bool,
     total: String,
     page: usize,
     pages: usize,
@@ -92,6 +93,7 @@ pub(in crate::ui) async fn keys(ui: &Ui, at: usize) -> Result<Page, UiError> {
         others: others(&usage, &rules, now),
         waiting: closed.lanes.iter().map(|lane| Waits::of(lane, &rules, now)).collect(),
         waiting_total: closed.total,
+        waiting_is_cut: u64::try_from(closed.lanes.len()).is_ok_and(|shown| shown < closed.total),
         total: count(all.len() as u64),
         page: at,
         pages,
@@ -103,9 +105,8 @@ type Usages = Vec<(Arc<Limit>, Usage)>;
 
 /// What was used of the limits of these keys, and of those that are nobody's alone.
 async fn usage(ui: &Ui, rules: &Rules, keys: &[&VirtualKey]) -> Result<Usages, UiError> {
-    let is_shown = |limit: &&Arc<Limit>| {
-        key_of(&limit.scope).is_none_or(|id| keys.iter().any(|key| key.id == id))
-    };
+    let is_shown =
+        |limit: &&Arc<Limit>| key_of(&limit.scope).is_none_or(|id| keys.iter().any(|key| key.id == id));
     let mut seen = std::collections::HashSet::new();
     let limits: Vec<Arc<Limit>> = rules
         .all_limits()
@@ -144,8 +145,10 @@ fn part_of(scope: &Scope) -> String {
 impl Key {
     fn of(key: &VirtualKey, waiting: u64, usage: &Usages, rules: &Rules, now: Timestamp) -> Self {
         let own = || usage.iter().filter(|(limit, _)| key_of(&limit.scope) == Some(&key.id));
-        let (running, limits): (Vec<_>, Vec<_>) = own().partition(|(limit, _)| limit.measure == Measure::Running);
-        let running = running.first().map(|(limit, usage)| format!("{} of {}", count(usage.used), count(limit.max)));
+        let (running, limits): (Vec<_>, Vec<_>) =
+            own().partition(|(limit, _)| limit.measure == Measure::Running);
+        let running =
+            running.first().map(|(limit, usage)| format!("{} of {}", count(usage.used), count(limit.max)));
         let max_waiting = rules.settings(Some(&key.id)).max_waiting;
         let waiting = match max_waiting {
             Some(max) => format!("{} of {}", count(waiting), count(max)),
@@ -182,7 +185,11 @@ impl Used {
         Self {
             what: if part.is_empty() { what.to_owned() } else { format!("{what} · {part}") },
             text: format!("{} of {}", amount(usage.used), amount(limit.max)),
-            reserved: if usage.reserved > 0 { format!("+ {} reserved", amount(usage.reserved)) } else { String::new() },
+            reserved: if usage.reserved > 0 {
+                format!("+ {} reserved", amount(usage.reserved))
+            } else {
+                String::new()
+            },
             bar: Bar::new(usage.used.saturating_add(usage.reserved), limit.max),
             ends: usage.ends.map(|ends| format!("begins anew {}", from_now(ends, now))).unwrap_or_default(),
         }

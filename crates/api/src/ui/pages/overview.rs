@@ -1,11 +1,10 @@
 use askama::Template;
-use hermod_queue::Lane;
-use hermod_queue::history::{HISTORY_MINUTES, JobFilter, Outcome, ServerFigures, WorkerFigures};
+use hermod_queue::{HISTORY_MINUTES, JobFilter, Lane, Minute, Outcome, ServerFigures, WorkerFigures};
 use hermod_types::Timestamp;
 
 use super::super::chart::Chart;
 use super::super::respond::{Page, UiError};
-use super::super::show::{Bar, bytes, count, from_now, span};
+use super::super::show::{Bar, bytes, count, span};
 use super::super::{Rights, Ui};
 use super::jobs::JobRow;
 use super::page;
@@ -91,7 +90,7 @@ pub(in crate::ui) async fn overview(ui: &Ui, rights: Rights) -> Result<Page, UiE
     // The present minute has only begun.
     let whole = hour.split_last().map_or(hour, |(_, whole)| whole);
     let latest = whole.get(whole.len().saturating_sub(RATE_MINUTES)..).unwrap_or_default();
-    let ended: u64 = latest.iter().map(hermod_queue::history::Minute::ended).sum();
+    let ended: u64 = latest.iter().map(Minute::ended).sum();
     let failed: u64 = latest.iter().map(|minute| minute.failed).sum();
     let figure = |name, value, note, path, is_bad| Figure { name, value, note, path, is_bad };
     let figures = vec![
@@ -147,7 +146,11 @@ pub(in crate::ui) async fn overview(ui: &Ui, rights: Rights) -> Result<Page, UiE
 
 fn per_minute(number: u64, minutes: usize) -> String {
     let tenths = (number * 10).checked_div(minutes as u64).unwrap_or_default();
-    if tenths >= 100 || tenths % 10 == 0 { count(tenths / 10) } else { format!("{}.{}", tenths / 10, tenths % 10) }
+    if tenths >= 100 || tenths % 10 == 0 {
+        count(tenths / 10)
+    } else {
+        format!("{}.{}", tenths / 10, tenths % 10)
+    }
 }
 
 fn workers(fleet: &[WorkerFigures]) -> Figure {

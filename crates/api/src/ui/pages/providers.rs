@@ -1,6 +1,5 @@
 use askama::Template;
-use hermod_queue::Cooldown;
-use hermod_queue::history::ProviderFigures;
+use hermod_queue::{Cooldown, ProviderFigures};
 
 use super::super::respond::{Page, UiError};
 use super::super::show::{Badge, count, span, span_ms};

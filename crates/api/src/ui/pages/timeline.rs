@@ -114,7 +114,8 @@ fn add_attempt(writer: &mut Writer, number: usize, attempt: &Attempt) {
     let key = attempt.key.as_deref().map(|key| format!(" · key {key}")).unwrap_or_default();
     let text = format!("{number}. {}{key}", shortened(&attempt.target, 200));
     let mut detail: Vec<String> = Vec::new();
-    detail.extend(attempt.skipped.as_deref().or(attempt.error_type.as_deref()).map(|why| shortened(why, 200)));
+    detail
+        .extend(attempt.skipped.as_deref().or(attempt.error_type.as_deref()).map(|why| shortened(why, 200)));
     if let (Some(input), Some(output)) = (attempt.input_tokens, attempt.output_tokens) {
         detail.push(format!("{} + {} tokens", count(input), count(output)));
     }

@@ -1,8 +1,7 @@
 use std::collections::HashMap;
 
 use askama::Template;
-use hermod_queue::WorkerState;
-use hermod_queue::history::WorkerFigures;
+use hermod_queue::{WorkerFigures, WorkerState};
 use hermod_types::Timestamp;
 
 use super::super::Ui;
