@@ -129,16 +129,20 @@ class Hermod:
     def log(self):
         return self.log_path.read_text()
 
-    def api(self, config, **more):
-        """One more API process on the same Redis, with another configuration."""
+    def api(self, login=None, **more):
+        """One more API process on the same Redis, with a login if one is given."""
         url = f"http://127.0.0.1:{free_port()}"
         path = self.folder / f"config-{len(self.processes)}.json"
-        path.write_text(json.dumps({**json.loads((self.folder / "data" / "config.json").read_text()), **config}))
+        config = json.loads((self.folder / "data" / "config.json").read_text())
+        if login:
+            config["governance"]["auth_config"] = login
+        path.write_text(json.dumps(config))
         log = self.folder / f"api-{len(self.processes)}.log"
         args = ["api", "--listen", url.removeprefix("http://"), "--config", path, "--redis-url", self.redis]
-        self.spawn(args, log, **more)
+        process = self.spawn(args, log, **more)
 
         def is_ready():
+            assert process.poll() is None, log.read_text()
             try:
                 return urllib.request.urlopen(f"{url}/readyz", timeout=2).status == 200
             except OSError:
@@ -166,8 +170,9 @@ class Hermod:
     def administer(self, method, path, body=None):
         return self.ask(method, path, body, x_bifrost_setup_token=self.token)
 
-    def submit(self, model="demo/echo", prompt="Hello", **headers):
-        return self.ask("POST", "/v1/async/completions", {"model": model, "prompt": prompt}, **headers)["id"]
+    def submit(self, model="demo/echo", prompt="Hello", fallbacks=(), **headers):
+        body = {"model": model, "prompt": prompt, "fallbacks": list(fallbacks)}
+        return self.ask("POST", "/v1/async/completions", body, **headers)["id"]
 
     def job(self, id, **headers):
         return self.ask("GET", f"/v1/async/completions/{id}", **headers)

@@ -105,7 +105,7 @@ def prepare(hermod):
         "echo": hermod.submit(f"demo/echo-{HOSTILE}", HOSTILE, **key, x_bf_async_webhook=hook.encode().decode("latin-1")),
         "failed": hermod.submit(f"demo/{HOSTILE}", HOSTILE, **key),
         "error": hermod.submit("demo/fail-503", HOSTILE),
-        "cools": hermod.submit("demo/retry-after-30"),
+        "cools": hermod.submit("demo/retry-after-30", fallbacks=["demo/echo"]),
     }
     for name, id in jobs.items():
         hermod.ended(id, **(key if name in ("echo", "failed") else {}))
@@ -365,7 +365,7 @@ def without_a_script_it_can_be_read_and_acts(browser, hermod, jobs):
 
 def a_login_opens_it(browser, hermod, jobs):
     login = {"is_enabled": True, "admin_username": "ops", "admin_password": "correct horse"}
-    url = hermod.api({"auth_config": login, "governance": {"auth_config": login}, "setup_token": ""})
+    url = hermod.api(login)
     with browser.page(url) as page:
         go(page, "/ui/dead")
         assert page.url.endswith("/ui/login?next=%2Fui%2Fdead"), page.url
@@ -395,7 +395,7 @@ def a_login_opens_it(browser, hermod, jobs):
 
 
 def read_only_is_without_actions(browser, hermod, jobs):
-    url = hermod.api({}, HERMOD_UI="read-only", HERMOD_UI_CONTENT="off")
+    url = hermod.api(HERMOD_UI="read-only", HERMOD_UI_CONTENT="off")
     with browser.page(url) as page:
         for path in [*PAGES.values(), *(f"/ui/jobs/{jobs[name]}" for name in ("limited", "echo"))]:
             go(page, path)
@@ -442,10 +442,10 @@ def pictures(browser, hermod, jobs):
 
 
 TESTS = [
+    pictures,
     the_link_of_hermod_up_leads_to_the_overview,
     a_job_that_runs_is_cancelled,
     a_job_shows_its_life,
-    pictures,
     jobs_are_found_and_filtered,
     on_a_phone_nothing_is_wider_than_it,
     keys_workers_and_webhooks_are_shown,

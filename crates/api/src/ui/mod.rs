@@ -176,6 +176,7 @@ pub(crate) fn routes(routes: &mut web::ServiceConfig) {
             ))
             .service(only("/act/{action}", "POST", web::post().to(act::act)))
             .service(read_only("/jobs/{id}/content", None, pages::content))
-            .service(read_only("{page:.*}", None, view::show)),
+            .service(read_only("", None, view::show))
+            .service(read_only("/{page:.*}", None, view::show)),
     );
 }
