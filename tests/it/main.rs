@@ -28,6 +28,7 @@ mod governance_commands;
 mod governance_usage;
 mod governance_values;
 mod health;
+mod history;
 mod integration_routes;
 mod jobs_command;
 mod key_grants;

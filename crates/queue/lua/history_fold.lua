@@ -2,7 +2,8 @@
 -- KEYS  1 queue
 -- args  most: how many are kept
 -- ->    how many there are
+local recent = recent_key()
 fold_ends()
-redis.pcall('LTRIM', RECENT, 0, args.most - 1)
-local length = redis.pcall('LLEN', RECENT)
+redis.pcall('LTRIM', recent, 0, args.most - 1)
+local length = redis.pcall('LLEN', recent)
 return reply(type(length) == 'number' and length or 0)

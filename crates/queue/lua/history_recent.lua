@@ -3,10 +3,11 @@
 -- args  count: at most so many     what: 'c', 'f' or 'x' for only those that completed, failed or were cancelled; absent for all
 -- ->    for each: "<id> <c, f or x> <code> <time, ms>", the newest first
 local CHUNK = 500
+local recent = recent_key()
 fold_ends()
 local found, from = {}, 0
 while #found < args.count do
-  local lines = redis.pcall('LRANGE', RECENT, from, from + CHUNK - 1)
+  local lines = redis.pcall('LRANGE', recent, from, from + CHUNK - 1)
   for _, line in ipairs(lines) do
     if #found < args.count and (not args.what or string.match(line, '^%S+ (%a) ') == args.what) then found[#found + 1] = line end
   end

@@ -159,7 +159,7 @@ if args.lists then
   end
   if #owners > 0 then redis.call('SADD', key('owners'), unpack(owners)) end
 end
-count_accepted(#accepted, now)
+if #accepted > 0 and IS_JOBS then add_to_minute(math.floor(now / 60000), 'a', #accepted) end
 return reply({
   now = now, room = room < math.huge and room or nil, room_bytes = room_bytes < math.huge and room_bytes or nil,
   results = results,

@@ -36,6 +36,10 @@
 //! | `{hermod:S}:owed` | hash, a job each | what jobs have used that have ended, in JSON, until it is counted |
 //! | `{hermod:0}:usage:<day>`, `{hermod:0}:totals:<owner>` | hash, the first expires after 400 days | what was used: `<owner>\n<model>\n<field>` of a day, `<field>` of an owner |
 //! | `{hermod:0}:webhook…` | | receivers of webhooks: see [`webhooks`] |
+//! | `{hermod:S}:counts:<10 minutes>` | hash, expires | jobs of each minute: `<minute><a, c, f or x>`, accepted, completed, failed and cancelled ones |
+//! | `{hermod:S}:ends`, `{hermod:S}:recent` | lists, expire | ends that are not counted yet, and the latest that are: `<id> <c, f or x> <code> <time, ms>` |
+//! | `{hermod:0}:workers` | hash, expires | what each worker says of itself: `<time, ms> <JSON>` |
+//! | `{hermod:0}:calls:<5 minutes>` | hash, expires | calls to providers: `<e, or the bucket of how long they took>\n<provider>\n<model>` |
 //! | `{hermod:0}:session:<hash of its token>` | string, expires | a login of an administrator |
 //!
 //! S is the shard: all keys of a job share one hash tag, and the id says which. So one script reaches all of them in a

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::Cooldowns;
 use crate::counters::Counters;
+use crate::figures::Calls;
 use crate::held::HeldGuard;
 use crate::job;
 use crate::memory::Memory;
@@ -33,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) queue: WorkerQueue,
     pub(crate) cooldowns: Cooldowns,
     pub(crate) counters: Counters,
+    /// What calls have come to, for operators.
+    pub(crate) calls: Calls,
     pub(crate) spending: Spending,
     pub(crate) memory: Memory,
     /// Ends running jobs early: they are released.
@@ -71,6 +74,7 @@ impl Context {
             queue,
             cooldowns,
             counters,
+            calls: Calls::default(),
             spending,
             memory,
             release,

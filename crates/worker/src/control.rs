@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::context::Context;
+use crate::figures::Teller;
 
 const TICK: Duration = Duration::from_secs(1);
 /// The wait after a comparison that failed.
@@ -54,6 +55,7 @@ pub(crate) async fn follow(
     worker: WorkerName,
     context: Arc<Context>,
     signals: Arc<Signals>,
+    mut teller: Teller,
     stop: CancellationToken,
 ) {
     let leadership = Leadership::new(&store, worker);
@@ -85,6 +87,7 @@ pub(crate) async fn follow(
                     open_lanes(&context.queue, shards).await;
                 }
                 openings.left = openings.left.saturating_sub(1);
+                teller.tell(&context.calls, leads).await;
             }
             // Nothing is claimed meanwhile anyway.
             Err(error) => tracing::debug!(%error, "nothing heard of the operator"),
@@ -93,6 +96,7 @@ pub(crate) async fn follow(
             break;
         }
     }
+    teller.leave(&context.calls).await;
     if *signals.leads.borrow()
         && let Err(error) = leadership.resign().await
     {

@@ -74,6 +74,11 @@ impl HeldJobs {
         self.lane
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().jobs.len()
+    }
+
     /// Takes all that were put among those to be released.
     pub(crate) fn take_released(&self) -> Vec<Release> {
         std::mem::take(&mut self.lock().released)

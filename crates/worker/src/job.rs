@@ -155,6 +155,7 @@ impl Start<'_> {
                 providers: &context.providers,
                 cooldowns: &context.cooldowns,
                 counters: &context.counters,
+                calls: &context.calls,
                 rules: &rules,
                 spending: &context.spending,
                 request,

@@ -12,6 +12,7 @@
 //! | `admission` | what a job must pass before it runs: its limits |
 //! | `target` | one target: keys, retries, the journal |
 //! | `cooldown` | what is not worth trying for a while, shared with the other workers |
+//! | `figures` | what operators are told of the worker, and of its calls |
 //! | `settle` | writes the end, however long Redis is away |
 //! | `spend` | what each call has used and costs |
 //! | `memory` | how many bytes of requests and answers are in memory |
@@ -24,6 +25,7 @@ mod cooldown;
 mod counters;
 mod deliveries;
 mod fetch;
+mod figures;
 mod held;
 mod job;
 mod lane;

@@ -18,6 +18,7 @@ use crate::context::{Context, JobLimits};
 use crate::control::{self, Signals};
 use crate::cooldown::Cooldowns;
 use crate::deliveries::{Deliveries, DeliverySettings, Stop};
+use crate::figures::{Slots, Teller};
 use crate::held::HeldJobs;
 use crate::lane::{RunningLane, with_alarm};
 use crate::memory::Memory;
@@ -133,8 +134,12 @@ pub async fn run(worker: Worker, listener: TcpListener, shutdown: Shutdown) -> a
         Stop { drain: shutdown.drain.clone(), release: release.clone() },
         &tasks,
     ));
+    let slots = Slots { jobs: concurrency, deliveries: delivery_slots };
+    let both_held = [held.clone(), held_deliveries.clone()];
+    let teller = Teller::new(&store, name.clone(), &slots, both_held, shutdown.drain.clone());
+    let context_of_control = Arc::clone(&context);
     let control =
-        control::follow(store.clone(), name, Arc::clone(&context), Arc::clone(&signals), stop.clone());
+        control::follow(store.clone(), name, context_of_control, Arc::clone(&signals), teller, stop.clone());
     // So does one that no longer hears the operator, or that leads and looks after nothing.
     tasks.spawn(with_alarm(control, shutdown.drain.clone()));
     let maintain = control::maintain(store, governance, lease, Arc::clone(&signals), stop.clone());

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cooldown::{Cooldowns, Gate};
 use crate::counters::Counters;
+use crate::figures::Calls;
 use crate::memory::JobMemory;
 use crate::progress::Progress;
 use crate::spend::{EndedCall, Spending};
@@ -29,6 +30,7 @@ pub(crate) struct TargetContext<'a> {
     pub(crate) providers: &'a Providers,
     pub(crate) cooldowns: &'a Cooldowns,
     pub(crate) counters: &'a Counters,
+    pub(crate) calls: &'a Calls,
     pub(crate) spending: &'a Spending,
     /// Who may use what.
     pub(crate) rules: &'a Rules,
@@ -240,6 +242,9 @@ impl TargetRun<'_> {
             None => (None, Some(ErrorCode::JobCancelled.kind().to_owned()), true),
         };
         self.context.counters.call(target.provider(), outcome.as_ref().map(Result::is_ok));
+        if let Some(outcome) = &outcome {
+            self.context.calls.add(target, started.elapsed(), outcome.is_ok());
+        }
         let owner = self.context.request.owner.as_deref();
         let ended = EndedCall { operation, target, key, owner, bill, may_be_billed };
         let (call, unknown) = self.context.spending.of_call(&ended);
