@@ -211,6 +211,7 @@ def dead_jobs_are_queued_again(browser, hermod, jobs):
         hermod.ended(id)
     with browser.page(hermod.url) as page:
         go(page, "/ui/dead")
+        shot(page, "dead")
         boxes = page.locator("input[name=id]")
         expect(boxes).to_have_count(3)
         # While somebody selects, nothing changes under their hands.
@@ -482,7 +483,7 @@ def main():
                 except Exception:
                     failed.append(test.__name__)
                     print(f"FAILED  {test.__name__} ({time.monotonic() - at:.1f} s)")
-                    traceback.print_exc()
+                    traceback.print_exc(file=sys.stdout)
             chromium.close()
         if failed:
             print(hermod.log()[-6000:])

@@ -147,6 +147,8 @@
   });
 
   prepare();
+  const here = document.querySelector("nav [aria-current]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 40;
   if (location.hash === "#id" && document.getElementById("id")) document.getElementById("id").focus();
   if (location.search.includes("said=") && history.replaceState) {
     // A page that is loaded again does not say again what was done.

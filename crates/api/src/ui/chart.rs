@@ -94,11 +94,11 @@ fn sum(minutes: &[Minute]) -> Minute {
     sum
 }
 
-/// The next number that is easy to read: 1, 2 or 5 with zeros.
+/// The next number that is easy to read: one digit, with zeros.
 fn round_up(highest: u64) -> u64 {
     let mut unit = 1_u64;
     loop {
-        for step in [1, 2, 5] {
+        for step in [1, 2, 3, 4, 5, 6, 8] {
             let top = unit.saturating_mul(step);
             if top >= highest || top == u64::MAX {
                 return top.max(4);
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_edge_is_a_round_number() {
-        assert_eq!([0, 1, 4, 5, 6, 11, 21, 501, 1000].map(round_up), [4, 4, 5, 5, 10, 20, 50, 1000, 1000]);
+        assert_eq!([0, 1, 4, 5, 6, 11, 21, 501, 1000].map(round_up), [4, 4, 4, 5, 6, 20, 30, 600, 1000]);
         assert_eq!(round_up(u64::MAX), u64::MAX);
     }
 

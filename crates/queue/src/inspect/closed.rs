@@ -68,13 +68,14 @@ impl Admin {
 fn closed_lane(lane: &str, jobs: u64, until: f64, reason: Option<WaitingFor>) -> ClosedLane {
     let (owner, limit) = lane.split_once('\n').map_or((lane, None), |(owner, limit)| (owner, Some(limit)));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time in milliseconds")]
-    let until = Timestamp::from_millis(until.max(0.0) as u64);
+    let looked_at = Timestamp::from_millis(until.max(0.0) as u64);
     ClosedLane {
         owner: owner.to_owned(),
         limit: limit.map(str::to_owned),
         jobs,
+        // No lane is closed for longer than some minutes without a look.
+        until: reason.as_ref().map_or(looked_at, |reason| reason.until.max(looked_at)),
         reason: reason.map(|reason| reason.kind).unwrap_or_default(),
-        until,
     }
 }
 
@@ -84,9 +85,9 @@ mod tests {
 
     #[test]
     fn a_lane_is_an_owners_or_that_of_one_limit() {
-        let wide = closed_lane("vk-1", 3, 1000.0, WaitingFor::read("token_limited 1000"));
+        let wide = closed_lane("vk-1", 3, 1000.0, WaitingFor::read("token_limited 3000"));
         assert_eq!((wide.owner.as_str(), wide.limit, wide.jobs), ("vk-1", None, 3));
-        assert_eq!((wide.reason.as_str(), wide.until.as_millis()), ("token_limited", 1000));
+        assert_eq!((wide.reason.as_str(), wide.until.as_millis()), ("token_limited", 3000));
         let narrow = closed_lane("\ntokens:a", 1, -1.0, None);
         assert_eq!((narrow.owner.as_str(), narrow.limit.as_deref()), ("", Some("tokens:a")));
         assert_eq!((narrow.reason.as_str(), narrow.until.as_millis()), ("", 0));

@@ -49,7 +49,6 @@ pub(super) struct JobRow {
     /// How long it took, has taken, or when it goes on.
     pub(super) took: String,
     pub(super) ended: Option<Moment>,
-    pub(super) worker: String,
 }
 
 impl JobRow {
@@ -58,7 +57,7 @@ impl JobRow {
         let took = match (job.view.completed_at, job.due, job.started) {
             (Some(completed), ..) => since(accepted, completed),
             (None, Some(due), _) => format!("due {}", from_now(due, now)),
-            (None, None, Some(started)) => format!("running {}", since(started, now)),
+            (None, None, Some(started)) => since(started, now),
             (None, None, None) => since(accepted, now),
         };
         Self {
@@ -70,7 +69,6 @@ impl JobRow {
             accepted: Moment::at(accepted),
             took,
             ended: job.view.completed_at.map(Moment::at),
-            worker: job.worker.clone().unwrap_or_default(),
         }
     }
 }

@@ -172,7 +172,7 @@ impl Key {
 impl Used {
     fn of(limit: &Limit, usage: &Usage, now: Timestamp) -> Self {
         let amount = |number: u64| match limit.measure {
-            Measure::Cost => format!("{} $", dollars(Money::from_nanos(number))),
+            Measure::Cost => cents(Money::from_nanos(number)),
             Measure::Requests | Measure::Tokens | Measure::Running => count(number),
         };
         let what = match limit.measure {
@@ -191,7 +191,7 @@ impl Used {
                 String::new()
             },
             bar: Bar::new(usage.used.saturating_add(usage.reserved), limit.max),
-            ends: usage.ends.map(|ends| format!("begins anew {}", from_now(ends, now))).unwrap_or_default(),
+            ends: usage.ends.map(|ends| format!("· anew {}", from_now(ends, now))).unwrap_or_default(),
         }
     }
 }
@@ -233,6 +233,12 @@ impl Waits {
             until: from_now(lane.until, now),
         }
     }
+}
+
+/// Dollars, to the cent.
+fn cents(money: Money) -> String {
+    let dollars = money.as_dollars();
+    if dollars > 0.0 && dollars < 0.01 { "< 0.01 $".to_owned() } else { format!("{dollars:.2} $") }
 }
 
 /// Dollars, to as many digits as matter.
