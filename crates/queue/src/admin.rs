@@ -7,6 +7,7 @@ use serde_bytes::ByteBuf;
 
 use crate::check::{self, Findings};
 use crate::connection::Call;
+use crate::history::Servers;
 use crate::keys::{self, CHECKED, PAUSED, SHARDS};
 use crate::script::{self, SCRIPTS};
 use crate::stats::NoArgs;
@@ -21,6 +22,7 @@ const MOST_LETTERS: usize = 10_000;
 #[derive(Clone)]
 pub struct Admin {
     store: Store,
+    pub(crate) servers: Servers,
 }
 
 /// A worker, as the consumer group knows it.
@@ -122,7 +124,7 @@ struct ConsumerRow {
 impl Admin {
     /// Acts on the queue in `store`.
     pub fn new(store: &Store) -> Self {
-        Self { store: store.clone() }
+        Self { store: store.clone(), servers: Servers::default() }
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -86,6 +86,7 @@ scripts!(
     history_jobs,
     history_oldest,
     history_fleet,
+    history_tell,
     history_calls,
     history_providers,
     history_dead,
@@ -103,6 +104,7 @@ fn source(name: &str, body: &str) -> String {
     const DEFINITIONS: &str = include_str!("../lua/definitions.lua");
     const COUNTING: &str = include_str!("../lua/counting.lua");
     const HISTORY: &str = include_str!("../lua/history.lua");
+    const FLEET: &str = include_str!("../lua/fleet.lua");
     const WAITING: &str = include_str!("../lua/waiting.lua");
     let parts: &[&str] = match name {
         "claim" => &[LIB, EVENTS, LANES, FEEDING],
@@ -111,6 +113,7 @@ fn source(name: &str, body: &str) -> String {
         "cancel" => &[LIB, EVENTS, COUNTING, HISTORY, ENDING, LANES],
         "finish" | "redeliver" => &[LIB, EVENTS, COUNTING, HISTORY, ENDING],
         "history_fold" | "history_minutes" | "history_recent" => &[LIB, COUNTING, HISTORY],
+        "history_fleet" | "history_tell" => &[LIB, FLEET],
         "history_jobs" | "history_oldest" => &[LIB, WAITING],
         "submit" => &[LIB, COUNTING, LANES],
         "promote" | "requeue" | "open_lanes" | "hasten" | "repair_record" | "repair_lanes" => &[LIB, LANES],

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
+use hermod_types::Shard;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::clock::millis;
 use crate::connection::Call;
-use crate::keys::WORKERS;
-use crate::script::SCRIPTS;
+use crate::keys::{self, WORKERS};
+use crate::script::{self, SCRIPTS};
 use crate::{Admin, QueueError, Store, WorkerName};
 
 /// After so long without a word a worker is gone.
@@ -46,6 +47,15 @@ pub struct Fleet {
 }
 
 #[derive(Serialize)]
+struct TellArgs<'a> {
+    worker: &'a str,
+    figures: String,
+    leads: bool,
+    silent_ms: u64,
+    kept_ms: u64,
+}
+
+#[derive(Serialize)]
 struct FleetArgs {
     silent_ms: u64,
 }
@@ -63,19 +73,22 @@ impl Fleet {
         Self { store: store.clone(), worker }
     }
 
-    /// Says what there is to say, with the time of Redis; to be called every few seconds.
+    /// Says what there is to say; to be called every few seconds.
     ///
     /// # Errors
     /// If Redis does not answer.
     pub async fn tell(&self, figures: &WorkerFigures) -> Result<(), QueueError> {
-        let connection = self.store.shared();
-        let now = connection.now_ms().await?;
-        let json =
-            serde_json::to_string(figures).map_err(|error| QueueError::Unexpected(error.to_string()))?;
-        let mut pipeline = redis::Pipeline::with_capacity(2);
-        pipeline.cmd("HSET").arg(WORKERS).arg(self.worker.as_str()).arg(format!("{now} {json}")).ignore();
-        pipeline.cmd("PEXPIRE").arg(WORKERS).arg(millis(KEPT)).ignore();
-        connection.run(Call::Pipeline(&pipeline)).await
+        let args = TellArgs {
+            worker: self.worker.as_str(),
+            figures: serde_json::to_string(figures)
+                .map_err(|error| QueueError::Unexpected(format!("figures: {error}")))?,
+            leads: figures.leads,
+            silent_ms: millis(SILENT),
+            kept_ms: millis(KEPT),
+        };
+        let queue = keys::queue(Shard::default());
+        let _noted: bool = script::run(self.store.shared(), &SCRIPTS.history_tell, &queue, &args).await?;
+        Ok(())
     }
 
     /// Takes the worker out: it has stopped.

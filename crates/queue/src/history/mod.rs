@@ -22,6 +22,7 @@ pub use minutes::{HISTORY_MINUTES, Minute};
 pub use providers::ProviderFigures;
 pub use recent::{JobFilter, Outcome};
 pub use servers::ServerFigures;
+pub(crate) use servers::Servers;
 
 use hermod_types::Shard;
 use serde::Serialize;

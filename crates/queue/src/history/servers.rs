@@ -1,8 +1,13 @@
-use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use crate::connection::{Call, Connection, Route};
-use crate::{Admin, QueueError};
+use crate::topology::Topology;
+use crate::{Admin, QueueError, Store};
 
 /// A server that holds shards, as it says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -52,21 +57,41 @@ impl ServerFigures {
     }
 }
 
+/// Connections to the servers that were asked last, by address: whoever asks again makes no new ones. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Servers(Arc<Mutex<BTreeMap<String, Connection>>>);
+
+impl Servers {
+    async fn of(&self, store: &Store) -> Result<Vec<(String, Connection)>, QueueError> {
+        let clients = store.topology().primaries().await?;
+        let mut known = self.0.lock().await;
+        let mut servers = BTreeMap::new();
+        for client in clients {
+            let node = client.get_connection_info().addr().to_string();
+            let connection = match (store.topology(), known.remove(&node)) {
+                (Topology::Single(_), _) => store.shared().clone(),
+                (_, Some(connection)) => connection,
+                (_, None) => Connection::new(store.clone(), Route::Server(Box::new(client))),
+            };
+            servers.insert(node, connection);
+        }
+        known.clone_from(&servers);
+        Ok(servers.into_iter().collect())
+    }
+}
+
 impl Admin {
     /// Each server that holds shards, by address.
     ///
     /// # Errors
     /// If one does not answer.
     pub async fn servers(&self) -> Result<Vec<ServerFigures>, QueueError> {
-        let servers = self.store().topology().primaries().await?;
-        let asked = servers.into_iter().map(|client| async {
-            let node = client.get_connection_info().addr().to_string();
-            let connection = Connection::new(self.store().clone(), Route::Server(Box::new(client)));
+        let asked = self.servers.of(self.store()).await?.into_iter().map(|(node, connection)| async move {
             let sections = ["server", "clients", "memory", "persistence", "stats"];
             let info: String = connection.run(Call::Command(redis::cmd("INFO").arg(&sections))).await?;
             Ok(ServerFigures::read(node, &info))
         });
-        join_all(asked).await.into_iter().collect()
+        try_join_all(asked).await
     }
 }
 
