@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import math
 import os
 import pathlib
 import re
@@ -187,6 +188,19 @@ class Hermod:
     def running(self, number):
         metrics = lambda: urllib.request.urlopen(f"{self.url}/metrics").read().decode()
         eventually(f"{number} jobs run", lambda: f"hermod_queue_running {number}\n" in metrics())
+
+    def fill_the_day(self):
+        """A day's counters, so that a picture has lines: the shape of a day with an outage in it."""
+        now, commands = int(time.time() // 60), []
+        for minute in range(now - 1430, now):
+            hour = minute / 60 % 24
+            accepted = 30 + int(60 * math.sin(hour / 24 * math.tau - 1.8) ** 2) + minute * 7919 % 17
+            down = now - 400 < minute < now - 370 or now - 22 < minute < now - 17
+            failed = accepted // 3 if down else minute % 29 // 27
+            for what, number in {"a": accepted, "c": accepted - failed, "f": failed}.items():
+                commands.append(f"HSET {{hermod:0}}:counts:{minute // 10} {minute % 10}{what} {number}")
+        socket = self.redis.removeprefix("unix://")
+        subprocess.run(["redis-cli", "-s", socket], input="\n".join(commands).encode(), stdout=subprocess.DEVNULL, check=True)
 
     def stop(self):
         self.receiver.stop()

@@ -433,6 +433,7 @@ def pictures(browser, hermod, jobs):
     """Pictures of each page, where they are wanted."""
     if not SHOTS:
         return
+    hermod.fill_the_day()
     with browser.page(hermod.url) as page:
         paths = {**PAGES, "job": f"/ui/jobs/{jobs['echo']}", "job-failed": f"/ui/jobs/{jobs['error']}"}
         paths |= {"job-waiting": f"/ui/jobs/{jobs['limited']}", "content": f"/ui/jobs/{jobs['echo']}/content"}
