@@ -70,6 +70,7 @@ mod submit_once_shards;
 mod targets;
 mod told;
 mod traces;
+mod ui;
 mod upload_faults;
 mod uploads;
 mod upstreams;

@@ -33,6 +33,7 @@ mod start;
 mod state;
 mod submit;
 mod trace;
+mod ui;
 mod unescape;
 mod wait;
 mod webhooks;

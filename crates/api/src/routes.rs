@@ -3,13 +3,13 @@ use hermod_service::{error_response, method_not_allowed, not_found, probes, publ
 use hermod_types::{BodyForm, ErrorBody, ErrorCode, Operation};
 
 use crate::{
-    admin, cancel, content, events, integration, jobs, metrics, openapi, poll, responses, submit,
+    admin, cancel, content, events, integration, jobs, metrics, openapi, poll, responses, submit, ui,
 };
 
 const ASYNC: &str = "/v1/async/";
 
 /// What everybody may ask for. With a listener for operators, what is theirs is not among it.
-pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bool) {
+pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bool, has_ui: bool) {
     for operation in Operation::all().filter(|operation| operation.is_public()) {
         routes.service(endpoint(operation));
     }
@@ -26,6 +26,9 @@ pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bo
     routes.configure(admin::routes).configure(openapi::routes);
     if !is_operators_elsewhere {
         routes.service(read_only("/metrics", None, metrics::metrics));
+        if has_ui {
+            routes.configure(ui::routes);
+        }
     }
     public_probes(routes, is_operators_elsewhere);
     routes.default_service(web::to(unknown));
@@ -84,7 +87,10 @@ pub(crate) fn operation_of(path: &str) -> Option<Operation> {
 }
 
 /// What operators ask for.
-pub(crate) fn operators(routes: &mut web::ServiceConfig) {
+pub(crate) fn operators(routes: &mut web::ServiceConfig, has_ui: bool) {
+    if has_ui {
+        routes.configure(ui::routes);
+    }
     routes
         .service(read_only("/metrics", None, metrics::metrics))
         .configure(probes)

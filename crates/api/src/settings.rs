@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::body::BodyLimits;
 use crate::server::{ApiServer, Listeners};
+use crate::ui::UiSettings;
 
 /// Whether something is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -82,6 +83,8 @@ pub struct ApiSettings {
     )]
     setup_token: Option<SecretString>,
     #[command(flatten)]
+    ui: UiSettings,
+    #[command(flatten)]
     log: LogSettings,
 }
 
@@ -123,6 +126,7 @@ impl ApiSettings {
             sender: Sender::new()?,
             tolerance: self.redis.tolerance(),
             tracing: tracing.clone(),
+            ui: self.ui,
         };
         let listeners = Listeners {
             public: hermod_service::bind(&self.listen, "HERMOD_LISTEN")?,
