@@ -92,8 +92,8 @@ impl ClientBuilder {
 
 /// The value of a header that is shown to nobody.
 pub(crate) fn secret_header(value: &str, what: &'static str) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::from_str(value)
-        .map_err(|_| Error::Invalid { what, expected: "printable ASCII" })?;
+    let mut value =
+        HeaderValue::from_str(value).map_err(|_| Error::Invalid { what, expected: "printable ASCII" })?;
     value.set_sensitive(true);
     Ok(value)
 }

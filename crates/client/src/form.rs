@@ -19,7 +19,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// # async fn example(hermod: hermod_client::Client) -> Result<(), hermod_client::Error> {
 /// use hermod_client::{Form, Operation, Submission};
 ///
-/// let form = Form::default().field("model", "demo/echo").file("file", "talk.mp3".as_ref())?;
+/// let form = Form::default().field("model", "demo/echo").file("file", "talk.mp3")?;
 /// let job = hermod.submit(Submission::form(Operation::Transcription, form)?).await?;
 /// # Ok(())
 /// # }
@@ -78,7 +78,8 @@ impl Form {
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be read, [`Error::NotAFile`] if it is a folder.
-    pub fn file(mut self, field: &str, path: &Path) -> Result<Self, Error> {
+    pub fn file(mut self, field: &str, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
         let failed = |source| Error::File { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
@@ -170,7 +171,9 @@ mod tests {
         listener.set_nonblocking(true).unwrap();
         let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let app = || App::new().default_service(web::post().to(parts));
-        actix_web::rt::spawn(HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run());
+        actix_web::rt::spawn(
+            HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run(),
+        );
 
         let sent = Arc::new(AtomicU64::new(0));
         let told = sent.clone();

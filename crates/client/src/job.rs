@@ -20,7 +20,9 @@ pub struct JobRef {
 
 /// A text that is no [`JobRef`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected an endpoint's path and a job's id, such as chat/completions/0199d5fe-a2b4-7c3e-8f1a-2b3c4d5e6f70")]
+#[error(
+    "expected an endpoint's path and a job's id, such as chat/completions/0199d5fe-a2b4-7c3e-8f1a-2b3c4d5e6f70"
+)]
 pub struct InvalidJobRef;
 
 impl fmt::Display for JobRef {
@@ -88,8 +90,13 @@ impl Job {
             JobStatus::Pending | JobStatus::Processing => Err(Error::NotEnded(self.at)),
             JobStatus::Failed => {
                 let status_code = self.get("status_code").and_then(|code| code.get().parse().ok());
-                let message = self.get("error").map_or_else(|| "no message".to_owned(), |error| error_of(error).0);
-                Err(Error::Failed { status_code: status_code.unwrap_or_default(), message, job: Box::new(self) })
+                let message =
+                    self.get("error").map_or_else(|| "no message".to_owned(), |error| error_of(error).0);
+                Err(Error::Failed {
+                    status_code: status_code.unwrap_or_default(),
+                    message,
+                    job: Box::new(self),
+                })
             }
         }
     }
@@ -143,7 +150,8 @@ mod tests {
 
     #[test]
     fn a_job_that_failed_says_why_and_one_that_goes_on_says_so() {
-        let failed = job(r#"{"status":"failed","status_code":499,"error":{"error":{"message":"job was cancelled"}}}"#);
+        let failed =
+            job(r#"{"status":"failed","status_code":499,"error":{"error":{"message":"job was cancelled"}}}"#);
         assert_eq!(failed.completed().unwrap_err().to_string(), "the job failed with 499: job was cancelled");
         let silent = job(r#"{"status":"failed","status_code":502,"error":null}"#).completed().unwrap_err();
         assert_eq!(silent.to_string(), "the job failed with 502: no message");

@@ -43,7 +43,7 @@ impl Client {
 
 impl Request<'_> {
     /// Adds pairs to the query, such as `&[("limit", 10)]`.
-    pub fn query(self, pairs: &impl Serialize) -> Self {
+    pub fn query<T: Serialize + ?Sized>(self, pairs: &T) -> Self {
         Self { request: self.request.query(pairs), ..self }
     }
 

@@ -188,8 +188,11 @@ mod tests {
         let submission = Submission::json(Operation::Ocr, &json!({})).unwrap();
         let minute = Duration::from_secs(60);
         let submission = submission.ttl(minute).webhook("ö").idempotency_key("k").delay(minute).priority(1);
-        let headers = submission.max_wait(Duration::ZERO).run_at("2030-01-01T00:00:00Z").hold().headers().unwrap();
-        let value = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let headers =
+            submission.max_wait(Duration::ZERO).run_at("2030-01-01T00:00:00Z").hold().headers().unwrap();
+        let value = |name: &str| {
+            headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
         for (name, expected) in [
             ("x-bf-async-job-result-ttl", "60"),
             ("x-bf-async-webhook", "ö"),

@@ -72,7 +72,9 @@ mod tests {
             };
             App::new().app_data(shared.clone()).route(&format!("/v1/async/ocr/{ID}"), web::get().to(poll))
         };
-        actix_web::rt::spawn(HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run());
+        actix_web::rt::spawn(
+            HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run(),
+        );
         (client, polls)
     }
 

@@ -14,12 +14,7 @@ use super::{hinted, print, progress_bar};
 ///
 /// # Errors
 /// If the job has none, the answer breaks off, or the file cannot be written.
-pub(super) async fn save(
-    api: &Client,
-    job: &Job,
-    index: Option<usize>,
-    path: &Path,
-) -> anyhow::Result<()> {
+pub(super) async fn save(api: &Client, job: &Job, index: Option<usize>, path: &Path) -> anyhow::Result<()> {
     let bytes = write(api, job.at(), index, path).await?;
     print(&format!("{}: {bytes} bytes", path.display()))?;
     if index.is_none() {

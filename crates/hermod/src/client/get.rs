@@ -7,7 +7,7 @@ use hermod_client::JobRef;
 use hermod_types::{JobId, Operation};
 
 use super::answer::Answer;
-use super::{Server, download, endpoint, ended, first, hinted, print};
+use super::{Server, download, ended, endpoint, first, hinted, print};
 use crate::attempts::attempts;
 use crate::json::pretty;
 
@@ -55,7 +55,9 @@ impl Get {
         if self.attempts {
             print(&attempts(&job)?)?;
         } else if let Some(path) = &self.output {
-            download::save(&api, &job.completed()?, self.index, path).await?;
+            // Of one that has not ended the API says so.
+            let job = if job.status().is_ended() { job.completed()? } else { job };
+            download::save(&api, &job, self.index, path).await?;
         } else if self.wait {
             print(&Answer::of(&job.completed()?).text())?;
         } else {
