@@ -60,6 +60,7 @@ mod redis_errors;
 mod refusals;
 mod reliability;
 mod repair;
+mod rust_client;
 mod sentinel;
 mod shards;
 mod slow_clients;

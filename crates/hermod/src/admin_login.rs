@@ -1,13 +1,11 @@
 use std::convert::Infallible;
 
 use anyhow::bail;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use clap::Args;
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use hermod_client::ClientBuilder;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::client::secret_header;
+use crate::client::of_option;
 
 /// How to log in.
 pub(crate) const HINT: &str = "set HERMOD_ADMIN_USER and HERMOD_ADMIN_PASSWORD, or HERMOD_SETUP_TOKEN";
@@ -47,28 +45,28 @@ pub(crate) fn secret(text: &str) -> Result<SecretString, Infallible> {
 }
 
 impl AdminLogin {
-    /// What shows it; nothing where it is not given.
+    /// A client with it, or as it is where none is given.
     ///
     /// # Errors
     /// If half of it is missing.
-    pub(crate) fn headers(&self) -> anyhow::Result<HeaderMap> {
-        let mut headers = HeaderMap::new();
+    pub(crate) fn add_to(&self, mut client: ClientBuilder) -> anyhow::Result<ClientBuilder> {
         // A variable that is empty is none.
         let user = self.admin_user.as_ref().filter(|user| !user.is_empty());
         let password = given(self.admin_password.as_ref());
         match (user, password) {
             (Some(user), Some(password)) => {
-                let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose_secret()));
-                headers.insert(AUTHORIZATION, secret_header(&format!("Basic {pair}"), "--admin-user")?);
+                let named = client.administrator(user, password.expose_secret());
+                client = named.map_err(|error| of_option("--admin-user", error))?;
             }
             (None, None) => {}
             (Some(_), None) => bail!("--admin-user without --admin-password, or HERMOD_ADMIN_PASSWORD"),
             (None, Some(_)) => bail!("--admin-password without --admin-user, or HERMOD_ADMIN_USER"),
         }
         if let Some(token) = given(self.setup_token.as_ref()) {
-            headers.insert("x-bifrost-setup-token", secret_header(token.expose_secret(), "--setup-token")?);
+            let opened = client.setup_token(token.expose_secret());
+            client = opened.map_err(|error| of_option("--setup-token", error))?;
         }
-        Ok(headers)
+        Ok(client)
     }
 }
 

@@ -1,11 +1,10 @@
 use anyhow::anyhow;
 use clap::Args;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use hermod_client::{Client, Error, Method, Request, StatusCode};
 use serde_json::value::RawValue;
 
 use crate::admin_login::{AdminLogin, HINT};
-use crate::client::{Address, Api, Refused, TIMEOUT, json};
+use crate::client::{Address, build, hinted};
 
 /// Where the API is, and who administers it.
 #[derive(Args, Clone, Debug)]
@@ -18,7 +17,7 @@ pub(crate) struct Login {
 
 /// The API, as an administrator asks it.
 pub(crate) struct Administration {
-    api: Api,
+    api: Client,
     /// The path below which all is that is asked for.
     base: &'static str,
 }
@@ -27,38 +26,31 @@ impl Login {
     /// # Errors
     /// If the address is none, or half of the login is missing.
     pub(crate) fn administration(self, base: &'static str) -> anyhow::Result<Administration> {
-        Ok(Administration { api: self.address.api(self.admin.headers()?)?, base })
+        Ok(Administration { api: build(self.admin.add_to(self.address.builder())?)?, base })
     }
 }
 
 impl Administration {
     /// A request to what is below its base. Each of `below` is one segment of the path, whatever characters it has.
-    pub(crate) fn request(&self, method: Method, below: &[&str]) -> RequestBuilder {
-        let mut path = String::from(self.base);
-        for segment in below {
-            path.push('/');
-            path.extend(utf8_percent_encode(segment, NON_ALPHANUMERIC));
-        }
-        self.api.request(method, &path)
+    pub(crate) fn request(&self, method: Method, below: &[&str]) -> Request<'_> {
+        self.api.request(method, self.base, below)
     }
 
-    /// Sends a request that takes no longer than one should.
+    /// Sends a request, and says how to log in where nobody has.
     ///
     /// # Errors
     /// If it is refused, or there is no answer.
-    pub(crate) async fn ask(&self, request: RequestBuilder) -> anyhow::Result<Box<RawValue>> {
-        self.ask_for_long(request.timeout(TIMEOUT)).await
+    pub(crate) async fn ask(&self, request: Request<'_>) -> anyhow::Result<Box<RawValue>> {
+        request.send().await.map_err(|error| match &error {
+            Error::Refused(refused) if refused.status == StatusCode::UNAUTHORIZED => {
+                anyhow!("{error}; {HINT}")
+            }
+            _ => hinted(error),
+        })
     }
+}
 
-    /// The same for one that takes as long as a receiver does.
-    ///
-    /// # Errors
-    /// As of [`Administration::ask`].
-    pub(crate) async fn ask_for_long(&self, request: RequestBuilder) -> anyhow::Result<Box<RawValue>> {
-        let answer = self.api.send(request).await.map_err(|error| match error.downcast_ref::<Refused>() {
-            Some(refused) if refused.status == StatusCode::UNAUTHORIZED => anyhow!("{error}; {HINT}"),
-            Some(_) | None => error,
-        })?;
-        json(answer.status(), answer.text().await?)
-    }
+/// Whether what was asked for is not there.
+pub(crate) fn is_not_found(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Error>().is_some_and(Error::is_not_found)
 }

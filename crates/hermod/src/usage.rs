@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use reqwest::Method;
+use hermod_client::Method;
 
 use crate::administration::Login;
 use crate::client::print;

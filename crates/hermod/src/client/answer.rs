@@ -1,13 +1,26 @@
+use hermod_client::{Job, JobRef};
 use hermod_types::Operation;
 
-use super::Polled;
 use super::endpoint::word;
 use crate::json::Json;
 
-impl Polled {
-    /// What a completed job's answer says, as text.
-    pub(super) fn answer(&self) -> String {
-        let result = self.job().get("result");
+/// What a completed job answers.
+pub(super) struct Answer<'a> {
+    operation: Operation,
+    /// The job's.
+    id: String,
+    result: Json<'a>,
+}
+
+impl<'a> Answer<'a> {
+    pub(super) fn of(job: &'a Job) -> Self {
+        let JobRef { operation, id } = job.at();
+        Self { operation, id: id.to_string(), result: Json::new(job.raw()).get("result") }
+    }
+
+    /// What it says, as text.
+    pub(super) fn text(&self) -> String {
+        let result = self.result;
         let lines: Vec<String> = match self.operation {
             Operation::TextCompletion => {
                 result.get("choices").items().map(|choice| text(choice.get("text"))).collect()
@@ -39,7 +52,7 @@ impl Polled {
 
     /// What there is besides the one medium that was saved: the other images.
     pub(super) fn others(&self) -> Vec<String> {
-        let images = self.job().get("result").get("data").items().enumerate().skip(1);
+        let images = self.result.get("data").items().enumerate().skip(1);
         images.map(|(index, image)| self.image(index, image)).collect()
     }
 
@@ -91,13 +104,11 @@ fn ranked(result: Json<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn answer(operation: Operation, result: &str) -> String {
-        let job = serde_json::from_str(&format!(r#"{{"result":{result}}}"#)).unwrap();
-        Polled { operation, id: "ID".to_owned(), wait: Duration::ZERO, job }.answer()
+        let result = Json::new(serde_json::from_str(result).unwrap());
+        Answer { operation, id: "ID".to_owned(), result }.text()
     }
 
     #[test]

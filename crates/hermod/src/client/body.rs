@@ -6,12 +6,12 @@ use anyhow::{Context, bail, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
+use hermod_client::Form;
 use hermod_types::{BodyForm, Operation, RawObject};
 use serde::Serialize;
 use serde_json::json;
 
 use super::endpoint::word;
-use super::upload::Upload;
 
 /// What is submitted.
 #[derive(Args, Clone, Debug, Default)]
@@ -72,7 +72,7 @@ impl FromStr for Field {
 #[derive(Debug)]
 pub(super) enum Body {
     Json(String),
-    Form(Upload),
+    Form(Form),
 }
 
 /// A JSON object that is being written.
@@ -248,7 +248,7 @@ impl Input {
         Ok(json!({"type": member, member: url}))
     }
 
-    fn form(&self, operation: Operation, model: &str, text: Option<&str>) -> anyhow::Result<Upload> {
+    fn form(&self, operation: Operation, model: &str, text: Option<&str>) -> anyhow::Result<Form> {
         let word = word(operation);
         ensure!(!self.files.is_empty(), "{word} needs --file");
         ensure!(
@@ -256,21 +256,24 @@ impl Input {
             "transcriptions takes one --file"
         );
         ensure!(operation != Operation::ImageVariation || text.is_none(), "{word} takes no text");
-        let mut upload = Upload::default();
-        upload.field("model", model);
-        self.fallbacks.iter().for_each(|fallback| upload.field("fallbacks", fallback));
-        if let Some(text) = text {
-            upload.field("prompt", text);
+        let mut form = Form::default().field("model", model);
+        for fallback in &self.fallbacks {
+            form = form.field("fallbacks", fallback);
         }
-        self.fields.iter().for_each(|Field { name, value }| upload.field(name, value));
+        if let Some(text) = text {
+            form = form.field("prompt", text);
+        }
+        for Field { name, value } in &self.fields {
+            form = form.field(name, value);
+        }
         let field = if operation == Operation::Transcription { "file" } else { "image[]" };
         for path in &self.files {
-            upload.file(field, path)?;
+            form = form.file(field, path)?;
         }
         if let Some(mask) = &self.mask {
-            upload.file("mask", mask)?;
+            form = form.file("mask", mask)?;
         }
-        Ok(upload)
+        Ok(form)
     }
 }
 

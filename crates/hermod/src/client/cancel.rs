@@ -1,10 +1,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use hermod_client::{Cancelled, Error, JobRef};
 use hermod_types::{JobId, Operation};
-use reqwest::StatusCode;
 
-use super::{Api, Refused, Server, TIMEOUT, endpoint, print};
+use super::{Server, endpoint, first, hinted, print};
 
 /// `hermod cancel`
 #[derive(Args, Clone, Debug)]
@@ -24,16 +24,17 @@ impl Cancel {
     /// If a word is no id, or the API does not answer. A job that cannot be cancelled makes the exit code 1.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let (operations, ids) = self.jobs()?;
-        let api = self.server.api()?;
+        let api = self.server.client()?;
         let mut code = ExitCode::SUCCESS;
         for id in ids {
-            match api.cancel(&operations, id).await {
-                Ok(became) => print(&format!("{id}  {became}"))?,
-                Err(error) => {
-                    let Some(refused) = error.downcast_ref::<Refused>() else { return Err(error) };
+            match first(&operations, async |operation| api.cancel(JobRef { operation, id }).await).await {
+                Ok(Cancelled::Ended) => print(&format!("{id}  cancelled"))?,
+                Ok(Cancelled::Requested) => print(&format!("{id}  runs, and is being cancelled"))?,
+                Err(Error::Refused(refused)) => {
                     print(&format!("{id}  not cancelled: {}", refused.message))?;
                     code = ExitCode::FAILURE;
                 }
+                Err(error) => return Err(hinted(error)),
             }
         }
         Ok(code)
@@ -48,17 +49,5 @@ impl Cancel {
             Some(_) | None => (Operation::public().collect(), &self.words[..]),
         };
         Ok((operations, ids.iter().map(|id| id.parse()).collect::<Result<_, _>>()?))
-    }
-}
-
-impl Api {
-    /// Cancels a job, and says what became of it.
-    async fn cancel(&self, operations: &[Operation], id: JobId) -> anyhow::Result<&'static str> {
-        let response = self.first(operations, async |operation| {
-            let url = format!("{}/{id}/cancel", self.jobs(operation));
-            self.send(self.client.post(url).timeout(TIMEOUT)).await
-        });
-        let has_ended = response.await?.status() == StatusCode::OK;
-        Ok(if has_ended { "cancelled" } else { "runs, and is being cancelled" })
     }
 }

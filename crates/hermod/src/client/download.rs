@@ -5,44 +5,41 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-use super::{Api, Polled, print, progress_bar};
+use hermod_client::{Client, Job, JobRef};
+
+use super::answer::Answer;
+use super::{hinted, print, progress_bar};
 
 /// Saves the media of a completed job in `path`, which is there once it is whole.
 ///
 /// # Errors
 /// If the job has none, the answer breaks off, or the file cannot be written.
-pub(super) async fn save(
-    api: &Api,
-    polled: &Polled,
-    index: Option<usize>,
-    path: &Path,
-) -> anyhow::Result<()> {
-    let mut url = format!("{}/{}/content", api.jobs(polled.operation), polled.id);
-    if let Some(index) = index {
-        url.push_str(&format!("?index={index}"));
+pub(super) async fn save(api: &Client, job: &Job, index: Option<usize>, path: &Path) -> anyhow::Result<()> {
+    let bytes = write(api, job.at(), index, path).await?;
+    print(&format!("{}: {bytes} bytes", path.display()))?;
+    if index.is_none() {
+        Answer::of(job).others().iter().try_for_each(|other| print(other))?;
     }
-    let mut response = api.send(api.client.get(url)).await?;
+    Ok(())
+}
+
+/// Writes the file, and counts its bytes.
+async fn write(api: &Client, at: JobRef, index: Option<usize>, path: &Path) -> anyhow::Result<u64> {
+    let mut content = api.content(at, index).await.map_err(hinted)?;
     let cannot_write = || format!("cannot write {}", path.display());
     // What the umask leaves of this, as with any new file.
     let permissions = Permissions::from_mode(0o666);
     let file =
         tempfile::Builder::new().prefix(".hermod-").permissions(permissions).tempfile_in(folder_of(path));
     let mut file = file.with_context(cannot_write)?;
-    let bar = progress_bar(response.content_length())?;
-    let broken = || format!("no answer from {} to its end", api.url);
-    while let Some(chunk) =
-        response.chunk().await.map_err(reqwest::Error::without_url).with_context(broken)?
-    {
+    let bar = progress_bar(content.length())?;
+    while let Some(chunk) = content.chunk().await? {
         file.write_all(&chunk).with_context(cannot_write)?;
         bar.inc(u64::try_from(chunk.len()).unwrap_or_default());
     }
     bar.finish_and_clear();
     file.persist(path).with_context(cannot_write)?;
-    print(&format!("{}: {} bytes", path.display(), bar.position()))?;
-    if index.is_none() {
-        polled.others().iter().try_for_each(|other| print(other))?;
-    }
-    Ok(())
+    Ok(bar.position())
 }
 
 /// Refuses what cannot be a file, before anything is asked for.
@@ -63,33 +60,31 @@ fn folder_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::time::Duration;
 
     use actix_web::{App, HttpResponse, HttpServer, web};
     use futures_util::stream::{self, StreamExt};
     use hermod_types::Operation;
-    use reqwest::header::HeaderMap;
     use serde_json::json;
-    use serde_json::value::RawValue;
 
     use super::*;
-    use crate::client::Address;
+
+    const ID: &str = "0199d5fe-a2b4-7c3e-8f1a-2b3c4d5e6f70";
 
     /// An API whose images are their number, and whose speech breaks off.
-    fn start() -> Api {
+    fn start() -> Client {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let app = || {
             App::new()
                 .route(
-                    "/v1/async/images/edits/ID/content",
+                    &format!("/v1/async/images/edits/{ID}/content"),
                     web::get().to(async |http: actix_web::HttpRequest| {
                         HttpResponse::Ok().body(http.query_string().to_owned())
                     }),
                 )
                 .route(
-                    "/v1/async/audio/speech/ID/content",
+                    &format!("/v1/async/audio/speech/{ID}/content"),
                     web::get().to(async || {
                         let end = stream::once(async {
                             tokio::task::yield_now().await;
@@ -106,11 +101,11 @@ mod tests {
         actix_web::rt::spawn(
             HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run(),
         );
-        Address { url }.api(HeaderMap::new()).unwrap()
+        Client::new(&url).unwrap()
     }
 
-    fn completed(operation: Operation) -> Polled {
-        Polled { operation, id: "ID".to_owned(), wait: Duration::ZERO, job: RawValue::NULL.to_owned() }
+    fn at(operation: Operation) -> JobRef {
+        JobRef { operation, id: ID.parse().unwrap() }
     }
 
     #[actix_web::test]
@@ -119,7 +114,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("image.png");
         std::fs::write(&path, "what was there before").unwrap();
-        save(&api, &completed(Operation::ImageEdit), Some(2), &path).await.unwrap();
+        assert_eq!(write(&api, at(Operation::ImageEdit), Some(2), &path).await.unwrap(), 7);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "index=2");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
         let usual = folder.path().join("usual");
@@ -127,15 +122,15 @@ mod tests {
         assert_eq!(mode(&path), mode(&usual));
 
         for (operation, said) in [
-            (Operation::Speech, format!("no answer from {} to its end", api.url)),
+            (Operation::Speech, format!("no answer from {} to its end", api.url())),
             (Operation::Ocr, "422 Unprocessable Entity: no such bytes".to_owned()),
         ] {
-            let error = save(&api, &completed(operation), None, &path).await.unwrap_err();
+            let error = write(&api, at(operation), None, &path).await.unwrap_err();
             assert_eq!(error.to_string(), said);
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "index=2", "it is as it was");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside it");
-        let nowhere = save(&api, &completed(Operation::ImageEdit), None, Path::new("/nowhere/a")).await;
+        let nowhere = write(&api, at(Operation::ImageEdit), None, Path::new("/nowhere/a")).await;
         assert_eq!(nowhere.unwrap_err().to_string(), "cannot write /nowhere/a");
     }
 }

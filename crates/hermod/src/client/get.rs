@@ -3,9 +3,11 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
+use hermod_client::JobRef;
 use hermod_types::{JobId, Operation};
 
-use super::{Server, download, endpoint, print};
+use super::answer::Answer;
+use super::{Server, download, ended, endpoint, first, hinted, print};
 use crate::attempts::attempts;
 use crate::json::pretty;
 
@@ -44,19 +46,22 @@ impl Get {
             [..] => bail!("expected an endpoint and a job's id"),
         };
         let id: JobId = id.parse()?;
-        let api = self.server.api()?;
-        let mut polled = api.find(&operations, &id.to_string()).await?;
+        let api = self.server.client()?;
+        let job = first(&operations, async |operation| api.get(JobRef { operation, id }).await).await;
+        let mut job = job.map_err(hinted)?;
         if self.wait {
-            polled = api.ended(polled).await?;
+            job = ended(&api, job).await?;
         }
         if self.attempts {
-            print(&attempts(polled.job())?)?;
+            print(&attempts(&job)?)?;
         } else if let Some(path) = &self.output {
-            download::save(&api, &polled.completed()?, self.index, path).await?;
+            // Of one that has not ended the API says so.
+            let job = if job.status().is_ended() { job.completed()? } else { job };
+            download::save(&api, &job, self.index, path).await?;
         } else if self.wait {
-            print(&polled.completed()?.answer())?;
+            print(&Answer::of(&job.completed()?).text())?;
         } else {
-            print(&pretty(polled.job.get()))?;
+            print(&pretty(job.raw().get()))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -2,19 +2,15 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
-use hermod_types::Timestamp;
-use reqwest::Url;
-use serde_json::value::RawValue;
+use hermod_client::{Client, Job, JobFilter};
+use hermod_types::{JobId, Timestamp};
 
-use super::{Api, Server, TIMEOUT, endpoint, json, print};
+use super::{Server, endpoint, hinted, print};
 use crate::admin_login::AdminLogin;
 use crate::json::Json;
 use crate::table::table;
 
-/// Jobs that the API gives at once.
-const PAGE: usize = 100;
 /// The wait between two looks of `--watch`.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -57,39 +53,31 @@ pub struct Jobs {
     json: bool,
 }
 
-/// A page, as it came.
-struct Page(Box<RawValue>);
-
 impl Jobs {
     /// Prints the jobs; with `--watch`, until it is stopped.
     ///
     /// # Errors
     /// If the API does not take a filter, or does not answer.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut query: Vec<(&str, String)> = vec![("include", "endpoint,model".to_owned())];
-        if let Some(name) = &self.endpoint {
-            query.push(("endpoint", endpoint::parse(name)?.path().to_owned()));
-        }
-        let given = [
-            ("status", &self.status),
-            ("model", &self.model),
-            ("created_after", &self.after),
-            ("created_before", &self.before),
-        ];
-        query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
-        let api = self.server.clone().api_with(self.admin.headers()?)?;
+        let filter = JobFilter {
+            status: self.status.clone(),
+            operation: self.endpoint.as_deref().map(endpoint::parse).transpose()?,
+            model: self.model.clone(),
+            created_after: self.after.clone(),
+            created_before: self.before.clone(),
+        };
+        let api = self.server.clone().client_of(&self.admin)?;
         if self.watch {
-            return self.follow(&api, &query).await;
+            return self.follow(&api, &filter).await;
         }
-        let pages = api.pages(&query, self.limit).await?;
-        let jobs = || pages.iter().flat_map(Page::jobs).take(self.limit);
+        let jobs = api.list(&filter, self.limit).await.map_err(hinted)?;
         if self.json {
-            for job in jobs() {
-                print(job.raw())?;
+            for job in &jobs {
+                print(job.raw().get())?;
             }
         } else {
             let mut table = table(["ID", "STATUS", "ENDPOINT", "MODEL", "CREATED", "TOOK"]);
-            for job in jobs() {
+            for job in &jobs {
                 table.add_row(row(job));
             }
             print(&table.to_string())?;
@@ -98,17 +86,16 @@ impl Jobs {
     }
 
     /// The newest jobs, and each of them again whenever it has changed.
-    async fn follow(&self, api: &Api, query: &[(&str, String)]) -> anyhow::Result<ExitCode> {
-        let mut shown: HashMap<String, String> = HashMap::new();
+    async fn follow(&self, api: &Client, filter: &JobFilter) -> anyhow::Result<ExitCode> {
+        let mut shown: HashMap<JobId, String> = HashMap::new();
         loop {
-            let pages = api.pages(query, self.limit).await?;
-            let mut jobs: Vec<_> = pages.iter().flat_map(Page::jobs).take(self.limit).collect();
+            let mut jobs = api.list(filter, self.limit).await.map_err(hinted)?;
             jobs.reverse();
             let mut now = HashMap::with_capacity(jobs.len());
             for job in jobs {
-                let (id, text) = (job.get("id").raw().to_owned(), job.raw().to_owned());
+                let (id, text) = (job.at().id, job.raw().get().to_owned());
                 if shown.get(&id) != Some(&text) {
-                    print(&if self.json { text.clone() } else { row(job).join("  ") })?;
+                    print(&if self.json { text.clone() } else { row(&job).join("  ") })?;
                 }
                 now.insert(id, text);
             }
@@ -118,40 +105,8 @@ impl Jobs {
     }
 }
 
-impl Api {
-    /// As many pages as it takes for so many jobs, or all that there are.
-    async fn pages(&self, query: &[(&str, String)], limit: usize) -> anyhow::Result<Vec<Page>> {
-        let list = Url::parse(&format!("{}/v1/async/jobs", self.url))?;
-        let (mut pages, mut count, mut after) = (Vec::new(), 0, None::<String>);
-        loop {
-            let wanted = (limit - count).min(PAGE).to_string();
-            let mut url = list.clone();
-            url.query_pairs_mut()
-                .extend_pairs(query)
-                .append_pair("limit", &wanted)
-                .extend_pairs(after.iter().map(|after| ("after", after)));
-            let response = self.send(self.client.get(url).timeout(TIMEOUT)).await?;
-            let page = Page(json(response.status(), response.text().await?)?);
-            count += page.jobs().count();
-            let whole = Json::new(&page.0);
-            let has_more = whole.get("has_more").raw() == "true";
-            after = whole.get("last_id").string();
-            pages.push(page);
-            if !has_more || count >= limit {
-                return Ok(pages);
-            }
-            after.as_ref().context("the list says that there is more, and not where")?;
-        }
-    }
-}
-
-impl Page {
-    fn jobs(&self) -> impl Iterator<Item = Json<'_>> {
-        Json::new(&self.0).get("data").items().collect::<Vec<_>>().into_iter()
-    }
-}
-
-fn row(job: Json<'_>) -> [String; 6] {
+fn row(job: &Job) -> [String; 6] {
+    let job = Json::new(job.raw());
     let text = |name: &str| job.get(name).string().unwrap_or_default();
     let mut status = text("status");
     if status == "failed" {

@@ -1,16 +1,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use reqwest::header::{HeaderMap, HeaderValue};
+use hermod_client::{Client, Job, Submission};
 
+use super::answer::Answer;
 use super::body::{Body, Input};
-use super::{
-    Api, PREFER, Polled, Server, TIMEOUT, download, endpoint, json, poll_after, print, progress_bar,
-};
-use crate::json::Json;
+use super::{Server, download, ended, endpoint, hinted, print, progress_bar};
 
 /// `hermod submit`
 #[derive(Args, Clone, Debug)]
@@ -70,66 +68,57 @@ impl Submit {
             download::check(path)?;
         }
         let body = self.input.body(operation, text)?;
-        let (headers, api) = (self.headers()?, self.server.api()?);
-        let mut request = api.client.post(api.jobs(operation));
-        if !operation.carries_media() {
-            request = request.timeout(TIMEOUT);
-        }
-        let mut bar = None;
-        request = match body {
-            Body::Json(json) => request.header("content-type", "application/json").body(json),
-            Body::Form(upload) => {
-                let bar = bar.insert(progress_bar(Some(upload.bytes()))?);
-                request.multipart(upload.into_form(bar)?)
+        let (submission, bar) = match body {
+            Body::Json(json) => (Submission::json_text(operation, json)?, None),
+            Body::Form(form) => {
+                let bar = progress_bar(Some(form.bytes()))?;
+                let moved = bar.clone();
+                (Submission::form(operation, form)?.on_progress(move |bytes| moved.inc(bytes)), Some(bar))
             }
         };
-        request = request.headers(headers);
-        let asked = Instant::now();
-        let answer = api.send(request).await;
+        let submission = self.with_options(submission);
+        let api = self.server.client()?;
+        let job = api.submit(submission).await;
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
-        let answer = answer?;
-        let wait = poll_after(&answer).saturating_sub(asked.elapsed());
-        let job = json(answer.status(), answer.text().await?)?;
-        let id = Json::new(&job).get("id").string().context("the answer has no id")?;
+        let job = job.map_err(hinted)?;
+        let id = job.at().id;
         if self.wait {
-            let submitted = Polled { operation, id: id.clone(), wait, job };
             // With the id, it can be looked at, and fetched again.
-            finish(&api, submitted, self.output.as_deref()).await.with_context(|| format!("job {id}"))?;
+            finish(&api, job, self.output.as_deref()).await.with_context(|| format!("job {id}"))?;
         } else {
-            print(&id)?;
+            print(&id.to_string())?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// What it asks for besides the call.
-    fn headers(&self) -> anyhow::Result<HeaderMap> {
-        let given = [
-            ("x-bf-async-job-result-ttl", self.ttl.map(|seconds| seconds.to_string())),
-            ("x-bf-async-webhook", self.webhook.clone()),
-            ("idempotency-key", self.key.clone()),
-            ("x-hermod-delay", self.delay.map(|seconds| seconds.to_string())),
-            ("x-hermod-run-at", self.at.clone()),
-            ("prefer", self.wait.then(|| PREFER.to_owned())),
-        ];
-        let mut headers = HeaderMap::new();
-        for (name, value) in given {
-            let Some(value) = value else { continue };
-            // The name of an endpoint may have any characters.
-            let value = HeaderValue::from_bytes(value.as_bytes())
-                .with_context(|| format!("{value:?} cannot be sent as {name}"))?;
-            headers.insert(name, value);
+    /// With what it asks for besides the call.
+    fn with_options(&self, mut submission: Submission) -> Submission {
+        if let Some(seconds) = self.ttl {
+            submission = submission.ttl(Duration::from_secs(seconds));
         }
-        Ok(headers)
+        if let Some(name) = &self.webhook {
+            submission = submission.webhook(name);
+        }
+        if let Some(key) = &self.key {
+            submission = submission.idempotency_key(key);
+        }
+        if let Some(seconds) = self.delay {
+            submission = submission.delay(Duration::from_secs(seconds));
+        }
+        if let Some(time) = &self.at {
+            submission = submission.run_at(time);
+        }
+        if self.wait { submission.hold() } else { submission }
     }
 }
 
 /// Waits, and prints or saves the answer.
-async fn finish(api: &Api, submitted: Polled, output: Option<&Path>) -> anyhow::Result<()> {
-    let polled = api.ended(submitted).await?.completed()?;
+async fn finish(api: &Client, submitted: Job, output: Option<&Path>) -> anyhow::Result<()> {
+    let job = ended(api, submitted).await?.completed()?;
     match output {
-        Some(path) => download::save(api, &polled, None, path).await,
-        None => Ok(print(&polled.answer())?),
+        Some(path) => download::save(api, &job, None, path).await,
+        None => Ok(print(&Answer::of(&job).text())?),
     }
 }

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Args;
-use reqwest::Method;
+use hermod_client::Method;
 use serde_json::{Map, Value, json};
 
 use super::list::text;

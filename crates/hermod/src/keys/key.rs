@@ -3,12 +3,12 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
-use reqwest::{Method, StatusCode};
+use hermod_client::Method;
 use serde_json::{Value, json};
 
 use super::list::{all, text};
-use crate::administration::Administration;
-use crate::client::{Refused, print};
+use crate::administration::{Administration, is_not_found};
+use crate::client::print;
 use crate::json::{Json, pretty};
 
 /// One key.
@@ -89,8 +89,4 @@ impl Named {
         })?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn is_not_found(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Refused>().is_some_and(|refused| refused.status == StatusCode::NOT_FOUND)
 }

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use reqwest::Method;
+use hermod_client::Method;
 use serde_json::value::RawValue;
 
 use crate::administration::Administration;

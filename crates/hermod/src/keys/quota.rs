@@ -1,11 +1,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use reqwest::Method;
+use hermod_client::Method;
 
 use super::list::text;
 use crate::administration::Administration;
-use crate::client::{print, secret_header};
+use crate::client::{of_option, print};
 use crate::json::{Json, pretty};
 use crate::table::table;
 
@@ -19,8 +19,8 @@ pub(super) struct Quota {
 
 impl Quota {
     pub(super) async fn run(self, administration: &Administration, json: bool) -> anyhow::Result<ExitCode> {
-        let key = secret_header(&self.virtual_key, "--virtual-key")?;
-        let request = administration.request(Method::GET, &["quota"]).header("x-bf-vk", key);
+        let request = administration.request(Method::GET, &["quota"]).virtual_key(&self.virtual_key);
+        let request = request.map_err(|error| of_option("--virtual-key", error))?;
         let answer = administration.ask(request).await?;
         print(&if json { pretty(answer.get()) } else { shown(Json::new(&answer)) })?;
         Ok(ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use reqwest::Method;
+use hermod_client::Method;
 
 use super::endpoint::{event_of, text_of, with_secret};
 use crate::administration::Administration;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use reqwest::Method;
+use hermod_client::Method;
 
 use super::endpoint::{event_of, text_of, word_of};
 use crate::administration::Administration;
@@ -129,7 +129,7 @@ impl Recover {
         let mut body = JsonObject::new();
         body.set("since", &self.since)?;
         let request = administration.request(Method::POST, &[&self.name, "recover"]).body(body.end());
-        let answer = administration.ask_for_long(request).await?;
+        let answer = administration.ask(request.for_long()).await?;
         print(&if json {
             pretty(answer.get())
         } else {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use reqwest::Method;
+use hermod_client::Method;
 use serde_json::Value;
 
 use crate::administration::Administration;
@@ -207,7 +207,7 @@ impl Test {
             body.set("event", &event_of(event))?;
         }
         let request = administration.request(Method::POST, &[&self.name, "test"]).body(body.end());
-        let answer = administration.ask_for_long(request).await?;
+        let answer = administration.ask(request.for_long()).await?;
         let shown = Json::new(&answer);
         let is_delivered = shown.get("delivered").raw() == "true";
         print(&if json {

@@ -101,17 +101,17 @@ fn a_form_has_its_fields_before_its_files() {
         fallbacks: vec!["c/d".to_owned(), "e/f".to_owned()],
         ..input()
     };
-    let Body::Form(upload) = input.body(Operation::ImageEdit, Some("red")).unwrap() else {
+    let Body::Form(form) = input.body(Operation::ImageEdit, Some("red")).unwrap() else {
         panic!("not a form")
     };
-    let fields: Vec<_> = upload.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let fields: Vec<_> = form.fields().collect();
     assert_eq!(
         fields,
         [("model", "a/b"), ("fallbacks", "c/d"), ("fallbacks", "e/f"), ("prompt", "red"), ("size", "1x1")]
     );
-    let files: Vec<_> = upload.files.iter().map(|file| (file.field.as_str(), file.name.as_str())).collect();
+    let files: Vec<_> = form.files().collect();
     assert_eq!(files, [("image[]", "a.png"), ("image[]", "b.png"), ("mask", "mask.png")]);
-    assert_eq!(upload.bytes(), 5 + 5 + 8);
+    assert_eq!(form.bytes(), 5 + 5 + 8);
     assert_eq!(
         error(&Input { mask: None, ..input }, Operation::Transcription, None),
         "transcriptions takes one --file"
