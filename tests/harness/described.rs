@@ -1,7 +1,7 @@
 //! Answers are held against the API's own description: their status, their media type and their bodies.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use jsonschema::{Draft, Registry, Validator};
 use reqwest::Method;
@@ -75,8 +75,10 @@ pub(crate) fn check(method: &Method, answer: &Answer) {
 
 /// Asserts that a value is what the schema at this pointer of the description says.
 pub fn assert_valid(pointer: &str, value: &Value, what: &str) {
-    let validator = Arc::clone(VALIDATORS.lock().unwrap().entry(pointer.to_owned()).or_insert_with(|| {
-        let schema = json!({"$ref": format!("{NAME}#{pointer}")});
+    let validator = Arc::clone(VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner).entry(pointer.to_owned()).or_insert_with(|| {
+        // Braces have no place in a URI.
+        let fragment = pointer.replace('{', "%7B").replace('}', "%7D");
+        let schema = json!({"$ref": format!("{NAME}#{fragment}")});
         let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
         Arc::new(options.with_registry(&REGISTRY).build(&schema).unwrap())
     }));

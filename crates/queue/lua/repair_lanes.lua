@@ -19,4 +19,10 @@ if jobs ~= counted then
   if args.repair then redis.call('SET', LANED, jobs) end
   if args.repair and jobs == 0 then redis.call('DEL', LANED) end
 end
+-- Whose lane the stream is, is known where the lane is, and there alone.
+local owner = redis.pcall('GET', STREAMED)
+if owner and (owner.err or not redis.call('ZSCORE', LANES, stream_lane(owner))) then
+  is_sound = false
+  if args.repair then redis.call('DEL', STREAMED) end
+end
 return reply({jobs = jobs, sound = is_sound})
