@@ -17,6 +17,7 @@ mod jobs;
 mod media_stream;
 mod memory;
 mod metrics;
+mod object;
 mod observe;
 mod once;
 pub mod openapi;
