@@ -18,6 +18,7 @@ mod limit_metrics;
 mod media_stream;
 mod memory;
 mod metrics;
+mod object;
 mod observe;
 mod once;
 pub mod openapi;

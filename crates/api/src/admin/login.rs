@@ -7,12 +7,16 @@ use serde_json::json;
 use super::{Actor, Admin, INVALID_PAYLOAD, text_of};
 use crate::error::{ApiError, Failure};
 use crate::state::State;
+use crate::object::read_from_object;
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct Credentials {
     username: String,
     password: String,
 }
+
+read_from_object!(Credentials);
 
 /// `POST /api/session/login`: 200 with the token of a session.
 pub(super) async fn login(

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::draft::{Draft, find, in_file};
 use super::state::new_id;
 use crate::error::ApiError;
+use crate::object::read_from_object;
 
 /// A member of a body. One that is absent leaves all as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -83,7 +84,7 @@ pub(super) fn read<T: DeserializeOwned>(body: &str) -> Result<T, ApiError> {
 
 /// A budget in a body.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub(super) struct BudgetBody {
     #[serde(default)]
     id: Option<String>,
@@ -96,7 +97,7 @@ pub(super) struct BudgetBody {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct ResetConfig {
     #[serde(default)]
     quarter_start_month: Option<u8>,
@@ -104,7 +105,7 @@ struct ResetConfig {
 
 /// A rate limit in a body; an empty one removes it.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub(super) struct RateLimitBody {
     token_max_limit: Given<i64>,
     token_reset_duration: Given<String>,
@@ -114,12 +115,14 @@ pub(super) struct RateLimitBody {
 
 /// One limit of a list of them.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub(super) struct MetricBody {
     metric: Metric,
     max_limit: i64,
     reset_duration: String,
 }
+
+read_from_object!(BudgetBody, ResetConfig, RateLimitBody, MetricBody);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

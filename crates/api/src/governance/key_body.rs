@@ -10,9 +10,10 @@ use serde::de::IgnoredAny;
 use super::body::{BudgetBody, Given, RateLimitBody, set_budgets, set_rate_limit};
 use super::draft::Draft;
 use crate::error::ApiError;
+use crate::object::read_from_object;
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub(super) struct KeyBody {
     pub(super) name: Given<String>,
     description: Given<String>,
@@ -45,7 +46,7 @@ impl<'de> Deserialize<'de> for NoMember {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct GrantBody {
     #[serde(default)]
     id: Given<u64>,
@@ -63,6 +64,8 @@ struct GrantBody {
     #[serde(default)]
     rate_limit: Given<RateLimitBody>,
 }
+
+read_from_object!(KeyBody, GrantBody);
 
 impl KeyBody {
     /// Gives `key`, which is in the draft, what the body says; what is absent there stays.

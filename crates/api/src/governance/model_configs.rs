@@ -12,9 +12,10 @@ use super::limited::Limited;
 use super::page::Query;
 use super::shown::Shown;
 use crate::error::ApiError;
+use crate::object::read_from_object;
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub(super) struct ConfigBody {
     model_name: Given<String>,
     provider: Given<String>,
@@ -26,6 +27,8 @@ pub(super) struct ConfigBody {
     rate_limit: Given<RateLimitBody>,
     rate_limits: Given<Vec<MetricBody>>,
 }
+
+read_from_object!(ConfigBody);
 
 impl Limited for ModelConfig {
     type Body = ConfigBody;

@@ -15,18 +15,21 @@ use super::state::Governance;
 use crate::admin::{Actor, text_of};
 use crate::error::{ApiError, Failure};
 use crate::state::State;
+use crate::object::read_from_object;
 
 /// Windows that an override may count for.
 const MOST_CYCLES: u32 = 1000;
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct OverrideBody {
     amount: f64,
     mode: OverrideMode,
     #[serde(default)]
     cycles: Option<u32>,
 }
+
+read_from_object!(OverrideBody);
 
 /// `PUT …/override`: it takes the place of the one that is there.
 pub(super) async fn set(

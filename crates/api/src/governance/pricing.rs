@@ -16,9 +16,10 @@ use super::state::new_id;
 use crate::admin::{Actor, text_of};
 use crate::error::{ApiError, Failure};
 use crate::state::State;
+use crate::object::read_from_object;
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 struct PriceBody {
     name: Given<String>,
     scope_kind: Given<ScopeKind>,
@@ -30,6 +31,8 @@ struct PriceBody {
     request_types: Given<Vec<String>>,
     patch: Given<BTreeMap<String, Option<f64>>>,
 }
+
+read_from_object!(PriceBody);
 
 impl PriceBody {
     fn set(self, draft: &mut Draft, mut price: PricingOverride) -> Result<PricingOverride, ApiError> {

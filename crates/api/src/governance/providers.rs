@@ -13,15 +13,18 @@ use super::shown::{Shown, names_of};
 use crate::admin::{Actor, text_of};
 use crate::error::{ApiError, Failure};
 use crate::state::State;
+use crate::object::read_from_object;
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 struct ProviderBody {
     calendar_aligned: Given<bool>,
     budgets: Given<Vec<BudgetBody>>,
     budget: Given<serde_json::Map<String, serde_json::Value>>,
     rate_limit: Given<RateLimitBody>,
 }
+
+read_from_object!(ProviderBody);
 
 impl ProviderBody {
     fn set(self, draft: &mut Draft, provider: &mut ProviderLimits) -> Result<(), ApiError> {

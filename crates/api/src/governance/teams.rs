@@ -10,9 +10,10 @@ use super::limited::Limited;
 use super::page::Query;
 use super::shown::Shown;
 use crate::error::ApiError;
+use crate::object::read_from_object;
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub(super) struct TeamBody {
     name: Given<String>,
     customer_id: Given<String>,
@@ -21,6 +22,8 @@ pub(super) struct TeamBody {
     budget: Given<serde_json::Map<String, Value>>,
     rate_limit: Given<RateLimitBody>,
 }
+
+read_from_object!(TeamBody);
 
 impl Limited for Team {
     type Body = TeamBody;

@@ -16,6 +16,7 @@ use super::state::{Governance, new_value};
 use crate::admin::{Actor, text_of};
 use crate::error::{ApiError, Failure};
 use crate::state::State;
+use crate::object::read_from_object;
 
 /// Keys that one request may rotate.
 const MOST_AT_ONCE: usize = 100;
@@ -31,10 +32,12 @@ pub(super) async fn rotate(
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct Ids {
     ids: Vec<String>,
 }
+
+read_from_object!(Ids);
 
 /// `POST /api/governance/virtual-keys/rotate`: the same for many; what keeps one from it is said of that one.
 pub(super) async fn rotate_many(

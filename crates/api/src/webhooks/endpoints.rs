@@ -16,6 +16,7 @@ use super::known::{Endpoints, Known, NOT_FOUND};
 use crate::admin::{Actor, INVALID_PAYLOAD, text_of};
 use crate::error::{ApiError, Failure};
 use crate::state::State;
+use crate::object::read_from_object;
 
 /// The longest that an old secret may be kept.
 const LONGEST_KEPT: Duration = Duration::from_secs(86_400);
@@ -99,11 +100,13 @@ pub(super) async fn delete(
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct Rotation {
     #[serde(default)]
     keep_old_secret_seconds: u64,
 }
+
+read_from_object!(Rotation);
 
 /// `POST /api/webhooks/{id}/rotate-secret`: 200 with the endpoint and its new secret.
 pub(super) async fn rotate_secret(

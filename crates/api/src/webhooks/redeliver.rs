@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::admin::{Actor, INVALID_PAYLOAD, text_of};
 use crate::error::{ApiError, Failure};
 use crate::state::State;
+use crate::object::read_from_object;
 
 /// How long the answer waits for the first attempt to be recorded, and how often it looks.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -67,10 +68,12 @@ async fn check_receiver(delivery: &Delivery, state: &State) -> Result<(), ApiErr
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct Since {
     since: String,
 }
+
+read_from_object!(Since);
 
 /// `POST /api/webhooks/{id}/recover`: 202 with how many deliveries that have failed since are sent again.
 pub(super) async fn recover(

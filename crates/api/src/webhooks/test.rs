@@ -11,15 +11,18 @@ use super::query::event_of;
 use crate::admin::{Actor, text_of};
 use crate::error::{ApiError, Failure};
 use crate::state::State;
+use crate::object::read_from_object;
 
 /// What is sent where no event is named.
 const TEST_EVENT: &str = "webhook.test";
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct Wanted {
     event: Option<String>,
 }
+
+read_from_object!(Wanted);
 
 /// `POST /api/webhooks/{id}/test`: sends a signed sample now, once. It is neither recorded nor counted.
 pub(super) async fn test(
