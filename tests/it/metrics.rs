@@ -152,7 +152,8 @@ async fn the_oldest_waiting_job_ages_until_it_starts() {
     let id = api.submit(json!({"model": "demo/echo", "prompt": "x"})).await;
     let age =
         eventually("it has aged", PATIENCE, async || Some(oldest().await).filter(|age| *age > 1.5)).await;
-    assert!(age <= begun.elapsed().as_secs_f64() + 0.1, "{age}");
+    // What Redis's clock shows is an estimate in other processes.
+    assert!(age <= begun.elapsed().as_secs_f64() + 2.0, "{age}");
     // One that waits for its time does not wait for a worker.
     let later = api.submission(json!({"model": "demo/echo", "prompt": "x"}).to_string());
     assert_eq!(api.send(later.header("x-hermod-delay", "3600")).await.status, 202);
