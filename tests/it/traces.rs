@@ -139,7 +139,7 @@ async fn a_job_is_told_from_its_submit_to_its_webhook() {
         has(
             call,
             &json!({
-                "gen_ai.operation.name": "text_completion", "gen_ai.provider.name": "openai", "gen_ai.request.model": "fail-503",
+                "gen_ai.operation.name": "text_completion", "gen_ai.provider.name": "demo", "gen_ai.request.model": "fail-503",
                 "http.response.status_code": 503, "error.type": "demo_error", "server.address": "127.0.0.1",
                 "hermod.target.index": 0, "gen_ai.request.max_tokens": 50, "gen_ai.request.temperature": 0.5,
                 "http.request.resend_count": if number == 0 { Value::Null } else { json!(number) },
@@ -381,7 +381,11 @@ async fn each_start_of_a_job_is_a_run_that_is_linked_to_its_submit() {
 async fn a_job_that_waits_says_what_for() {
     let traces = TraceReceiver::start();
     let grant = json!({"provider": "demo", "allowed_models": ["*"], "key_ids": ["*"]});
-    let config = json!({"governance": {
+    let demo = json!({
+        "network_config": {"max_retries": 1},
+        "custom_provider_config": {"base_provider_type": "openai", "is_key_less": true},
+    });
+    let config = json!({"providers": {"demo": demo}, "governance": {
         "virtual_keys": [{"id": "k", "name": "K", "value": KEY, "rate_limit_id": "r", "provider_configs": [grant]}],
         "rate_limits": [{"id": "r", "request_max_limit": 1, "request_reset_duration": "1h"}],
     }});

@@ -10,9 +10,7 @@ use hermod_queue::webhooks::Webhooks;
 use hermod_queue::{
     Events, Lists, OutcomeReader, Positions, Queue, QueueSettings, Sessions, Store, Tolerance,
 };
-use hermod_service::{
-    Metrics, Readiness, Shutdown, Tracing, check_file_keys, follow_prices, watch_redis,
-};
+use hermod_service::{Metrics, Readiness, Shutdown, Tracing, check_file_keys, follow_prices, watch_redis};
 use hermod_types::{ApiConfig, Ttl};
 use hermod_webhooks::{Sender, Vault};
 use tokio::time::sleep;

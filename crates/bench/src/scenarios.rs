@@ -134,7 +134,15 @@ async fn fill(run: &Run<'_>, jobs: u64) -> anyhow::Result<()> {
     let submit = async |number| {
         let body = run.requests.members(number);
         let operation = Operation::TextCompletion;
-        let job = JobRequest { operation, targets: targets.clone(), body, media_bytes: 0, ttl, owner: None, trace: None };
+        let job = JobRequest {
+            operation,
+            targets: targets.clone(),
+            body,
+            media_bytes: 0,
+            ttl,
+            owner: None,
+            trace: None,
+        };
         let submission = queue.submit(job, JobOptions::default()).await?;
         ensure!(matches!(submission, Submission::Accepted(_)), "Redis did not take a job: {submission:?}");
         done.set(done.get() + 1);

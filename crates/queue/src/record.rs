@@ -147,8 +147,7 @@ mod tests {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
         for state in ["", "vendor=1,other=x"] {
             let trace = Box::new(TraceContext { parent: parent.clone(), state: state.to_owned() });
-            let request =
-                JobRequest { trace: Some(trace.clone()), ..text_completion("{}".to_owned()) };
+            let request = JobRequest { trace: Some(trace.clone()), ..text_completion("{}".to_owned()) };
             let stored = request.to_stored(false, None);
             assert!(stored.contains(&format!(r#""trace":{{"traceparent":"{parent}""#)), "{stored}");
             assert_eq!(stored.contains("tracestate"), !state.is_empty());

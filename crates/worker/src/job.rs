@@ -34,7 +34,8 @@ pub(crate) async fn run(context: &Context, started: Started, job: HeldGuard, mem
     let mut progress = Progress::parse(&started.progress);
     let span = &trace::run(&context.tracing, &started);
     let mut admission = Admission::new(context, &started).await;
-    let start = Start { context, started: &started, memory: &memory, begun, is_to_end: job.cancelled(), span };
+    let start =
+        Start { context, started: &started, memory: &memory, begun, is_to_end: job.cancelled(), span };
     let (start, so_far, asked) = (&start, &mut progress, &mut admission);
     // Made where it runs, see there.
     let execute = once(move || AssertUnwindSafe(start.execute(so_far, asked)).catch_unwind());

@@ -49,7 +49,8 @@ pub(super) fn read(service: &'static str, instance: &str) -> anyhow::Result<Opti
         .context("the HTTP client for traces")?;
     // What it says itself repeats values.
     let exporter = SpanExporter::builder().with_http().with_http_client(client).build();
-    let exporter = exporter.map_err(|_| anyhow::anyhow!("{name}, or another variable OTEL_EXPORTER_OTLP_…, cannot be used"))?;
+    let exporter = exporter
+        .map_err(|_| anyhow::anyhow!("{name}, or another variable OTEL_EXPORTER_OTLP_…, cannot be used"))?;
     Ok(Some(Destination { exporter, shown, sampler, resource: resource(service, instance) }))
 }
 
@@ -140,14 +141,22 @@ mod tests {
     fn nothing_is_sent_unless_an_address_is_set() {
         let is_on = |variables| endpoint(&of(variables)).unwrap().is_some();
         assert!(!is_on(&[]) && is_on(&[SET]) && is_on(&[(TRACES_ENDPOINT, "http://a/t")]));
-        assert!(!is_on(&[SET, ("OTEL_SDK_DISABLED", "TRUE")]) && is_on(&[SET, ("OTEL_SDK_DISABLED", "false")]));
-        assert!(!is_on(&[SET, ("OTEL_TRACES_EXPORTER", "none")]) && is_on(&[SET, ("OTEL_TRACES_EXPORTER", "otlp")]));
+        assert!(
+            !is_on(&[SET, ("OTEL_SDK_DISABLED", "TRUE")]) && is_on(&[SET, ("OTEL_SDK_DISABLED", "false")])
+        );
+        assert!(
+            !is_on(&[SET, ("OTEL_TRACES_EXPORTER", "none")])
+                && is_on(&[SET, ("OTEL_TRACES_EXPORTER", "otlp")])
+        );
     }
 
     #[test]
     fn what_is_not_understood_is_told_by_its_name() {
         let told = |variables| endpoint(&of(variables)).unwrap_err().to_string();
-        assert_eq!(told(&[SET, ("OTEL_TRACES_EXPORTER", "zipkin")]), "OTEL_TRACES_EXPORTER: expected otlp or none");
+        assert_eq!(
+            told(&[SET, ("OTEL_TRACES_EXPORTER", "zipkin")]),
+            "OTEL_TRACES_EXPORTER: expected otlp or none"
+        );
         let protocol = "OTEL_EXPORTER_OTLP_PROTOCOL: expected http/protobuf";
         assert_eq!(told(&[SET, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]), protocol);
         let own = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf");
@@ -160,9 +169,14 @@ mod tests {
             let told = sampler(&set).unwrap_err().to_string();
             assert_eq!(told, "OTEL_TRACES_SAMPLER_ARG: expected a number from 0 to 1");
         }
-        assert!(sampler(&of(&[(SAMPLER, "xray")])).unwrap_err().to_string().starts_with("OTEL_TRACES_SAMPLER: "));
+        assert!(
+            sampler(&of(&[(SAMPLER, "xray")])).unwrap_err().to_string().starts_with("OTEL_TRACES_SAMPLER: ")
+        );
         let wrong = of(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")]);
-        assert_eq!(timeout(&wrong).unwrap_err().to_string(), "OTEL_EXPORTER_OTLP_TIMEOUT: expected milliseconds");
+        assert_eq!(
+            timeout(&wrong).unwrap_err().to_string(),
+            "OTEL_EXPORTER_OTLP_TIMEOUT: expected milliseconds"
+        );
     }
 
     #[test]
@@ -170,9 +184,6 @@ mod tests {
         let shown = |variables| format!("{:?}", sampler(&of(variables)).unwrap());
         assert_eq!(shown(&[]), "ParentBased(AlwaysOn)");
         assert_eq!(shown(&[(SAMPLER, "traceidratio"), (SAMPLER_ARG, "0.25")]), "TraceIdRatioBased(0.25)");
-        assert_eq!(
-            shown(&[(SAMPLER, "parentbased_traceidratio")]),
-            "ParentBased(TraceIdRatioBased(1.0))"
-        );
+        assert_eq!(shown(&[(SAMPLER, "parentbased_traceidratio")]), "ParentBased(TraceIdRatioBased(1.0))");
     }
 }

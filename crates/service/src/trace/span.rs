@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
 use hermod_types::TraceContext;
+pub use opentelemetry::Value as TraceValue;
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::{
     Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt as _, TraceFlags,
 };
 use opentelemetry::{Context, StringValue};
-pub use opentelemetry::Value as TraceValue;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::Span;
 
@@ -185,7 +185,9 @@ mod tests {
     #[test]
     fn what_is_no_context_is_none() {
         let zero = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
-        for parent in ["", "x", zero, &PARENT.to_uppercase(), "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] {
+        for parent in
+            ["", "x", zero, &PARENT.to_uppercase(), "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]
+        {
             assert!(read(&context(parent, "")).is_none(), "{parent}");
         }
     }

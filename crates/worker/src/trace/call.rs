@@ -150,9 +150,8 @@ fn asked(span: &TraceSpan, body: &str) {
 }
 
 fn used(span: &TraceSpan, usages: &[CallUsage]) {
-    let sum = |tokens: fn(&CallUsage) -> Option<u64>| {
-        usages.iter().filter_map(tokens).reduce(u64::saturating_add)
-    };
+    let sum =
+        |tokens: fn(&CallUsage) -> Option<u64>| usages.iter().filter_map(tokens).reduce(u64::saturating_add);
     let told = |name, tokens: Option<u64>| {
         if let Some(tokens) = tokens {
             span.count(name, tokens);

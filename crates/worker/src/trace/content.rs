@@ -44,7 +44,9 @@ pub(super) fn answered(operation: Operation, result: &str) -> Option<String> {
             let choices = items(&result["choices"]);
             choices.filter_map(|choice| Some(message("assistant", &[choice["text"].as_str()?]))).collect()
         }
-        Operation::ChatCompletion => items(&result["choices"]).map(|choice| said(&choice["message"])).collect(),
+        Operation::ChatCompletion => {
+            items(&result["choices"]).map(|choice| said(&choice["message"])).collect()
+        }
         Operation::Responses => items(&result["output"]).map(said).collect(),
         Operation::Messages => vec![said(&result)],
         Operation::Embedding

@@ -51,8 +51,7 @@ pub(crate) fn run(tracing: &Tracing, started: &Started) -> TraceSpan {
     let Some(request) = started.request.as_ref().filter(|_| tracing.is_on()) else {
         return TraceSpan::default();
     };
-    let span =
-        tracing.linked(request.trace.as_deref(), TraceKind::Consumer, || "process hermod".to_owned());
+    let span = tracing.linked(request.trace.as_deref(), TraceKind::Consumer, || "process hermod".to_owned());
     if span.is_recorded() {
         message(&span, "process", "process", started.held.id);
         span.set("messaging.consumer.group.name", "workers");
@@ -147,7 +146,10 @@ mod tests {
 
     #[test]
     fn an_error_is_a_word() {
-        assert_eq!(code_of(r#"{"error":{"message":"a b","code":"upstream_error"}}"#).unwrap(), "upstream_error");
+        assert_eq!(
+            code_of(r#"{"error":{"message":"a b","code":"upstream_error"}}"#).unwrap(),
+            "upstream_error"
+        );
         for none in ["", "{}", r#"{"error":{"code":null}}"#, r#"{"error":{"code":"say: my secret"}}"#] {
             assert_eq!(code_of(none), None, "{none}");
         }
