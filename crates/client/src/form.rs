@@ -178,7 +178,9 @@ mod tests {
         let sent = Arc::new(AtomicU64::new(0));
         let told = sent.clone();
         let submission = Submission::form(Operation::Transcription, form).unwrap();
-        let submission = submission.on_progress(move |bytes| drop(told.fetch_add(bytes, Ordering::SeqCst)));
+        let submission = submission.on_progress(move |bytes| {
+            told.fetch_add(bytes, Ordering::SeqCst);
+        });
         let job = client.submit(submission).await.unwrap();
         assert_eq!(sent.load(Ordering::SeqCst), total);
         let expected = json!([

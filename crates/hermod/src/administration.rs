@@ -41,11 +41,10 @@ impl Administration {
     /// # Errors
     /// If it is refused, or there is no answer.
     pub(crate) async fn ask(&self, request: Request<'_>) -> anyhow::Result<Box<RawValue>> {
-        request.send().await.map_err(|error| match &error {
-            Error::Refused(refused) if refused.status == StatusCode::UNAUTHORIZED => {
-                anyhow!("{error}; {HINT}")
-            }
-            _ => hinted(error),
+        request.send().await.map_err(|error| {
+            let is_stranger =
+                matches!(&error, Error::Refused(refused) if refused.status == StatusCode::UNAUTHORIZED);
+            if is_stranger { anyhow!("{error}; {HINT}") } else { hinted(error) }
         })
     }
 }

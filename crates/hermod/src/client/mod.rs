@@ -109,20 +109,14 @@ pub(crate) fn build(builder: ClientBuilder) -> anyhow::Result<Client> {
 
 /// What is wrong with an option.
 pub(crate) fn of_option(option: &str, error: Error) -> anyhow::Error {
-    match error {
-        Error::Invalid { expected, .. } => anyhow!("{option}: expected {expected}"),
-        other => other.into(),
-    }
+    let Error::Invalid { expected, .. } = error else { return error.into() };
+    anyhow!("{option}: expected {expected}")
 }
 
 /// An error, and what may help.
 pub(crate) fn hinted(error: Error) -> anyhow::Error {
-    match error {
-        Error::NoAnswer { url, source } => {
-            anyhow::Error::new(source).context(format!("no answer from {url}: is `hermod up` running?"))
-        }
-        other => other.into(),
-    }
+    let Error::NoAnswer { url, source } = error else { return error.into() };
+    anyhow::Error::new(source).context(format!("no answer from {url}: is `hermod up` running?"))
 }
 
 /// Asks under these endpoints, one after the other: under all but its own a job is not found.
