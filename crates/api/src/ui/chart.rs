@@ -94,14 +94,17 @@ fn sum(minutes: &[Minute]) -> Minute {
     sum
 }
 
-/// The next number that is easy to read: one digit, with zeros.
+/// The next number that is easy to read.
 fn round_up(highest: u64) -> u64 {
+    if highest <= 10 {
+        return highest.max(4);
+    }
     let mut unit = 1_u64;
     loop {
-        for step in [1, 2, 3, 4, 5, 6, 8] {
+        for step in [10, 12, 15, 20, 25, 30, 40, 50, 60, 80] {
             let top = unit.saturating_mul(step);
             if top >= highest || top == u64::MAX {
-                return top.max(4);
+                return top;
             }
         }
         unit = unit.saturating_mul(10);
@@ -157,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_edge_is_a_round_number() {
-        assert_eq!([0, 1, 4, 5, 6, 11, 21, 501, 1000].map(round_up), [4, 4, 4, 5, 6, 20, 30, 600, 1000]);
+        assert_eq!([0, 1, 4, 5, 6, 11, 107, 501, 1000].map(round_up), [4, 4, 4, 5, 6, 12, 120, 600, 1000]);
         assert_eq!(round_up(u64::MAX), u64::MAX);
     }
 

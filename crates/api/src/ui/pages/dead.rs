@@ -1,9 +1,8 @@
 use askama::Template;
 use hermod_queue::{DeadGroup, DeadLetter};
-use hermod_types::Timestamp;
 
 use super::super::respond::{Page, UiError};
-use super::super::show::{JobLink, Moment, count, from_now};
+use super::super::show::{JobLink, Moment, count};
 use super::super::view::{DeadAsked, View};
 use super::super::{Rights, Ui, form};
 use super::page;
@@ -43,7 +42,6 @@ struct Letter {
     endpoint: &'static str,
     key: String,
     at: Moment,
-    ago: String,
     starts: usize,
     requeue: String,
 }
@@ -57,7 +55,6 @@ pub(in crate::ui) async fn dead(ui: &Ui, asked: &DeadAsked, rights: Rights) -> R
     let groups = ui.admin.dead_groups().await?;
     let letters = ui.admin.dead_letters_of(&asked.filter(), SHOWN + 1).await?;
     let rules = ui.governance.rules.current();
-    let now = Timestamp::now();
     let has_more = letters.len() > SHOWN;
     let requeue_all = |asked: &DeadAsked| {
         form::path(
@@ -85,7 +82,6 @@ pub(in crate::ui) async fn dead(ui: &Ui, asked: &DeadAsked, rights: Rights) -> R
         endpoint: letter.operation.map_or("", hermod_types::Operation::path),
         key: rules.name_of(letter.owner.as_deref()).to_owned(),
         at: Moment::at_ms(letter.at_ms),
-        ago: from_now(Timestamp::from_millis(letter.at_ms), now),
         starts: letter.history.lines().count(),
         requeue: format!("/ui/confirm/requeue?id={}", letter.id),
     };
