@@ -73,11 +73,11 @@ if has cargo-deb "$deb"; then
   say "$(basename "$dist"/*.deb)"
 fi
 if has cargo-cyclonedx "$cyclonedx"; then
-  # It writes beside the manifest of each crate.
-  cargo cyclonedx --quiet --format json --spec-version 1.5 --describe binaries --override-filename hermod.cdx --target "$target" \
+  # It writes beside the manifest of each crate of the workspace, and the paths of this machine.
+  cargo cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --override-filename hermod.cdx --target "$target" \
     --manifest-path crates/hermod/Cargo.toml
-  find crates tests -name 'hermod*.cdx.json' ! -path 'crates/hermod/*' -delete
-  mv crates/hermod/hermod*.cdx.json "$dist/hermod-$version.cdx.json"
+  sed "s#$PWD#/hermod#g" crates/hermod/hermod.cdx.json >"$dist/hermod-$version.cdx.json"
+  rm -f crates/*/hermod.cdx.json tests/hermod.cdx.json
   say "hermod-$version.cdx.json: $(python3 -c 'import json, sys; print(len(json.load(open(sys.argv[1]))["components"]))' "$dist/hermod-$version.cdx.json") crates"
 fi
 (cd "$dist" && sha256sum -- * >"$stage/SHA256SUMS" && mv "$stage/SHA256SUMS" .)

@@ -49,7 +49,7 @@ impl ManPages {
         match self.folder {
             None => {
                 let mut page = Vec::new();
-                Man::new(command).render(&mut page)?;
+                Man::new(command.disable_help_subcommand(true)).render(&mut page)?;
                 print(String::from_utf8(page)?.trim_end())?;
             }
             Some(folder) => {
