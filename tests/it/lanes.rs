@@ -96,7 +96,17 @@ impl Lab {
     /// The keys of lanes that there are.
     pub(crate) fn lane_keys(&self) -> Vec<String> {
         let mut redis = self.cluster.connect();
-        let names = ["lanes", "streamed", "closed", "laned", "weights", "deadlines", "reasons", "lane:*", "sublanes:*"];
+        let names = [
+            "lanes",
+            "streamed",
+            "closed",
+            "laned",
+            "weights",
+            "deadlines",
+            "reasons",
+            "lane:*",
+            "sublanes:*",
+        ];
         let keys = |name| redis.keys::<_, Vec<String>>(format!("{{hermod:0}}:{name}")).unwrap();
         names.into_iter().flat_map(keys).collect()
     }

@@ -277,7 +277,8 @@ async fn a_job_without_a_key_and_limits_makes_no_further_command() {
     for command in monitor.commands() {
         let words: Vec<_> = command.0.iter().map(|word| String::from_utf8_lossy(word)).collect();
         // The sweep of the leader looks at all permits; and scripts speak of them that find none.
-        let is_sweep = words.iter().any(|word| word == "HSCAN") || ["EVALSHA", "SCRIPT"].contains(&&*words[0]);
+        let is_sweep =
+            words.iter().any(|word| word == "HSCAN") || ["EVALSHA", "SCRIPT"].contains(&&*words[0]);
         assert!(
             is_sweep || !words.iter().any(|word| of_limits.iter().any(|name| word.contains(name))),
             "{words:?}"

@@ -122,7 +122,8 @@ fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>, names: &mut Names<'a>)
     let Ended { held, code, outcome, media, ttl, given_up, cancelled, owed } = ended;
     let size = token.map(|_| outcome.len());
     // Limits are where shard 0 is.
-    let (settled, owed) = if held.id.shard() == Shard::default() { (owed.as_ref(), None) } else { (None, owed.as_ref()) };
+    let (settled, owed) =
+        if held.id.shard() == Shard::default() { (owed.as_ref(), None) } else { (None, owed.as_ref()) };
     JobArgs {
         id: held.id.to_string(),
         entry: &held.entry,

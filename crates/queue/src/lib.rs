@@ -130,10 +130,10 @@ pub use cooldown::{Cooldown, SharedCooldowns};
 pub use delivery::Delivery;
 pub use error::QueueError;
 pub use events::{End, Events, JobEvent, JobState, JobWatch, News, OwnerNews, OwnerWatch};
-pub use finish::Finished;
 pub use find::{
     JobJson, JobRecord, ListedJob, OutcomeReader, OutcomeRef, Records, StoredOutcome, WaitingFor,
 };
+pub use finish::Finished;
 pub use history::{
     CallFigures, CallsOf, DeadFilter, DeadGroup, Fleet, HISTORY_MINUTES, JobFilter, JobsIn, Minute, Outcome,
     ProviderFigures, RequeuedMany, ServerFigures, WorkerFigures,

@@ -63,7 +63,8 @@ impl Share {
         let Self { priority, weight, max_wait, .. } = *self;
         #[expect(clippy::float_cmp, reason = "the usual weight is exactly that")]
         let is_usual = priority == Self::USUAL_PRIORITY && weight == 1.0 && max_wait.is_none();
-        let wait = max_wait.map_or_else(|| "-".to_owned(), |wait| millis(wait.saturating_add(delay)).to_string());
+        let wait =
+            max_wait.map_or_else(|| "-".to_owned(), |wait| millis(wait.saturating_add(delay)).to_string());
         (!is_usual).then(|| format!("{priority} {weight} {wait}"))
     }
 

@@ -60,12 +60,14 @@ pub(super) fn document() -> anyhow::Result<Value> {
 /// The request, the result and the job of an operation.
 fn schemas_of(operation: Operation, name: &str, said: &Value) -> Value {
     let mut request = operation.request_schema();
-    request["properties"]["model"]["description"] =
-        json!("`provider/model`. With a virtual key a model alone will do: the key's weights choose the provider.");
+    request["properties"]["model"]["description"] = json!(
+        "`provider/model`. With a virtual key a model alone will do: the key's weights choose the provider."
+    );
     request["properties"]["fallbacks"]["description"] =
         json!("More `provider/model`, tried in order after `model` has failed.");
     request["properties"]["stream"]["description"] = json!("`true` is refused.");
-    request["description"] = json!("Members that are not named here reach a provider of the same form as they are.");
+    request["description"] =
+        json!("Members that are not named here reach a provider of the same form as they are.");
     merge(&mut request, said["request"].clone());
     let mut result = json!({
         "type": "object",
@@ -85,7 +87,10 @@ fn schemas_of(operation: Operation, name: &str, said: &Value) -> Value {
 }
 
 /// A template with its words.
-fn filled<'w>(template: &Value, words: impl IntoIterator<Item = (&'w str, &'w str)>) -> anyhow::Result<Value> {
+fn filled<'w>(
+    template: &Value,
+    words: impl IntoIterator<Item = (&'w str, &'w str)>,
+) -> anyhow::Result<Value> {
     let mut text = template.to_string();
     for (word, value) in words {
         let value = Value::from(value).to_string();
