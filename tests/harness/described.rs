@@ -14,7 +14,10 @@ const NAME: &str = "urn:hermod";
 /// A larger body is not read once more for this.
 const LARGEST: usize = 1 << 20;
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| match std::env::var_os("DOC") { Some(path) => serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap(), None => hermod_api::openapi::document().unwrap() });
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| match std::env::var_os("DOC") {
+    Some(path) => serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap(),
+    None => hermod_api::openapi::document().unwrap(),
+});
 static REGISTRY: LazyLock<Registry<'static>> =
     LazyLock::new(|| Registry::new().add(NAME, closed(DOCUMENT.clone())).unwrap().prepare().unwrap());
 /// By the pointer to the schema: it is compiled once a process.
@@ -49,7 +52,8 @@ pub(crate) fn check(method: &Method, answer: &Answer) {
     let Some(status) = status else {
         panic!("{method} {template}: the description has no such status: {answer:?}")
     };
-    let mut pointer = format!("/paths/{}/{}/responses/{status}", escaped(template), method.as_str().to_ascii_lowercase());
+    let mut pointer =
+        format!("/paths/{}/{}/responses/{status}", escaped(template), method.as_str().to_ascii_lowercase());
     if let Some(reference) = responses[&status]["$ref"].as_str() {
         pointer = reference.trim_start_matches('#').to_owned();
     }
@@ -58,7 +62,8 @@ pub(crate) fn check(method: &Method, answer: &Answer) {
         None => &responses[&status],
     };
     for (name, header) in response["headers"].as_object().into_iter().flatten() {
-        let header = header["$ref"].as_str().map_or(header, |reference| DOCUMENT.pointer(&reference[1..]).unwrap());
+        let header =
+            header["$ref"].as_str().map_or(header, |reference| DOCUMENT.pointer(&reference[1..]).unwrap());
         let is_there = answer.headers.contains_key(name);
         assert!(is_there || header["required"] != true, "{method} {template}: no {name}: {answer:?}");
     }
@@ -71,7 +76,8 @@ pub(crate) fn check(method: &Method, answer: &Answer) {
     assert!(described.is_some(), "{method} {template}: the description has no {media}: {answer:?}");
     if media == "application/json" && answer.bytes.len() <= LARGEST {
         let schema = format!("{pointer}/content/application~1json/schema");
-        let body: Value = serde_json::from_str(&answer.text).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
+        let body: Value =
+            serde_json::from_str(&answer.text).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
         assert_valid(&schema, &body, &format!("{method} {template} {status}"));
     }
 }
@@ -94,11 +100,15 @@ fn path_of(path: &str) -> Option<(&'static str, &'static Value)> {
     let segments: Vec<_> = path.split('/').collect();
     let matches = |template: &str| {
         let template: Vec<_> = template.split('/').collect();
-        let is_of = |(part, segment): (&&str, &&str)| part == segment || (part.starts_with('{') && !segment.is_empty());
+        let is_of = |(part, segment): (&&str, &&str)| {
+            part == segment || (part.starts_with('{') && !segment.is_empty())
+        };
         template.len() == segments.len() && template.iter().zip(&segments).all(is_of)
     };
     let found = paths.iter().filter(|(template, _)| matches(template));
-    found.min_by_key(|(template, _)| template.matches('{').count()).map(|(template, item)| (template.as_str(), item))
+    found
+        .min_by_key(|(template, _)| template.matches('{').count())
+        .map(|(template, item)| (template.as_str(), item))
 }
 
 /// A path as a part of a JSON pointer that stands in a URI.

@@ -44,11 +44,7 @@ async fn the_description_is_served_as_json_and_as_a_page() {
 
 #[tokio::test]
 async fn each_path_of_the_description_is_there_with_its_methods() {
-    let cluster = Cluster::builder()
-        .config(json!({"setup_token": "let me in"}))
-        .workers(0)
-        .start()
-        .await;
+    let cluster = Cluster::builder().config(json!({"setup_token": "let me in"})).workers(0).start().await;
     for (path, method, operation) in operations() {
         let url = path.replace("{id}", "unknown").replace("{budget}", "unknown").replace("{name}", "unknown");
         let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();

@@ -2,9 +2,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource, Route, Scope, guard, web};
 use hermod_service::{error_response, method_not_allowed, not_found, probes, public_probes, read_only};
 use hermod_types::{BodyForm, ErrorBody, ErrorCode, Operation};
 
-use crate::{
-    admin, cancel, content, events, integration, jobs, metrics, openapi, poll, responses, submit,
-};
+use crate::{admin, cancel, content, events, integration, jobs, metrics, openapi, poll, responses, submit};
 
 const ASYNC: &str = "/v1/async/";
 

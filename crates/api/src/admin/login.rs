@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{Actor, Admin, INVALID_PAYLOAD, text_of};
 use crate::error::{ApiError, Failure};
-use crate::state::State;
 use crate::object::read_from_object;
+use crate::state::State;
 
 #[derive(Deserialize)]
 #[serde(remote = "Self")]

@@ -14,8 +14,8 @@ use super::shown::{Shown, budget_name, effective_max};
 use super::state::Governance;
 use crate::admin::{Actor, text_of};
 use crate::error::{ApiError, Failure};
-use crate::state::State;
 use crate::object::read_from_object;
+use crate::state::State;
 
 /// Windows that an override may count for.
 const MOST_CYCLES: u32 = 1000;

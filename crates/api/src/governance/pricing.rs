@@ -15,8 +15,8 @@ use super::shown::Shown;
 use super::state::new_id;
 use crate::admin::{Actor, text_of};
 use crate::error::{ApiError, Failure};
-use crate::state::State;
 use crate::object::read_from_object;
+use crate::state::State;
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields, default)]

@@ -12,8 +12,8 @@ use super::log::changed;
 use super::shown::{Shown, names_of};
 use crate::admin::{Actor, text_of};
 use crate::error::{ApiError, Failure};
-use crate::state::State;
 use crate::object::read_from_object;
+use crate::state::State;
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields, default)]

@@ -15,8 +15,8 @@ use super::keys::shown_key;
 use super::state::{Governance, new_value};
 use crate::admin::{Actor, text_of};
 use crate::error::{ApiError, Failure};
-use crate::state::State;
 use crate::object::read_from_object;
+use crate::state::State;
 
 /// Keys that one request may rotate.
 const MOST_AT_ONCE: usize = 100;

@@ -48,7 +48,9 @@ pub(super) fn document() -> anyhow::Result<Value> {
             BodyForm::Multipart => "multipart/form-data",
         };
         let title = said["title"].as_str().with_context(|| format!("endpoints.yaml: {name} has no title"))?;
-        let words = [("path", operation.path()), ("Name", &name), ("title", title), ("media", media)];
+        let article = if title.starts_with(['a', 'e', 'i', 'o', 'u', 'O']) { "an" } else { "a" };
+        let one = format!("{article} {title}");
+        let words = [("path", operation.path()), ("Name", &name), ("one", &one), ("media", media)];
         merge(&mut document, filled(template, words)?);
     }
     put_tags(&mut document, tags);
@@ -60,12 +62,14 @@ pub(super) fn document() -> anyhow::Result<Value> {
 /// The request, the result and the job of an operation.
 fn schemas_of(operation: Operation, name: &str, said: &Value) -> Value {
     let mut request = operation.request_schema();
-    request["properties"]["model"]["description"] =
-        json!("`provider/model`. With a virtual key a model alone will do: the key's weights choose the provider.");
+    request["properties"]["model"]["description"] = json!(
+        "`provider/model`. With a virtual key a model alone will do: the key's weights choose the provider."
+    );
     request["properties"]["fallbacks"]["description"] =
         json!("More `provider/model`, tried in order after `model` has failed.");
     request["properties"]["stream"]["description"] = json!("`true` is refused.");
-    request["description"] = json!("Members that are not named here reach a provider of the same form as they are.");
+    request["description"] =
+        json!("Members that are not named here reach a provider of the same form as they are.");
     merge(&mut request, said["request"].clone());
     let mut result = json!({
         "type": "object",
@@ -85,7 +89,10 @@ fn schemas_of(operation: Operation, name: &str, said: &Value) -> Value {
 }
 
 /// A template with its words.
-fn filled<'w>(template: &Value, words: impl IntoIterator<Item = (&'w str, &'w str)>) -> anyhow::Result<Value> {
+fn filled<'w>(
+    template: &Value,
+    words: impl IntoIterator<Item = (&'w str, &'w str)>,
+) -> anyhow::Result<Value> {
     let mut text = template.to_string();
     for (word, value) in words {
         let value = Value::from(value).to_string();

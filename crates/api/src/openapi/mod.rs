@@ -16,11 +16,11 @@ mod words;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::Header;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, EntityTag, HeaderValue, IF_NONE_MATCH, IfNoneMatch,
     X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::http::header::Header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;

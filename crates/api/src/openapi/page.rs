@@ -48,7 +48,8 @@ impl<'d> Operation<'d> {
 pub(super) fn html(document: &Value) -> String {
     let (info, operations) = (&document["info"], Operation::all(document));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let tags: Vec<_> = document["tags"].as_array().into_iter().flatten().map(|tag| (text(&tag["name"]), tag)).collect();
+    let tags: Vec<_> =
+        document["tags"].as_array().into_iter().flatten().map(|tag| (text(&tag["name"]), tag)).collect();
     let schemas = document["components"]["schemas"].as_object();
     let page = html! {
         (DOCTYPE)
@@ -94,7 +95,7 @@ pub(super) fn html(document: &Value) -> String {
 fn index(tags: &[(String, &Value)], operations: &[Operation<'_>]) -> Markup {
     html! {
         @for (name, _) in tags {
-            details open[!name.contains('/')] {
+            details {
                 summary { a href={ "#" (anchor(name)) } { (name) } }
                 ul {
                     @for operation in operations.iter().filter(|operation| operation.has_tag(name)) {
@@ -184,8 +185,13 @@ fn shown_parameter(parameter: &Value) -> Markup {
 
 fn shown_response(status: &str, response: &Value) -> Markup {
     let is_usual = |header: &str| header == "x-request-id" || header.starts_with("x-ratelimit-");
-    let headers: Vec<_> =
-        response["headers"].as_object().into_iter().flatten().map(|(name, _)| name).filter(|name| !is_usual(name)).collect();
+    let headers: Vec<_> = response["headers"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name)
+        .filter(|name| !is_usual(name))
+        .collect();
     html! {
         tr.{ "s" (status.get(..1).unwrap_or_default()) } {
             th scope="row" { (status) }

@@ -110,7 +110,8 @@ pub(super) fn whole(schema: &Value) -> Markup {
 
 /// What is within, where that is not shown under a name of its own.
 fn inner(schema: &Value) -> Markup {
-    let has_more = schema["properties"].is_object() || schema["anyOf"].is_array() || schema["items"].is_object();
+    let has_more =
+        schema["properties"].is_object() || schema["anyOf"].is_array() || schema["items"].is_object();
     html! { @if has_more { (whole(schema)) } }
 }
 

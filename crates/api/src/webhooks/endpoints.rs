@@ -15,8 +15,8 @@ use serde_json::value::RawValue;
 use super::known::{Endpoints, Known, NOT_FOUND};
 use crate::admin::{Actor, INVALID_PAYLOAD, text_of};
 use crate::error::{ApiError, Failure};
-use crate::state::State;
 use crate::object::read_from_object;
+use crate::state::State;
 
 /// The longest that an old secret may be kept.
 const LONGEST_KEPT: Duration = Duration::from_secs(86_400);

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::admin::{Actor, INVALID_PAYLOAD, text_of};
 use crate::error::{ApiError, Failure};
-use crate::state::State;
 use crate::object::read_from_object;
+use crate::state::State;
 
 /// How long the answer waits for the first attempt to be recorded, and how often it looks.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);

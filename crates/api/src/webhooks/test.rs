@@ -10,8 +10,8 @@ use super::endpoints::optional;
 use super::query::event_of;
 use crate::admin::{Actor, text_of};
 use crate::error::{ApiError, Failure};
-use crate::state::State;
 use crate::object::read_from_object;
+use crate::state::State;
 
 /// What is sent where no event is named.
 const TEST_EVENT: &str = "webhook.test";

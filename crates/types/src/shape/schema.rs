@@ -113,7 +113,8 @@ impl Tagged {
             schema["required"] = Value::Array(needed);
             schema
         };
-        let kinds = self.kinds.iter().map(|(kind, members)| with_tag(members.schema(), json!({"const": kind})));
+        let kinds =
+            self.kinds.iter().map(|(kind, members)| with_tag(members.schema(), json!({"const": kind})));
         let mut variants: Vec<Value> = kinds.collect();
         if self.is_open {
             let known: Vec<&str> = self.kinds.iter().map(|(kind, _)| *kind).collect();
