@@ -48,7 +48,9 @@ pub(super) fn document() -> anyhow::Result<Value> {
             BodyForm::Multipart => "multipart/form-data",
         };
         let title = said["title"].as_str().with_context(|| format!("endpoints.yaml: {name} has no title"))?;
-        let words = [("path", operation.path()), ("Name", &name), ("title", title), ("media", media)];
+        let article = if title.starts_with(['a', 'e', 'i', 'o', 'u', 'O']) { "an" } else { "a" };
+        let one = format!("{article} {title}");
+        let words = [("path", operation.path()), ("Name", &name), ("one", &one), ("media", media)];
         merge(&mut document, filled(template, words)?);
     }
     put_tags(&mut document, tags);

@@ -95,7 +95,7 @@ pub(super) fn html(document: &Value) -> String {
 fn index(tags: &[(String, &Value)], operations: &[Operation<'_>]) -> Markup {
     html! {
         @for (name, _) in tags {
-            details open[!name.contains('/')] {
+            details {
                 summary { a href={ "#" (anchor(name)) } { (name) } }
                 ul {
                     @for operation in operations.iter().filter(|operation| operation.has_tag(name)) {
