@@ -14,14 +14,7 @@ const NAME: &str = "urn:hermod";
 /// A larger body is not read once more for this.
 const LARGEST: usize = 1 << 20;
 
-<<<<<<< HEAD
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| match std::env::var_os("DOC") {
-    Some(path) => serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap(),
-    None => hermod_api::openapi::document().unwrap(),
-});
-=======
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| hermod_api::openapi::document().unwrap());
->>>>>>> 6b7d4a1d4e8560411c4c1dbb72344bc6c3821556
 static REGISTRY: LazyLock<Registry<'static>> =
     LazyLock::new(|| Registry::new().add(NAME, closed(DOCUMENT.clone())).unwrap().prepare().unwrap());
 /// By the pointer to the schema: it is compiled once a process.

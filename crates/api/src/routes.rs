@@ -2,13 +2,9 @@ use actix_web::{HttpRequest, HttpResponse, Resource, Route, Scope, guard, web};
 use hermod_service::{error_response, method_not_allowed, not_found, probes, public_probes, read_only};
 use hermod_types::{BodyForm, ErrorBody, ErrorCode, Operation};
 
-<<<<<<< HEAD
 use crate::{
     admin, cancel, content, events, integration, jobs, metrics, openapi, poll, responses, submit, ui,
 };
-=======
-use crate::{admin, cancel, content, events, integration, jobs, metrics, openapi, poll, responses, submit};
->>>>>>> 6b7d4a1d4e8560411c4c1dbb72344bc6c3821556
 
 const ASYNC: &str = "/v1/async/";
 

@@ -17,11 +17,7 @@ async fn routes_of_server() -> Routes {
     let tree = web::get()
         .to(async |tree: web::Data<IntrospectionTree>| HttpResponse::Ok().body(tree.report_as_json()));
     let app =
-<<<<<<< HEAD
         App::new().service(web::resource(HERE).route(tree)).configure(|routes| routes::public(routes, false, false));
-=======
-        App::new().service(web::resource(HERE).route(tree)).configure(|routes| routes::public(routes, false));
->>>>>>> 6b7d4a1d4e8560411c4c1dbb72344bc6c3821556
     let app = test::init_service(app).await;
     let report = test::call_and_read_body(&app, test::TestRequest::get().uri(HERE).to_request()).await;
     let report: Vec<Value> = serde_json::from_slice(&report).unwrap();
