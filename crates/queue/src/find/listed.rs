@@ -56,6 +56,7 @@ impl FromRedisValue for ListedRow {
         let outcome = Some("{}".to_owned());
         Ok(Self(Row {
             holder,
+            owner,
             operation,
             code,
             outcome,
@@ -63,7 +64,6 @@ impl FromRedisValue for ListedRow {
             expires,
             cancel,
             model,
-            owner,
             ..Row::default()
         }))
     }

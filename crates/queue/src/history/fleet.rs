@@ -51,6 +51,8 @@ struct TellArgs<'a> {
     worker: &'a str,
     figures: String,
     leads: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    now: Option<u64>,
     silent_ms: u64,
     kept_ms: u64,
 }
@@ -83,6 +85,7 @@ impl Fleet {
             figures: serde_json::to_string(figures)
                 .map_err(|error| QueueError::Unexpected(format!("figures: {error}")))?,
             leads: figures.leads,
+            now: self.store.clock(self.store.part(Shard::default())).now_ms(),
             silent_ms: millis(SILENT),
             kept_ms: millis(KEPT),
         };
