@@ -285,7 +285,7 @@ async fn a_scrape_costs_a_bounded_number_of_commands_and_lines() {
         scrapes.spawn(async move { Scrape::of(&api).await });
     }
     let scrapes = scrapes.join_all().await;
-    let seconds = begun.elapsed().as_secs_f64().ceil() as usize;
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
     let named = |name: &'static str| monitor.count(|command| command.name() == name);
     // INFO is asked of each server in each scrape, and else once at the start.
     assert!(named("INFO") <= seconds + 1, "{} in {seconds} s", named("INFO"));

@@ -62,7 +62,7 @@ impl QueueNumbers {
 
 /// `GET /metrics`: this process's, and the queue's.
 pub(crate) async fn metrics(metrics: web::Data<Metrics>, queue: web::Data<QueueNumbers>) -> HttpResponse {
-    let mut gauges = queue.read.get(async || queue.read().await).await;
+    let mut gauges = queue.read.get(async || Box::pin(queue.read()).await).await;
     gauges.add(
         "hermod_waiting_clients",
         "Clients that wait for a job, or follow its events.",
