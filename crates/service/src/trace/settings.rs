@@ -136,6 +136,7 @@ mod tests {
     }
 
     const SET: (&str, &str) = (ENDPOINT, "http://a:4318");
+    const OWN: (&str, &str) = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf");
 
     #[test]
     fn nothing_is_sent_unless_an_address_is_set() {
@@ -159,8 +160,7 @@ mod tests {
         );
         let protocol = "OTEL_EXPORTER_OTLP_PROTOCOL: expected http/protobuf";
         assert_eq!(told(&[SET, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]), protocol);
-        let own = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf");
-        assert!(endpoint(&of(&[SET, own, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")])).is_ok());
+        assert!(endpoint(&of(&[SET, OWN, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")])).is_ok());
         for wrong in ["-0.1", "1.1", "NaN", "half"] {
             let set = |name: &str| match name {
                 SAMPLER => Some("traceidratio".to_owned()),
