@@ -1,7 +1,7 @@
 -- webhook_scan: looks through rows of one endpoint, the newest first.
 -- KEYS  1 queue of shard 0
 -- args  endpoint, before: as in webhook_history, most: entries to read at most, retention_ms
---       from, till (ms); events, outcomes, classes ('2', '4', …; 'none' for no answer), request_id, delivery: what a row
+--       from, till (ms); events, outcomes, classes ('2', '4', …; 'none' for no answer), request_id, delivery, job: what a row
 --       must be like to match (absent: whatever it is)
 -- ->    rows: entry, delivery, matches; before: where to go on; absent at the end
 local function set_of(list)
@@ -17,6 +17,7 @@ local function matches(row)
   return (not args.from or at >= args.from) and (not args.till or at <= args.till)
     and (not events or events[row.event]) and (not outcomes or outcomes[row.outcome]) and (not classes or classes[class])
     and (not args.request_id or row.request_id == args.request_id) and (not args.delivery or row.delivery == args.delivery)
+    and (not args.job or row.job == args.job)
 end
 forget_old(args.endpoint, now_ms(), args.retention_ms)
 local from = args.before and '(' .. args.before or '+'

@@ -128,6 +128,11 @@ pub(crate) fn cancels(shard: Shard, worker: &str) -> String {
     of_shard(shard, &format!("cancel:{worker}"))
 }
 
+/// What it takes to queue a job again that was given up on.
+pub(crate) fn letter(id: JobId) -> String {
+    of_shard(id.shard(), &format!("letter:{id}"))
+}
+
 /// The body of a job's request, where it is kept apart from the record.
 pub(crate) fn body(id: JobId) -> String {
     of_shard(id.shard(), &format!("body:{id}"))

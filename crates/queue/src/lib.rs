@@ -89,6 +89,7 @@ mod finish;
 pub mod governance;
 mod health;
 mod history;
+mod inspect;
 mod job;
 mod keys;
 mod lane;
@@ -135,6 +136,7 @@ pub use history::{
     CallFigures, CallsOf, DeadFilter, DeadGroup, Fleet, HISTORY_MINUTES, JobFilter, JobsIn, Minute, Outcome,
     ProviderFigures, RequeuedMany, ServerFigures, WorkerFigures,
 };
+pub use inspect::{ClosedLane, ClosedLanes, GivenUp, Inspected, LostStart, Run, StoredBody};
 pub use job::{Ended, Held, Settled, Started};
 pub use lane::{Lane, Payload};
 pub use leases::{Leases, Renewed};

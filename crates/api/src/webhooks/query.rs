@@ -98,6 +98,7 @@ impl Query {
                 None => None,
             },
             from,
+            job: None,
             till: time("end_time")?,
         })
     }

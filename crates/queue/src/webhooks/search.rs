@@ -35,6 +35,7 @@ pub struct Filter {
     pub classes: Vec<StatusClass>,
     pub request_id: Option<String>,
     pub delivery: Option<JobId>,
+    pub job: Option<JobId>,
     /// The first moment.
     pub from: Option<Timestamp>,
     /// The last moment.
@@ -81,6 +82,8 @@ struct ScanArgs<'a> {
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +132,7 @@ impl Filter {
             classes: self.classes.iter().map(class).collect(),
             request_id: self.request_id.as_deref(),
             delivery: self.delivery.map(|delivery| delivery.to_string()),
+            job: self.job.map(|job| job.to_string()),
         }
     }
 }
@@ -221,10 +225,30 @@ impl Webhooks {
         Ok(reply.rows)
     }
 
+    /// The newest rows of all endpoints, up to `most`.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub async fn newest(&self, most: usize, retention: Duration) -> Result<Vec<Row>, QueueError> {
+        let mut rows = Vec::new();
+        // Whoever is not among the endpoints with the newest row of all has none of the newest rows.
+        for endpoint in self.with_newest_history(most).await? {
+            rows.extend(self.history(endpoint, 0, most, retention).await?.rows);
+        }
+        rows.sort_by_key(|row| std::cmp::Reverse(row.created_at));
+        rows.truncate(most);
+        Ok(rows)
+    }
+
     /// Endpoints that have a history; the one with the newest row first. They need not be registered any more.
     async fn with_history(&self) -> Result<Vec<EndpointId>, QueueError> {
+        self.with_newest_history(usize::MAX).await
+    }
+
+    async fn with_newest_history(&self, most: usize) -> Result<Vec<EndpointId>, QueueError> {
+        let last = i64::try_from(most).map_or(-1, |most| most - 1);
         let mut command = cmd("ZRANGE");
-        command.arg(keys::WEBHOOK_HISTORIES).arg(0).arg(-1).arg("REV");
+        command.arg(keys::WEBHOOK_HISTORIES).arg(0).arg(last).arg("REV");
         let ids: Vec<String> = self.store.shared().run(Call::Command(&command)).await?;
         Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
     }
