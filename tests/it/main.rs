@@ -65,6 +65,7 @@ mod submit_once_forms;
 mod submit_once_shards;
 mod targets;
 mod told;
+mod ui;
 mod upload_faults;
 mod uploads;
 mod upstreams;

@@ -1,7 +1,7 @@
 //! Jobs are ended early, and removed once they have ended.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use hermod_queue::{Cancelled, JobRecord};
+use hermod_queue::{Cancelled, JobRecord, Queue};
 use hermod_types::{JobStatus, Operation, Timestamp};
 
 use crate::body::Body;
@@ -20,7 +20,7 @@ pub(crate) async fn cancel(
     let operation = **operation;
     let answer = async {
         let record = find(&http, payload, &id, operation, &state).await?;
-        let record = cancel_job(record, &state).await?;
+        let record = cancel_job(record, &state.queue).await?;
         poll::answer(record, false, &state).await
     };
     answer.await.map_err(|error| error.of(operation))
@@ -61,9 +61,9 @@ async fn find(
 ///
 /// # Errors
 /// If it has ended by itself, is gone, or Redis does not answer: then it is safe to ask again.
-pub(crate) async fn cancel_job(mut record: JobRecord, state: &State) -> Result<JobRecord, ApiError> {
+pub(crate) async fn cancel_job(mut record: JobRecord, queue: &Queue) -> Result<JobRecord, ApiError> {
     let id = record.id;
-    match state.queue.cancel(id, record.operation).await.map_err(ApiError::from_find)? {
+    match queue.cancel(id, record.operation).await.map_err(ApiError::from_find)? {
         Cancelled::Unknown => return Err(ApiError::JobNotFound),
         Cancelled::Ended => return Err(ApiError::JobEnded),
         Cancelled::Cancelled => metrics::counter!("hermod_jobs_cancelled_total").increment(1),
@@ -74,7 +74,7 @@ pub(crate) async fn cancel_job(mut record: JobRecord, state: &State) -> Result<J
             return Ok(record);
         }
     }
-    state.queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound)
+    queue.find(id).await.map_err(ApiError::from_find)?.ok_or(ApiError::JobNotFound)
 }
 
 /// Removes a job that has ended, and that the caller may see. One that waits or runs is cancelled, and given as it is then.
@@ -87,7 +87,7 @@ pub(crate) async fn delete_job(record: JobRecord, state: &State) -> Result<Optio
     if record.status.is_ended() && forget().await? {
         return Ok(None);
     }
-    match cancel_job(record, state).await {
+    match cancel_job(record, &state.queue).await {
         Ok(record) => Ok(Some(record)),
         // Just now.
         Err(ApiError::JobEnded) if forget().await? => Ok(None),

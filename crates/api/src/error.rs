@@ -180,7 +180,7 @@ impl ApiError {
         if let Self::TargetRefused { refusal, .. } = self { Some(refusal) } else { None }
     }
 
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         let status = self.refusal().map_or_else(|| self.code().status(), |refusal| refusal.kind.status());
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }

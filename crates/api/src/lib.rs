@@ -30,6 +30,7 @@ mod share;
 mod start;
 mod state;
 mod submit;
+mod ui;
 mod unescape;
 mod wait;
 mod webhooks;

@@ -2,12 +2,12 @@ use actix_web::{HttpRequest, HttpResponse, Resource, Route, Scope, guard, web};
 use hermod_service::{error_response, method_not_allowed, not_found, probes, public_probes, read_only};
 use hermod_types::{BodyForm, ErrorBody, ErrorCode, Operation};
 
-use crate::{admin, cancel, content, events, integration, jobs, metrics, poll, responses, submit};
+use crate::{admin, cancel, content, events, integration, jobs, metrics, poll, responses, submit, ui};
 
 const ASYNC: &str = "/v1/async/";
 
 /// What everybody may ask for. With a listener for operators, what is theirs is not among it.
-pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bool) {
+pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bool, has_ui: bool) {
     for operation in Operation::all().filter(|operation| operation.is_public()) {
         routes.service(endpoint(operation));
     }
@@ -24,6 +24,9 @@ pub(crate) fn public(routes: &mut web::ServiceConfig, is_operators_elsewhere: bo
     routes.configure(admin::routes);
     if !is_operators_elsewhere {
         routes.service(read_only("/metrics", None, metrics::metrics));
+        if has_ui {
+            routes.configure(ui::routes);
+        }
     }
     public_probes(routes, is_operators_elsewhere);
     routes.default_service(web::to(unknown));
@@ -82,7 +85,10 @@ pub(crate) fn operation_of(path: &str) -> Option<Operation> {
 }
 
 /// What operators ask for.
-pub(crate) fn operators(routes: &mut web::ServiceConfig) {
+pub(crate) fn operators(routes: &mut web::ServiceConfig, has_ui: bool) {
+    if has_ui {
+        routes.configure(ui::routes);
+    }
     routes
         .service(read_only("/metrics", None, metrics::metrics))
         .configure(probes)

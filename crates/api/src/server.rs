@@ -25,6 +25,7 @@ use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
 use crate::once::UnderWays;
 use crate::state::State;
+use crate::ui::{KeptPages, Site, Ui, UiSettings};
 use crate::webhooks::Endpoints;
 use crate::{admin, connection, governed, observe, routes};
 
@@ -56,6 +57,8 @@ pub(crate) struct ApiServer {
     pub(crate) sender: Sender,
     /// What is accepted of that Redis.
     pub(crate) tolerance: Tolerance,
+    /// Whether there is the operator's page, and what it shows.
+    pub(crate) ui: UiSettings,
 }
 
 /// Where it serves.
@@ -128,6 +131,7 @@ impl ApiServer {
             store,
             vault,
             sender,
+            ui,
             ..
         } = self;
         let rules = LiveRules::new(Rules::new(config.definitions.clone()));
@@ -158,24 +162,46 @@ impl ApiServer {
         let waits_end = shutdown.drain.clone();
         let (under_way, positions) = (UnderWays::default(), Positions::new(&store, &queue));
 
+        let ui = Arc::new(Ui {
+            settings: ui,
+            config: Arc::clone(&config),
+            logins: admin.clone(),
+            admin: hermod_queue::Admin::new(&store),
+            queue: Queue::spawn(&store, &queue, tasks),
+            outcomes: OutcomeReader::new(&store),
+            positions: positions.clone(),
+            lists: queue.lists.then(|| Lists::new(&store, &queue)),
+            endpoints: endpoints.clone(),
+            governance: governance.clone(),
+            memory: memory.clone(),
+            draining: waits_end.clone(),
+            kept: KeptPages::default(),
+        });
+        let has_ui = ui.is_on();
+        let site = |listener: &TcpListener| -> anyhow::Result<_> {
+            let is_loopback = listener.local_addr()?.ip().is_loopback();
+            Ok(web::Data::new(Site { ui: Arc::clone(&ui), is_loopback }))
+        };
+
         let mut builder = Server::build().disable_signals().shutdown_timeout(grace.as_secs());
         let draining = builder.graceful_shutdown_signal();
         let is_operators_elsewhere = listeners.operators.is_some();
         if let Some(listener) = listeners.operators {
             let (metrics, readiness, numbers) = (metrics.clone(), readiness.clone(), numbers.clone());
-            let draining = draining.clone();
+            let (draining, site) = (draining.clone(), site(&listener)?);
             builder = builder.listen("operators", listener, move || {
                 let app = App::new()
                     .app_data(metrics.clone())
                     .app_data(readiness.clone())
                     .app_data(numbers.clone())
+                    .app_data(site.clone())
                     .wrap(from_fn(connection::track))
                     .wrap(from_fn(observe::observe))
-                    .configure(routes::operators);
+                    .configure(|routes| routes::operators(routes, has_ui));
                 connection::service(app, limits, draining.clone())
             })?;
         }
-        let tasks = tasks.clone();
+        let (tasks, site) = (tasks.clone(), site(&listeners.public)?);
         builder = builder.listen("public", listeners.public, move || {
             // Called once on each server thread: every thread has its own connections, and forms its own batches.
             let state = State {
@@ -207,10 +233,11 @@ impl ApiServer {
                 .app_data(metrics.clone())
                 .app_data(readiness.clone())
                 .app_data(numbers.clone())
+                .app_data(site.clone())
                 .wrap(from_fn(connection::track))
                 .wrap(from_fn(governed::tell))
                 .wrap(from_fn(observe::observe))
-                .configure(|routes| routes::public(routes, is_operators_elsewhere));
+                .configure(|routes| routes::public(routes, is_operators_elsewhere, has_ui));
             connection::service(app, limits, draining.clone())
         })?;
         Ok(builder.run())

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::body::BodyLimits;
 use crate::server::{ApiServer, Listeners};
+use crate::ui::UiSettings;
 
 /// Whether something is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -79,6 +80,8 @@ pub struct ApiSettings {
     )]
     setup_token: Option<SecretString>,
     #[command(flatten)]
+    ui: UiSettings,
+    #[command(flatten)]
     log: LogSettings,
 }
 
@@ -118,6 +121,7 @@ impl ApiSettings {
             vault: Vault::new(self.secrets.key())?,
             sender: Sender::new()?,
             tolerance: self.redis.tolerance(),
+            ui: self.ui,
         };
         let listeners = Listeners {
             public: hermod_service::bind(&self.listen, "HERMOD_LISTEN")?,

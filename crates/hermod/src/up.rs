@@ -228,7 +228,7 @@ impl Up {
             "
   Hermod is up; Ctrl-C stops all of it.
 
-    API            {url}
+    API            {url}{}
     workers        {}
     demo provider  http://{demo}   (models: echo, slow-2s, fail-503, flaky-30, hang, …)
     Redis          {}
@@ -247,10 +247,27 @@ impl Up {
 
 {}
 ",
+            self.page(administration),
             self.workers,
             redis.url(),
             administration.commands(),
         ));
+    }
+
+    /// Where the operator's page is, and what opens it; empty where there is none.
+    fn page(&self, administration: &Administration) -> String {
+        if std::env::var_os("HERMOD_UI").is_some_and(|ui| ui == "off") {
+            return String::new();
+        }
+        let elsewhere = std::env::var_os("HERMOD_OPS_LISTEN").and_then(|address| address.into_string().ok());
+        let address = elsewhere.unwrap_or_else(|| self.listen.to_string());
+        let is_local = address.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
+        let opens = match administration {
+            Administration::SetupToken(_) if is_local => String::new(),
+            Administration::SetupToken(file) => format!("   (setup token: {})", file.display()),
+            Administration::Configured => "   (your login)".to_owned(),
+        };
+        format!("\n    page           http://{address}/ui{opens}")
     }
 
     /// Stops the API first, then the workers; a second signal makes the workers release what still runs.

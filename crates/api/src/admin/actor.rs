@@ -12,7 +12,7 @@ use crate::error::{ApiError, Failure};
 pub(crate) struct Actor(Rc<str>);
 
 impl Actor {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self(Rc::from(name))
     }
 

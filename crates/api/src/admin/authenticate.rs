@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -54,13 +55,7 @@ impl Admin {
             Presented::Basic { username, password } => {
                 self.log_in(login, &username, password.expose_secret(), address)
             }
-            Presented::Session(token) => {
-                let token = session::Token::parse(token).ok_or(INVALID_SESSION)?;
-                let proof = self.sessions.find(&token.key()).await.map_err(ApiError::Unavailable)?;
-                // A session ends with the credentials that it was begun with.
-                let is_valid = proof.is_some_and(|proof| token.proves(login, &proof));
-                if is_valid { Ok(actor_of(login)) } else { Err(INVALID_SESSION) }
-            }
+            Presented::Session(token) => self.of_session(login, token).await,
         }
     }
 
@@ -72,11 +67,20 @@ impl Admin {
         }
     }
 
+    /// Whose session a token is of: one that was begun with the login, or, where none is configured, with the setup token.
+    ///
+    /// # Errors
+    /// If it is of none, or if Redis does not answer.
+    pub(crate) async fn by_session(&self, token: &str) -> Result<Actor, ApiError> {
+        let login = self.credentials().ok_or(ApiError::AdminClosed)?;
+        self.of_session(&login, token).await
+    }
+
     /// Begins a session, and gives its token.
     ///
     /// # Errors
     /// For wrong credentials, as [`Admin::authenticate`], or if Redis does not answer.
-    pub(super) async fn begin_session(
+    pub(crate) async fn begin_session(
         &self,
         username: &str,
         password: &str,
@@ -84,10 +88,45 @@ impl Admin {
     ) -> Result<(Actor, String), ApiError> {
         let login = self.config.admin.as_ref().ok_or(ApiError::AdminClosed)?;
         let actor = self.log_in(login, username, password, address)?;
+        self.begin(login, actor).await
+    }
+
+    /// The same with the setup token, where no login is configured.
+    ///
+    /// # Errors
+    /// As [`Admin::begin_session`].
+    pub(crate) async fn begin_setup_session(
+        &self,
+        token: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(Actor, String), ApiError> {
+        let setup = self.credentials().filter(|_| !self.is_login_enabled()).ok_or(ApiError::AdminClosed)?;
+        let is_it = || setup.is(SETUP_ACTOR, token);
+        self.slowed(address, ApiError::WrongSetupToken, is_it)?;
+        self.begin(&setup, Actor::new(SETUP_ACTOR)).await
+    }
+
+    async fn begin(&self, login: &AdminLogin, actor: Actor) -> Result<(Actor, String), ApiError> {
         let token = session::Token::random();
         let begun = self.sessions.begin(&token.key(), &token.proof(login), session::LENGTH).await;
         begun.map_err(ApiError::Unavailable)?;
         Ok((actor, token.to_string()))
+    }
+
+    /// What sessions are begun with: the login, or the setup token where there is none.
+    fn credentials(&self) -> Option<Cow<'_, AdminLogin>> {
+        let of_token =
+            |token: &SecretString| AdminLogin { username: SETUP_ACTOR.into(), password: token.clone() };
+        let login = self.config.admin.as_ref().map(Cow::Borrowed);
+        login.or_else(|| self.config.setup_token.as_ref().map(|token| Cow::Owned(of_token(token))))
+    }
+
+    async fn of_session(&self, login: &AdminLogin, token: &str) -> Result<Actor, ApiError> {
+        let token = session::Token::parse(token).ok_or(INVALID_SESSION)?;
+        let proof = self.sessions.find(&token.key()).await.map_err(ApiError::Unavailable)?;
+        // A session ends with the credentials that it was begun with.
+        let is_valid = proof.is_some_and(|proof| token.proves(login, &proof));
+        if is_valid { Ok(actor_of(login)) } else { Err(INVALID_SESSION) }
     }
 
     /// Ends the session whose token a request shows, if it shows one.
@@ -95,16 +134,30 @@ impl Admin {
     /// # Errors
     /// If Redis does not answer.
     pub(super) async fn end_session(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        if let Presented::Session(token) = presented(headers)
-            && let Some(token) = session::Token::parse(token)
-        {
+        match presented(headers) {
+            Presented::Session(token) => self.end(token).await,
+            Presented::Nothing | Presented::Basic { .. } => Ok(()),
+        }
+    }
+
+    /// Ends the session of this token, if it is of one.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub(crate) async fn end(&self, token: &str) -> Result<(), ApiError> {
+        if let Some(token) = session::Token::parse(token) {
             self.sessions.end(&token.key()).await.map_err(ApiError::Unavailable)?;
         }
         Ok(())
     }
 
+    /// Whether anybody can begin a session: with the login, or with the setup token.
+    pub(crate) fn may_log_in(&self) -> bool {
+        self.config.admin.is_some() || self.config.setup_token.is_some()
+    }
+
     /// Whether there is a login.
-    pub(super) fn is_login_enabled(&self) -> bool {
+    pub(crate) fn is_login_enabled(&self) -> bool {
         self.config.admin.is_some()
     }
 

@@ -24,8 +24,8 @@ pub(crate) struct Governance {
     pub(crate) live: LiveDefinitions,
     pub(crate) rules: LiveRules,
     pub(super) usage: UsageRows,
-    pub(super) limits: Limits,
-    pub(super) waiting: Waiting,
+    pub(crate) limits: Limits,
+    pub(crate) waiting: Waiting,
     vault: Arc<Vault>,
     /// How long the value before a rotation lives on.
     pub(super) rotation_cooldown: Duration,

@@ -69,7 +69,7 @@ pub(super) async fn cancel(
             let message = "Cannot cancel a synchronous response.".to_owned();
             return Err(InvalidRequest { message, param: None }.into());
         }
-        let record = match cancel::cancel_job(record, &state).await {
+        let record = match cancel::cancel_job(record, &state.queue).await {
             Err(ApiError::JobEnded) => find(&http, &id, &state).await?,
             cancelled => cancelled?,
         };

@@ -114,7 +114,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// If one cannot be read.
-    pub(super) async fn all(&self) -> Result<Vec<Known<'_>>, ApiError> {
+    pub(crate) async fn all(&self) -> Result<Vec<Known<'_>>, ApiError> {
         let ids: Vec<EndpointId> = self.of_file().iter().map(|endpoint| endpoint.id).collect();
         let states = self.stored.find_all(&ids).await.map_err(ApiError::Unavailable)?;
         let mut all: Vec<_> = self
