@@ -62,7 +62,7 @@ pub(super) async fn follow(http: HttpRequest, site: web::Data<Site>, viewer: Vie
     let events = stream::unfold(Some(following), async |following| {
         let mut following = following?;
         let event = Box::pin(following.next()).await;
-        Some((Ok::<_, Infallible>(event.clone()?), Some(following)))
+        Some((Ok::<_, Infallible>(event?), Some(following)))
     });
     response.body(BodyStream::new(Box::pin(events)))
 }

@@ -97,8 +97,9 @@ pub(crate) struct Ui {
 }
 
 /// Pages by what they show, each at most a second old.
-pub(crate) struct KeptPages(Mutex<LruCache<(View, Rights), Arc<Cached<Shown>>>>);
+pub(crate) struct KeptPages(Mutex<LruCache<(View, Rights), Kept>>);
 
+type Kept = Arc<Cached<Shown>>;
 type Shown = Result<Arc<Page>, UiError>;
 
 /// What pages differ by besides what they show.
@@ -115,7 +116,7 @@ impl Default for KeptPages {
 }
 
 impl KeptPages {
-    fn of(&self, view: &View, rights: Rights) -> Arc<Cached<Shown>> {
+    fn of(&self, view: &View, rights: Rights) -> Kept {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.get_or_insert((view.clone(), rights), Arc::default))
     }

@@ -95,12 +95,14 @@ impl From<askama::Error> for UiError {
 
 impl From<ApiError> for UiError {
     fn from(error: ApiError) -> Self {
-        match error {
-            ApiError::LoginSlowed { retry_seconds } => Self::Slowed { retry_seconds },
-            ApiError::JobNotFound => Self::NotFound(NO_JOB),
-            ApiError::Unavailable(error) => Self::Unavailable(error),
-            error if error.status().is_client_error() => Self::Invalid(error.to_string()),
-            error => Self::Refused(error.to_string()),
+        if let ApiError::LoginSlowed { retry_seconds } = error {
+            Self::Slowed { retry_seconds }
+        } else if matches!(error, ApiError::JobNotFound) {
+            Self::NotFound(NO_JOB)
+        } else if error.status().is_client_error() {
+            Self::Invalid(error.to_string())
+        } else {
+            Self::Refused(error.to_string())
         }
     }
 }

@@ -58,7 +58,7 @@ impl Moment {
         let time = part(11..19);
         let is_today = today.get(..10) == iso.get(..10);
         let text = if is_today { time.to_owned() } else { format!("{} {}", part(5..10), part(11..16)) };
-        Self { text, iso }
+        Self { iso, text }
     }
 
     pub(super) fn at_ms(at_ms: u64) -> Self {

@@ -132,7 +132,7 @@ async fn read(ui: &Ui, id: JobId) -> Result<Page, UiError> {
             parts.push(Part::new("Request", &request.body, request.bytes as u64));
         }
         None => {
-            parts.push(Part::missing("Request", "it is kept until the job has ended, or while it is dead"))
+            parts.push(Part::missing("Request", "it is kept until the job has ended, or while it is dead"));
         }
     }
     let outcome = match record.as_ref().and_then(|record| record.outcome()) {

@@ -146,7 +146,7 @@ pub(in crate::ui) async fn overview(ui: &Ui, rights: Rights) -> Result<Page, UiE
 
 fn per_minute(number: u64, minutes: usize) -> String {
     let tenths = (number * 10).checked_div(minutes as u64).unwrap_or_default();
-    if tenths >= 100 || tenths % 10 == 0 {
+    if tenths >= 100 || tenths.is_multiple_of(10) {
         count(tenths / 10)
     } else {
         format!("{}.{}", tenths / 10, tenths % 10)
