@@ -16,8 +16,9 @@ async fn routes_of_server() -> Routes {
     const HERE: &str = "/introspection";
     let tree = web::get()
         .to(async |tree: web::Data<IntrospectionTree>| HttpResponse::Ok().body(tree.report_as_json()));
-    let app =
-        App::new().service(web::resource(HERE).route(tree)).configure(|routes| routes::public(routes, false, false));
+    let app = App::new()
+        .service(web::resource(HERE).route(tree))
+        .configure(|routes| routes::public(routes, false, false));
     let app = test::init_service(app).await;
     let report = test::call_and_read_body(&app, test::TestRequest::get().uri(HERE).to_request()).await;
     let report: Vec<Value> = serde_json::from_slice(&report).unwrap();
