@@ -178,7 +178,7 @@ impl Cluster {
         let config = self.config_of_worker(number).display().to_string();
         let environment = [("REDIS_URL", url.as_str()), ("HERMOD_CONFIG", &config)];
         let (mut process, logs) = self.spawn("worker", &environment);
-        let port = Api::new(format!("http://{}", logs.address("working", &mut process).await));
+        let port = Api::of_worker(format!("http://{}", logs.address("working", &mut process).await));
         self.workers.push(process);
         self.worker_ports.push(port);
         self.worker_links.extend(link);
