@@ -14,7 +14,7 @@ const WAIT_SECONDS: [f64; 16] = [
     0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0,
     86_400.0,
 ];
-/// Those of a call: what OpenTelemetry advises for GenAI clients, and more for calls that are longer.
+/// Those of a call: what `OpenTelemetry` advises for clients of models, and more for calls that are longer.
 const CALL_SECONDS: [f64; 16] =
     [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 327.68, 1310.72];
 
