@@ -135,7 +135,7 @@ pub(in crate::ui) async fn overview(ui: &Ui, rights: Rights) -> Result<Page, UiE
     let overview = Overview {
         may_act: rights.may_act,
         figures,
-        hour: Chart::new("The last hour", "minute", hour, 1),
+        hour: Chart::new("The last hour", "minute", whole, 1),
         day: Chart::new("The last day", "quarter of an hour", &minutes, DAY_STEP),
         servers: admin.servers().await?.into_iter().map(Server::from).collect(),
         failures: failures.iter().map(|job| JobRow::of(job, &rules, now)).collect(),
