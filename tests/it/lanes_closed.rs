@@ -164,25 +164,27 @@ async fn a_job_leaves_a_closed_lane_at_its_latest_start() {
     assert_eq!(left, 2, "the others wait");
 }
 
-/// Commands of a job of `b` from its submit to its claim.
+/// Commands of a job of `b` from its submit to its claim: the least of a few, as others may do something meanwhile.
 async fn commands_of_one(lab: &mut Lab) -> u64 {
-    let mut redis = lab.cluster.connect();
-    redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut redis).unwrap();
-    lab.submit("b", Share::default()).await;
-    assert_eq!(lab.owners(1, 1).await, ["b"]);
-    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut redis).unwrap();
-    // A new minute of the history begins with one.
-    let lines = stats.lines().filter(|line| !line.starts_with("cmdstat_pexpire:"));
-    let calls = lines.filter_map(|line| line.split_once("calls=")?.1.split(',').next()?.parse::<u64>().ok());
-    calls.sum()
+    let mut least = u64::MAX;
+    for _ in 0..5 {
+        let mut redis = lab.cluster.connect();
+        redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut redis).unwrap();
+        lab.submit("b", Share::default()).await;
+        assert_eq!(lab.owners(1, 1).await, ["b"]);
+        let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut redis).unwrap();
+        let calls = stats
+            .lines()
+            .filter_map(|line| line.split_once("calls=")?.1.split(',').next()?.parse::<u64>().ok());
+        least = least.min(calls.sum());
+    }
+    least
 }
 
 #[tokio::test]
 async fn however_many_jobs_wait_for_their_limits_those_of_others_cost_the_same() {
     let mut lab = Lab::start().await;
     let started = lab.begin().await;
-    // So that the time of Redis is known, and the scripts are.
-    commands_of_one(&mut lab).await;
     let free = commands_of_one(&mut lab).await;
     assert_eq!(park(&lab, &started.held, None, far()).await, Delayed::Delayed);
     for waiting in [0, 400] {
