@@ -210,7 +210,7 @@ async fn limits_hold_over_all_shards_of_a_cluster() {
     let mut cluster = Cluster::builder()
         .config(config(&["demo"], requests(40, "1h"), json!({"max_concurrent": 4})))
         .servers(Servers::Cluster)
-        .set("HERMOD_SHARDS", 6)
+        .set("HERMOD_SHARDS", 16)
         .workers(3)
         .start()
         .await;
