@@ -305,7 +305,7 @@ async fn workers_tell_of_themselves_until_they_are_gone() {
     assert!(text.contains("1 of 3") && text.contains("0 of 256") && text.contains("leads"), "{text}");
 
     let busy = all.iter().find(|worker| worker.running == 1).unwrap().name.clone();
-    let starts = |index: usize| cluster.log_of_worker(index).with_message("hermod-worker starts")[0].clone();
+    let starts = |index: usize| cluster.log_of_worker(index).with_message("the worker starts")[0].clone();
     let (busy, idle) = if starts(0)["worker"] == busy.as_str() { (0, 1) } else { (1, 0) };
     cluster.workers[busy].signal(Signal::TERM);
     fleet("it drains", &|fleet| fleet.iter().filter(|worker| worker.draining).count() == 1).await;

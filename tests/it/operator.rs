@@ -100,10 +100,13 @@ async fn a_dead_letter_can_be_seen_and_queued_again() {
 #[tokio::test]
 async fn what_disagrees_is_found_and_mended() {
     let mut cluster = Cluster::builder().workers(0).start().await;
-    // The first one has an entry, the others wait in a lane.
-    let gone = cluster.api.submit(json!({"model": "demo/echo", "prompt": "gone"})).await;
-    let kept = cluster.api.submit(json!({"model": "demo/echo", "prompt": "kept"})).await;
-    let orphan = cluster.api.submit(json!({"model": "demo/echo", "prompt": "orphan"})).await;
+    // The first one has an entry, the others wait in a lane, as their priority keeps them from staying in the stream.
+    let submit = async |prompt: &str| {
+        let body = json!({"model": "demo/echo", "prompt": prompt}).to_string();
+        let answer = cluster.api.send(cluster.api.submission(body).header("x-hermod-priority", "2")).await;
+        answer.json()["id"].as_str().unwrap().to_owned()
+    };
+    let (gone, kept, orphan) = (submit("gone").await, submit("kept").await, submit("orphan").await);
     assert_eq!(queue(&cluster, &["check"]).await.0, Some(0));
     let mut redis = cluster.connect();
     assert_eq!(redis.zrem::<_, _, u64>("{hermod:0}:lane:", &orphan).unwrap(), 1);
