@@ -125,8 +125,10 @@
     if (all) all.hidden = false;
   }
   document.addEventListener("change", (event) => {
-    if (!event.target.matches("[data-all]")) return;
-    for (const box of document.querySelectorAll("input[name=id]")) box.checked = event.target.checked;
+    if (event.target.matches("[data-all]")) {
+      for (const box of document.querySelectorAll("input[name=id]")) box.checked = event.target.checked;
+    }
+    if (live && live.contains(event.target) && trouble.hidden) state(isBusy());
   });
 
   // Keys: / to find a job, g and the first letter of a page.
