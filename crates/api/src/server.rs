@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::Admin;
 use crate::body::BodyLimits;
 use crate::governance::Governance;
-use crate::governed::Remaining;
+use crate::limits::Remaining;
 use crate::memory::MemoryBudget;
 use crate::metrics::QueueNumbers;
 use crate::once::UnderWays;
@@ -242,7 +242,7 @@ impl ApiServer {
                 .app_data(description.clone())
                 .app_data(site.clone())
                 .wrap(from_fn(connection::track))
-                .wrap(from_fn(governed::tell))
+                .wrap(from_fn(limits::tell))
                 .wrap(from_fn(observe::observe))
                 .configure(|routes| routes::public(routes, is_operators_elsewhere, has_ui));
             connection::service(app, limits, draining.clone())

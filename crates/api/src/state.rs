@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::body::BodyLimits;
 use crate::governance::Governance;
-use crate::governed::Remaining;
+use crate::limits::Remaining;
 use crate::memory::MemoryBudget;
 use crate::once::UnderWays;
 use crate::webhooks::Endpoints;

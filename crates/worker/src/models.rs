@@ -11,8 +11,6 @@ use crate::counters::CallOutcome;
 
 /// Models that metrics tell apart in a process: names are the clients' choice.
 const MOST_MODELS: usize = 200;
-/// The longest name that is told apart, in bytes.
-const LONGEST_NAME: usize = 256;
 /// What metrics call all others.
 const OTHERS: &str = "other";
 
@@ -47,7 +45,7 @@ impl Models {
             return count(model);
         }
         let Some(others) = self.others.get(target.provider()) else { return };
-        if is_known && target.model().len() <= LONGEST_NAME {
+        if is_known {
             let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
             if named.len() < MOST_MODELS || named.contains_key(target) {
                 let new = || ModelMetrics::new(target.provider(), target.model());
@@ -118,7 +116,6 @@ mod tests {
             let expected = if number < MOST_MODELS { number.to_string() } else { OTHERS.to_owned() };
             assert_eq!(name(&format!("a/{number}"), true), Some(expected));
         }
-        assert_eq!(name(&format!("a/{}", "x".repeat(257)), true).as_deref(), Some(OTHERS));
         assert_eq!(name("b/0", true), None, "its provider is not configured");
     }
 }
