@@ -28,7 +28,7 @@ use crate::openapi::Description;
 use crate::state::State;
 use crate::ui::{KeptPages, Site, Ui, UiSettings};
 use crate::webhooks::Endpoints;
-use crate::{admin, connection, governed, observe, routes};
+use crate::{admin, connection, limits, observe, routes};
 
 /// How often the number of shards is written again.
 const TICK: Duration = Duration::from_secs(1);

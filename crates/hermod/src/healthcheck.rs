@@ -34,6 +34,7 @@ impl Healthcheck {
     ///
     /// # Errors
     /// If there is no answer, or nobody to ask.
+    #[expect(clippy::disallowed_methods, reason = "they are settings of another process")]
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let url = match self.url {
             Some(url) => url,
