@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hermod_queue::{
-    Claimer, JobOptions, JobRequest, Queue, QueueSettings, Share, Source, Started, Store, Submission,
-    WorkerName, WorkerQueue,
+    Admin, Claimer, JobOptions, JobRequest, JobsIn, Queue, QueueSettings, Share, Source, Started, Store,
+    Submission, WorkerName, WorkerQueue,
 };
 use hermod_tests::Cluster;
 use hermod_types::{JobId, Operation, Shard, Ttl};
@@ -262,6 +262,18 @@ async fn a_backlog_of_one_owner_stays_in_the_stream_and_takes_turns_with_those_w
     assert_eq!(of("b"), expected, "each has its share");
     assert_eq!(of("a").len(), 5);
     assert!(of("a").contains(&urgent) && !of("a").contains(&late), "its own jobs start in their order");
+    let admin = Admin::new(&lab.store);
+    let listed = async |state| {
+        let jobs = admin.jobs_in(state, 400).await.unwrap();
+        jobs.into_iter().map(|job| job.view.id).collect::<Vec<_>>()
+    };
+    let (waiting, running) = (listed(JobsIn::Waiting).await, listed(JobsIn::Running).await);
+    assert_eq!(running.len(), 10 + 8);
+    assert!(
+        expected.iter().all(|id| running.contains(id)) && waiting.contains(&late),
+        "{running:?} {waiting:?}"
+    );
+    assert!(!waiting.iter().any(|id| running.contains(id)), "{running:?} {waiting:?}");
     // What b's entries were given for stands behind the backlog, and is read once more: nothing starts twice.
     let mut seen: Vec<JobId> = started.iter().map(|job| job.held.id).collect();
     while seen.len() < 8 + 290 - 4 + 1 {

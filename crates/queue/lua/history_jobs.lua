@@ -9,18 +9,14 @@ if args.state == 'delayed' then
   local rows = redis.call('ZRANGE', key('delayed'), 0, args.count - 1, 'WITHSCORES')
   for i = 1, #rows, 2 do add(rows[i], tonumber(rows[i + 1])) end
 elseif args.state == 'running' then
-  local info = group_info()
   -- An entry is removed when its job ends: what was given to workers and is still there runs.
-  local rows = info and redis.call('XRANGE', QUEUE, '-', info['last-delivered-id'], 'COUNT', args.count) or {}
-  for _, entry in ipairs(rows) do
-    local id = id_of(entry)
+  for _, row in ipairs(redis.pcall('XPENDING', QUEUE, GROUP, '-', '+', args.count)) do
+    local entry = redis.call('XRANGE', QUEUE, row[1], row[1])[1]
+    local id = entry and id_of(entry)
     if id then add(id) end
   end
 else
-  for _, entry in ipairs(new_entries(args.count)) do
-    local id = id_of(entry)
-    if id then add(id) end
-  end
+  for _, id in ipairs(new_jobs(args.count)) do add(id) end
   local lanes = some_lanes()
   local each = math.ceil(args.count / math.max(#lanes, 1))
   for _, lane in ipairs(lanes) do

@@ -7,10 +7,7 @@ local PRIORITY = 1e13
 local first = {}
 local function add(id) first[#first + 1] = {id = id, at = accepted_at(id)} end
 
-for _, entry in ipairs(new_entries(1)) do
-  local id = id_of(entry)
-  if id then add(id) end
-end
+for _, id in ipairs(new_jobs(1)) do add(id) end
 for _, lane in ipairs(some_lanes()) do
   -- Of each priority that is there, the first.
   local from = '-inf'
