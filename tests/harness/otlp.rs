@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::receiver::read_request;
+use crate::receiver::{accept, read_request};
 use crate::{PATIENCE, eventually_ok};
 
 /// Who takes traces, as a collector does. It has a thread of its own.
@@ -85,7 +85,12 @@ impl TraceReceiver {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         std::thread::Builder::new()
             .name("traces".to_owned())
-            .spawn(move || runtime.block_on(own.accept(listener)))
+            .spawn(move || {
+                runtime.block_on(accept(listener, move |stream| {
+                    let own = own.clone();
+                    async move { own.serve(stream).await }
+                }))
+            })
             .unwrap();
         receiver
     }
@@ -131,19 +136,6 @@ impl TraceReceiver {
             if received.len() >= spans { Ok(received) } else { Err(format!("but\n{}", tree(&received))) }
         })
         .await
-    }
-
-    async fn accept(self, listener: TcpListener) {
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        let mut connections = tokio::task::JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let receiver = self.clone();
-            connections.spawn(async move {
-                // What a client breaks off is nobody's matter.
-                receiver.serve(stream).await.ok();
-            });
-            while connections.try_join_next().is_some() {}
-        }
     }
 
     async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {

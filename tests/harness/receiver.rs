@@ -124,7 +124,12 @@ impl Receiver {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         std::thread::Builder::new()
             .name("receiver".to_owned())
-            .spawn(move || runtime.block_on(own.accept(listener)))
+            .spawn(move || {
+                runtime.block_on(accept(listener, move |stream| {
+                    let own = own.clone();
+                    async move { own.serve(stream).await }
+                }))
+            })
             .unwrap();
         receiver
     }
@@ -186,19 +191,6 @@ impl Receiver {
         self.state.lock().unwrap().open
     }
 
-    async fn accept(self, listener: TcpListener) {
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        let mut connections = tokio::task::JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let receiver = self.clone();
-            connections.spawn(async move {
-                // What a client breaks off is nobody's matter.
-                receiver.serve(stream).await.ok();
-            });
-            while connections.try_join_next().is_some() {}
-        }
-    }
-
     async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
         let mut buffer = Vec::new();
         loop {
@@ -232,6 +224,21 @@ impl Receiver {
         state.open += 1;
         state.most_open = state.most_open.max(state.open);
         reaction
+    }
+}
+
+/// Serves each connection of a listener, until the runtime ends.
+pub(crate) async fn accept<F: Future<Output = std::io::Result<()>> + Send + 'static>(
+    listener: TcpListener,
+    serve: impl Fn(TcpStream) -> F,
+) {
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let serving = serve(stream);
+        // What a client breaks off is nobody's matter.
+        connections.spawn(async move { serving.await.ok() });
+        while connections.try_join_next().is_some() {}
     }
 }
 
