@@ -117,6 +117,13 @@ local function with_group(...)
   return outcome
 end
 
+-- Makes an entry one that nobody holds: it is claimed apart from those that wait, before them. An idle time longer than any lease says
+-- so; a consumer must have it.
+local FREE_MS = 7 * 24 * 3600 * 1000
+local function free_entry(entry, consumer)
+  with_group('XCLAIM', QUEUE, GROUP, consumer, 0, entry, 'IDLE', FREE_MS, 'FORCE', 'JUSTID')
+end
+
 -- Entries that workers hold. They are in the stream, too, but do not wait.
 local function count_running()
   local info = group_info()

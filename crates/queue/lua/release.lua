@@ -3,8 +3,6 @@
 -- KEYS  1 queue
 -- args  worker, jobs: id, entry, fence; of one that holds limits also progress, and owed: what it has used of them so far
 -- ->    how many were released; the others were no longer this worker's
--- An idle time longer than any lease: the entry is one that nobody holds.
-local IDLE_MS = 7 * 24 * 3600 * 1000
 local now, released = now_ms(), 0
 for _, job in ipairs(args.jobs) do
   local record = job_key(job.id)
@@ -13,7 +11,7 @@ for _, job in ipairs(args.jobs) do
     redis.call('HSET', record, 'holder', job.fence, 'queued', now)
     redis.call('HINCRBY', record, 'released', 1)
     if job.owed then redis.call('HSET', record, 'progress', job.progress, 'owed', job.owed) end
-    with_group('XCLAIM', QUEUE, GROUP, args.worker, 0, job.entry, 'IDLE', IDLE_MS, 'FORCE', 'JUSTID')
+    free_entry(job.entry, args.worker)
     if is_heard() then tell(job.id, job.fence, false, values[2], 0, values[3]) end
     released = released + 1
   end

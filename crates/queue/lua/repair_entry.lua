@@ -3,7 +3,6 @@
 -- KEYS  1 queue
 -- args  id, entry, consumer: to hold it until a worker claims it
 -- ->    'removed', 'released' or 'sound'
-local IDLE_MS = 7 * 24 * 3600 * 1000
 -- Its job has ended meanwhile.
 if #redis.call('XRANGE', QUEUE, args.entry, args.entry) == 0 then return reply('sound') end
 local is = redis.pcall('HMGET', job_key(args.id), 'request', 'code')
@@ -12,6 +11,6 @@ if not is[1] or is[2] then
   return reply('removed')
 end
 if #redis.call('XPENDING', QUEUE, GROUP, args.entry, args.entry, 1) > 0 then return reply('sound') end
-redis.call('XCLAIM', QUEUE, GROUP, args.consumer, 0, args.entry, 'IDLE', IDLE_MS, 'FORCE', 'JUSTID')
+free_entry(args.entry, args.consumer)
 wake('expired')
 return reply('released')

@@ -42,7 +42,7 @@ struct Args<'a> {
 /// What became of a job's end.
 pub struct Finished {
     pub settled: Settled,
-    /// Who may go on, as it has freed what it held.
+    /// Who may go on, as the ends of its call have freed what they held; with one of them.
     pub openings: Openings,
 }
 

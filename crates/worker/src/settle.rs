@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermod_governance::Charge;
-use hermod_queue::governance::Openings;
 use hermod_queue::{Ended, Finished, QueueError, Settled};
 use hermod_types::{Backoff, ErrorBody, ErrorCode, Journal, Operation};
 use serde::Deserialize;
@@ -49,10 +48,12 @@ pub(crate) async fn settle(
             }
         }
     };
+    // They are those of all ends of the call, whichever this one is.
+    context.governance.open(openings);
     match settled {
         Settled::Done | Settled::AlreadyDone => {
             context.counters.ended(&ended);
-            count(context, &ended, openings).await;
+            count(context, &ended).await;
             if let Some(reason) = ended.given_up {
                 tracing::warn!(job = %ended.held.id, reason, "job given up; it is among the dead letters");
             }
@@ -67,9 +68,9 @@ pub(crate) async fn settle(
 }
 
 /// Counts what the job has used. Should that fail, the leader does it: it stands beside the job's end.
-async fn count(context: &Context, ended: &Ended, openings: Openings) {
+async fn count(context: &Context, ended: &Ended) {
     let Some(owed) = ended.owed.clone() else { return };
-    if let Err(error) = context.governance.ended(ended.held.id, owed, openings).await {
+    if let Err(error) = context.governance.ended(ended.held.id, owed).await {
         tracing::debug!(job = %ended.held.id, %error, "not settled; the leader does it");
     }
 }

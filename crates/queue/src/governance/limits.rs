@@ -90,19 +90,20 @@ impl Limits {
         self.0.admits.ask(AskItem { ask, waits: false }).await
     }
 
-    /// Sees to it that what a job has used is counted, which has just ended, and that who waits for what it held goes on. Where the
-    /// limits are in its own shard, its end has settled it.
-    ///
-    /// # Errors
-    /// As [`Limits::settle`].
-    pub async fn ended(&self, job: JobId, owed: Owed, openings: Openings) -> Result<(), QueueError> {
-        if job.shard() != Shard::default() {
-            return self.settle(job, owed).await;
-        }
+    /// Lets those go on that waited for what has become free with the ends of jobs.
+    pub fn open(&self, openings: Openings) {
         if let Some(opener) = &self.0.opener {
             opener.open(openings);
         }
-        Ok(())
+    }
+
+    /// Sees to it that what a job has used is counted, which has just ended. Where the limits are in its own shard, its end has settled
+    /// it.
+    ///
+    /// # Errors
+    /// As [`Limits::settle`].
+    pub async fn ended(&self, job: JobId, owed: Owed) -> Result<(), QueueError> {
+        if job.shard() == Shard::default() { Ok(()) } else { self.settle(job, owed).await }
     }
 
     /// Counts what a job has used that has ended, and frees what it held. Safe to repeat: it is counted once.
