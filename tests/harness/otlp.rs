@@ -89,7 +89,7 @@ impl TraceReceiver {
                 runtime.block_on(accept(listener, move |stream| {
                     let own = own.clone();
                     async move { own.serve(stream).await }
-                }))
+                }));
             })
             .unwrap();
         receiver

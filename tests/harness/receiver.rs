@@ -128,7 +128,7 @@ impl Receiver {
                 runtime.block_on(accept(listener, move |stream| {
                     let own = own.clone();
                     async move { own.serve(stream).await }
-                }))
+                }));
             })
             .unwrap();
         receiver
