@@ -59,9 +59,22 @@ pub(crate) async fn ended(cluster: &Cluster, id: &str) -> Value {
     .await
 }
 
-/// What a key has used in all.
+/// What the key `vk` has used on all days, of all models.
 pub(crate) fn totals(cluster: &Cluster) -> BTreeMap<String, u64> {
-    cluster.connections()[0].hgetall("{hermod:0}:totals:vk").unwrap()
+    let mut redis = cluster.connections().remove(0);
+    let days: Vec<String> = redis.keys("{hermod:0}:usage:*").unwrap();
+    let mut totals = BTreeMap::new();
+    for day in days {
+        let rows: BTreeMap<String, u64> = redis.hgetall(day).unwrap();
+        for (name, count) in rows {
+            if let [owner, _model, field] = name.split('\n').collect::<Vec<_>>()[..]
+                && owner == "vk"
+            {
+                *totals.entry(field.to_owned()).or_default() += count;
+            }
+        }
+    }
+    totals
 }
 
 /// `used` and `reserved` of a limit.

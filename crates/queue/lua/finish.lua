@@ -7,7 +7,8 @@
 --       reason: why it was given up on, absent if it was not; body_apart: bytes of its body where that has a key of its own;
 --       media: bytes of its media, absent for none; bytes: what it counted as while it waited, 0 for nothing;
 --       cancelled: whether it ends as cancelled; owed: what it has used of its limits, absent for nothing; in the shard where the
---       limits are instead settlement, and names: see gov_settle. It is settled with its end
+--       limits are instead settlement: where it begins in numbers. It is settled with its end
+--       numbers, names, shapes: see gov_settle
 -- ->    open: who may go on, see governance.lua     results: for each job 'done', 'already_done' (by this fence), 'lost', 'gone' (no such record), 'expired' (not all pieces of
 --       its outcome are there any more; nothing is written), or 'cancelled' (it is to end as cancelled, and not like this;
 --       nothing is written)
@@ -110,7 +111,7 @@ local open = {}
 if #ids > 0 then
   local time = now_ms()
   -- What keeps it from being settled must not keep it from its end: the leader sees to its permit.
-  local is_settled, _, room = pcall(settle_jobs, ids, settlements, args.names, time)
+  local is_settled, _, room = pcall(settle_jobs, ids, settlements, args.numbers, args.names, args.shapes, time)
   if is_settled then open = who_waits(room, time, time) end
 end
 return reply({results = results, open = open})

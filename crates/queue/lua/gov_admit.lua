@@ -1,31 +1,58 @@
 -- gov_admit: reserves all that a job asks for of its limits, or nothing. Safe to repeat: what its permit holds is not reserved again.
 -- KEYS  1 queue of shard 0
--- args  limits: name, max, window, kind (see governance.lua), narrow: whether it concerns a part of its owner's jobs only
---       ids
---       jobs: for each, in a list: fence, owner ('' for none), shard, waits (1 if the job is given back if it is refused, and is to be
---       told once there is room; else 0), and for each limit that it wants its place among the limits, and how much
+-- args  limits: see governance.lua
+--       groups: of jobs of one owner with the same limits; for each, in a list: owner ('' for none), and for each limit its place among
+--       the limits and how much these jobs want of it together
+--       ids; and for each job
+--       places: its group
+--       told: its shard if it is given back if it is refused, and is to be told once there is room; else -1
+--       distinct: whether no id stands there twice
 --       opens: whether who asks can let others go on     now (ms): in tests alone
--- ->    closed: for each job that was refused: job (its place, from 0), exceeded (places among its wants, from 0), until (ms: when to
+-- ARGV  2 for each job, one behind the other, what its permit has of its own, packed: from its beginning on, see governance.lua
+-- ->    closed: for each job that was refused: job (its place, from 0), exceeded (places among its limits, from 0), until (ms: when to
 --       ask again; absent for never)
 --       open: who may go on, see governance.lua
 local now = args.now or now_ms()
 -- Room among running jobs, and what others merely reserve, may be free at any moment: whoever waits for it is told, and looks again
 -- after this time in any case.
 local SOON_MS = 1000
-local permits, states, again = read_permits(args.ids), {}, {}
-local closed, written, admitted, waiting, asked = {}, {}, {}, {}, {}
+local ids, permits, states = args.ids, read_permits(args.ids), {}
+local closed, written, waiting = {}, {}, {}
+local limits, text_of_now = named(args.limits), string.format('%.0f', now)
 
--- The limits as they are now, by their places; those of one name are one.
-for i, limit in ipairs(args.limits) do
+-- The limits as they are now; those of one name are one.
+for _, limit in ipairs(limits) do
   local state = states[limit.name]
   if not state then
     state = read_limit(limit, now)
-    state.added = {}
+    if limit.kind == 'running' then state.added = {} end
     states[limit.name] = state
   end
   limit.state = state
-  -- What a permit says of it, but for how much.
-  limit.part = struct.pack('<sd', limit.name, state.s)
+end
+
+-- The limits of jobs of a group, and what their permits have in common.
+local groups = {}
+for i, row in ipairs(args.groups) do
+  local size = (#row - 1) / 2
+  local group, common = {owner = row[1], own = own_format(size), size = OWN + 7 + 8 * size, added = {}}, {now, row[1]}
+  for k = 1, size do
+    local limit = limits[row[2 * k]]
+    local state = limit.state
+    group[k], common[2 * k + 1], common[2 * k + 2] = limit, limit.name, state.s
+    group.added[#group.added + 1] = state.added
+    state.wanted = (state.wanted or 0) + row[2 * k + 1]
+    state.admitted, state.least = limit, math.min(state.least or limit.max, limit.max)
+  end
+  group.common = struct.pack(common_format(size), unpack(common))
+  groups[i] = group
+end
+
+local group_of, own_of, at = {}, {}, 1
+for i, place in ipairs(args.places) do
+  local group = groups[place]
+  local after = at + group.size
+  group_of[i], own_of[i], at = group, string.sub(ARGV[2], at, after - 1), after
 end
 
 -- Whether there is room. Who is larger than the whole limit runs alone.
@@ -46,58 +73,44 @@ local function reopens(limit, amount)
   return now + SOON_MS, true
 end
 
--- exceeded: places among its wants, from 0
-local function refuse(i, job, exceeded)
-  local untils, is_never, may_open, is_narrow = now, false, true, true
-  for _, place in ipairs(exceeded) do
-    local limit = args.limits[job[5 + 2 * place]]
-    local at, is_reserved = reopens(limit, job[6 + 2 * place])
+-- want: fence, and how much of each limit; exceeded: places among its limits, from 1
+local function refuse(i, group, want, exceeded)
+  local untils, is_never, may_open, is_narrow, places = now, false, true, true, {}
+  for j, k in ipairs(exceeded) do
+    local at, is_reserved = reopens(group[k], want[k + 1])
     if at then untils = math.max(untils, at) else is_never = true end
     may_open = may_open and is_reserved
-    is_narrow = is_narrow and limit.narrow
+    is_narrow = is_narrow and group[k].is_narrow
+    places[j] = k - 1
   end
-  closed[#closed + 1] = {job = i - 1, exceeded = exceeded, ['until'] = not is_never and untils or nil}
-  if job[4] == 0 or not may_open then return end
-  local lane = job[2]
-  if is_narrow then lane = lane .. '\n' .. args.limits[job[5 + 2 * exceeded[1]]].name end
-  for _, place in ipairs(exceeded) do
-    local name = args.limits[job[5 + 2 * place]].name
+  closed[#closed + 1] = {job = i - 1, exceeded = places, ['until'] = not is_never and untils or nil}
+  if args.told[i] < 0 or not may_open then return end
+  local lane = group.owner
+  if is_narrow then lane = lane .. '\n' .. group[exceeded[1]].name end
+  for _, k in ipairs(exceeded) do
+    local name = group[k].name
     waiting[name] = waiting[name] or {}
-    waiting[name][job[3] .. ' ' .. lane] = true
+    waiting[name][args.told[i] .. ' ' .. lane] = true
   end
 end
 
 local function reserve(limit, amount, id)
   local state = limit.state
   state.r = state.r + amount
-  admitted[limit.name], asked[limit.name] = limit, amount
-  if state.s == RUNNING then
-    local added = state.added
-    added[#added + 1], added[#added + 2] = now, id
-  end
+  state.is_changed, state.admitted, state.asked = true, limit, amount
+  local added = state.added
+  if added then added[#added + 1], added[#added + 2] = text_of_now, id end
 end
 
-local function pack_amount(amount) return struct.pack('<d', amount) end
 -- One that holds nothing yet, as most do.
-local parts = {}
-local function admit_new(i, job, id)
-  local exceeded
-  for k = 5, #job, 2 do
-    if not has_room(args.limits[job[k]], job[k + 1]) then
-      exceeded = exceeded or {}
-      exceeded[#exceeded + 1] = (k - 5) / 2
-    end
+local function admit_new(i, group, want, id)
+  local exceeded = {}
+  for k, limit in ipairs(group) do
+    if not has_room(limit, want[k + 1]) then exceeded[#exceeded + 1] = k end
   end
-  if exceeded then return refuse(i, job, exceeded) end
-  parts[1] = pack_head(job[1], now, job[2])
-  local n = 1
-  for k = 5, #job, 2 do
-    local limit, amount = args.limits[job[k]], job[k + 1]
-    reserve(limit, amount, id)
-    parts[n + 1], parts[n + 2] = limit.part, pack_amount(amount)
-    n = n + 2
-  end
-  return table.concat(parts, '', 1, n)
+  if #exceeded > 0 then return refuse(i, group, want, exceeded) end
+  for k, limit in ipairs(group) do reserve(limit, want[k + 1], id) end
+  return own_of[i] .. group.common
 end
 
 -- Where a limit stands in a permit.
@@ -108,53 +121,79 @@ local function place_of(permit, name)
 end
 
 -- One that has a permit. A window that has ended holds nothing for a new start of the job, and all for the same one.
-local function admit_again(i, job, id, packed)
+local function admit_again(i, group, want, id, packed)
   local permit, exceeded, missing = read_permit(packed), {}, {}
-  local is_new_start = job[1] > permit[1]
-  for k = 5, #job, 2 do
-    local limit = args.limits[job[k]]
+  local is_new_start = want[1] > permit[1]
+  for k, limit in ipairs(group) do
     local at, s = place_of(permit, limit.name), limit.state.s
     local is_held = at and (s == RUNNING and permit[at + 2] > 0 or s ~= RUNNING and (permit[at + 1] == s or not is_new_start))
     if not is_held then
-      missing[#missing + 1] = {limit, job[k + 1], at}
-      if not has_room(limit, job[k + 1]) then exceeded[#exceeded + 1] = (k - 5) / 2 end
+      missing[#missing + 1] = {limit, want[k + 1], at}
+      if not has_room(limit, want[k + 1]) then exceeded[#exceeded + 1] = k end
     end
   end
-  if #exceeded > 0 then return refuse(i, job, exceeded) end
+  if #exceeded > 0 then return refuse(i, group, want, exceeded) end
   if #missing == 0 and not is_new_start then return end
-  if is_new_start then permit[1], permit[2] = job[1], now end
-  for _, want in ipairs(missing) do
-    local limit, amount, at = want[1], want[2], want[3] or #permit + 1
+  if is_new_start then permit[1], permit[2] = want[1], now end
+  for _, lack in ipairs(missing) do
+    local limit, amount, at = lack[1], lack[2], lack[3] or #permit + 1
     reserve(limit, amount, id)
     permit[at], permit[at + 1], permit[at + 2] = limit.name, limit.state.s, amount
   end
   return write_permit(permit)
 end
 
-for i, job in ipairs(args.jobs) do
-  local id = args.ids[i]
-  -- It may stand twice in one call.
-  local packed = again[id] or permits[i]
-  local text
-  if packed then text = admit_again(i, job, id, packed) else text = admit_new(i, job, id) end
-  if text then
-    again[id] = text
-    written[#written + 1], written[#written + 2] = id, text
+local function admit_each()
+  local again = {}
+  for i, id in ipairs(ids) do
+    local group = group_of[i]
+    local want = {struct.unpack(group.own, own_of[i], OWN)}
+    -- It may stand twice in one call.
+    local packed = again[id] or permits[i]
+    local text
+    if packed then text = admit_again(i, group, want, id, packed) else text = admit_new(i, group, want, id) end
+    if text then
+      again[id] = text
+      written[#written + 1], written[#written + 2] = id, text
+    end
   end
 end
 
+-- Whether none of the jobs holds anything, and there is room for all of them together.
+local function have_all_room()
+  if not args.distinct then return false end
+  for _, state in pairs(states) do
+    if state.u + state.r + state.wanted > state.least then return false end
+  end
+  for _, packed in ipairs(permits) do
+    if packed then return false end
+  end
+  return true
+end
+
+local function admit_all()
+  for i, id in ipairs(ids) do
+    local group = group_of[i]
+    written[2 * i - 1], written[2 * i] = id, own_of[i] .. group.common
+    for _, added in ipairs(group.added) do added[#added + 1], added[#added + 2] = text_of_now, id end
+  end
+  for _, state in pairs(states) do
+    state.r, state.is_changed, state.asked = state.r + state.wanted, true, state.wanted / #ids
+  end
+end
+
+if have_all_room() then admit_all() else admit_each() end
+
 if #written > 0 then redis.call('HSET', PERMITS, unpack(written)) end
 local room = {}
-for name, limit in pairs(admitted) do
-  local state = limit.state
-  if state.s == RUNNING then
-    redis.call('ZADD', running_key(name), unpack(state.added))
-  else
-    write_limit(limit, state)
+for name, state in pairs(states) do
+  if state.is_changed then
+    local limit = state.admitted
+    if state.added then redis.call('ZADD', running_key(name), unpack(state.added)) else write_limit(limit, state) end
+    -- Whoever was to be told of room may not have heard it.
+    local left = math.floor((limit.max - state.u - state.r) / math.max(state.asked, 1))
+    if left > 0 then room[name] = left end
   end
-  -- Whoever was to be told of room may not have heard it.
-  local left = math.floor((limit.max - state.u - state.r) / math.max(asked[name], 1))
-  if left > 0 then room[name] = left end
 end
 local open = args.opens and who_waits(room, now - TOLD_MS, now) or {}
 for name, lanes in pairs(waiting) do

@@ -2,9 +2,9 @@
 -- What was used of a limit is a hash: s and e, the current window's start and end (ms; no e for one that never ends), u and r,
 -- what is used and what is reserved in it, and w, the definition that e follows from. It is begun anew by whoever first looks at it
 -- after its end. s is what tells one window from another.
--- A permit is what a job holds: fence, since (ms) and owner, then for each limit its name, s, and how much. Numbers are doubles, and
--- texts end with a NUL, which costs a third of what MessagePack does. For a limit of jobs that run, s is RUNNING, and how much is 1,
--- or 0 while the job is suspended.
+-- A permit is what a job holds. It is packed as 1 and how many limits (a byte and two); what is its own: fence, and how much it holds
+-- of each limit; and what it has in common with those that were given out with it: since (ms), owner, and each limit's name and s. Numbers are
+-- doubles, and texts end with a NUL. For a limit of jobs that run, s is RUNNING, and it holds 1, or 0 while the job is suspended.
 local PERMITS = key('permits')
 local RUNNING = -1
 local DAY_MS = 24 * 3600 * 1000
@@ -61,7 +61,17 @@ local function window(definition, anchor, now)
   return start_of(first), start_of(first + months)
 end
 
--- A limit as it is now. limit: name, max, window, kind ('requests', 'tokens', 'cost' or 'running')
+-- Limits as they come in arguments: for each, in a list, which costs less to read than a map: name, max, window, kind ('requests',
+-- 'tokens', 'cost' or 'running'), and 1 if it concerns a part of its owner's jobs only, else 0.
+local function named(rows)
+  local limits = {}
+  for i, row in ipairs(rows) do
+    limits[i] = {name = row[1], max = row[2], window = row[3], kind = row[4], is_narrow = row[5] == 1}
+  end
+  return limits
+end
+
+-- A limit as it is now.
 -- -> s, e, u, r; is_new: whether its window is to be written
 local function read_limit(limit, now)
   if limit.kind == 'running' then
@@ -101,25 +111,49 @@ local function write_limit(limit, state)
   end
 end
 
-local HEAD, PART = '<dds', '<sdd'
-local function pack_head(fence, since, owner) return struct.pack(HEAD, fence, since, owner) end
-local function pack_part(name, s, amount) return struct.pack(PART, name, s, amount) end
+-- How many limits; none for one of an earlier version, which begins with the 0 of its fence.
+local function count_limits(packed)
+  local version, low, high = string.byte(packed, 1, 3)
+  return version == 1 and low + 256 * high
+end
+local function pack_count(limits) return string.char(1, limits % 256, math.floor(limits / 256)) end
 
--- A permit as a list: {fence, since, owner, then for each limit name, s, amount}.
-local function read_permit(packed)
-  local fence, since, owner, at = struct.unpack(HEAD, packed)
-  local permit, n, size = {fence, since, owner}, 3, #packed
-  while at <= size do
-    permit[n + 1], permit[n + 2], permit[n + 3], at = struct.unpack(PART, packed, at)
+-- How the two parts of a permit of so many limits are packed. The first begins at OWN.
+local OWN = 4
+local function own_format(limits) return '<' .. string.rep('d', limits + 1) end
+local function common_format(limits) return '<ds' .. string.rep('sd', limits) end
+
+-- A permit of an earlier version: fence, since, owner, then for each limit its name, s, and how much.
+local function read_early_permit(packed)
+  local fence, since, owner, at = struct.unpack('<dds', packed)
+  local permit, n = {fence, since, owner}, 3
+  while at <= #packed do
+    permit[n + 1], permit[n + 2], permit[n + 3], at = struct.unpack('<sdd', packed, at)
     n = n + 3
   end
   return permit
 end
 
+-- A permit as a list: {fence, since, owner, then for each limit name, s, amount}.
+local function read_permit(packed)
+  local limits = count_limits(packed)
+  if not limits then return read_early_permit(packed) end
+  local own = {struct.unpack(own_format(limits), packed, OWN)}
+  local common = {struct.unpack(common_format(limits), packed, own[#own])}
+  local permit = {own[1], common[1], common[2]}
+  for k = 1, limits do
+    permit[3 * k + 1], permit[3 * k + 2], permit[3 * k + 3] = common[2 * k + 1], common[2 * k + 2], own[k + 1]
+  end
+  return permit
+end
+
 local function write_permit(permit)
-  local parts = {pack_head(permit[1], permit[2], permit[3])}
-  for i = 4, #permit, 3 do parts[#parts + 1] = pack_part(permit[i], permit[i + 1], permit[i + 2]) end
-  return table.concat(parts)
+  local limits = (#permit - 3) / 3
+  local own, common = {permit[1]}, {permit[2], permit[3]}
+  for k = 1, limits do
+    own[k + 1], common[2 * k + 1], common[2 * k + 2] = permit[3 * k + 3], permit[3 * k + 1], permit[3 * k + 2]
+  end
+  return pack_count(limits) .. struct.pack(own_format(limits), unpack(own)) .. struct.pack(common_format(limits), unpack(common))
 end
 
 -- What the jobs with these ids hold, as it is packed; false for nothing.

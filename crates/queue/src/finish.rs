@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::Batch;
 use crate::clock::millis;
 use crate::connection::Connection;
-use crate::governance::{Names, Openings, Owed, ended_args};
+use crate::governance::{Openings, Owed, Settlements};
 use crate::pieces::pieces_of;
 use crate::script::{self, SCRIPTS};
 use crate::{Ended, QueueError, Settled, WorkerName};
@@ -34,9 +34,12 @@ struct Args<'a> {
     now: u64,
     dead: DeadLimits,
     jobs: Vec<JobArgs<'a>>,
-    /// Of what settlements speak of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     names: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shapes: Vec<Vec<u64>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    numbers: Vec<u64>,
 }
 
 /// What became of a job's end.
@@ -87,7 +90,7 @@ struct JobArgs<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     owed: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    settlement: Option<Vec<u64>>,
+    settlement: Option<u64>,
 }
 
 impl Finishes {
@@ -105,12 +108,14 @@ impl Batch for Finishes {
     }
 
     async fn call(&mut self, items: &[Self::Item]) -> Result<Vec<Finished>, QueueError> {
-        let mut names = Names::default();
-        let jobs = items.iter().map(|(ended, token)| job_args(ended, token.as_deref(), &mut names)).collect();
+        let mut settlements = Settlements::default();
+        let jobs =
+            items.iter().map(|(ended, token)| job_args(ended, token.as_deref(), &mut settlements)).collect();
         let dead =
             DeadLimits { letters: DEAD_LETTERS, age_ms: millis(DEAD_LETTER_AGE), bytes: DEAD_LETTER_BYTES };
         let now = self.connection.now_ms().await?;
-        let args = Args { worker: self.worker.as_str(), now, dead, jobs, names: names.names };
+        let Settlements { names, shapes, numbers, .. } = settlements;
+        let args = Args { worker: self.worker.as_str(), now, dead, jobs, names, shapes, numbers };
         let reply: Reply = script::run(&self.connection, &SCRIPTS.finish, &self.queue, &args).await?;
         let mut open = reply.open;
         let finished = |settled| Finished { settled, openings: std::mem::take(&mut open) };
@@ -118,7 +123,7 @@ impl Batch for Finishes {
     }
 }
 
-fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>, names: &mut Names<'a>) -> JobArgs<'a> {
+fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>, settlements: &mut Settlements<'a>) -> JobArgs<'a> {
     let Ended { held, code, outcome, media, ttl, given_up, cancelled, owed } = ended;
     let size = token.map(|_| outcome.len());
     // Limits are where shard 0 is.
@@ -141,6 +146,6 @@ fn job_args<'a>(ended: &'a Ended, token: Option<&'a str>, names: &mut Names<'a>)
         bytes: held.counted_bytes,
         cancelled: *cancelled,
         owed: owed.map(Owed::to_json),
-        settlement: settled.map(|owed| ended_args(owed, names)),
+        settlement: settled.map(|owed| settlements.add_ended(owed)),
     }
 }

@@ -145,6 +145,20 @@ pub(crate) async fn run<T: DeserializeOwned>(
     decode(&reply)
 }
 
+/// The same, with bytes that the script reads as they are, `ARGV[2]`.
+pub(crate) async fn run_with<T: DeserializeOwned>(
+    connection: &Connection,
+    script: &Script,
+    queue: &str,
+    args: &(impl Serialize + Sync),
+    bytes: &[u8],
+) -> Result<T, QueueError> {
+    let mut invocation = prepare(script, queue, args)?;
+    invocation.arg(bytes);
+    let reply: Vec<u8> = connection.run(Call::Script(&invocation)).await?;
+    decode(&reply)
+}
+
 /// The same for what must not be sent twice: a connection that breaks in between is an error.
 pub(crate) async fn run_once<T: DeserializeOwned>(
     connection: &Connection,

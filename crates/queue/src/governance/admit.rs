@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+use std::iter;
 use std::sync::Arc;
 
 use hermod_governance::Limit;
@@ -5,7 +7,7 @@ use hermod_types::{JobId, Timestamp};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::args::{LimitArgs, LimitList, at_most};
+use super::args::{LimitArgs, LimitList, at_most, lua_place};
 use super::openings::{Opener, Openings};
 use crate::batch::Batch;
 use crate::connection::Connection;
@@ -51,32 +53,30 @@ pub(super) struct AskItem {
     pub(super) waits: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Args<'a> {
     limits: Vec<LimitArgs<'a>>,
+    groups: Vec<Group<'a>>,
     ids: Vec<String>,
-    jobs: Vec<JobArgs<'a>>,
+    places: Vec<u64>,
+    told: Vec<i32>,
+    distinct: bool,
     opens: bool,
 }
 
-/// A list, which costs less to read than a map: fence, owner, shard, whether it waits, and the wants.
-struct JobArgs<'a> {
-    fence: u64,
+/// Jobs of one owner with the same limits: the place of each among the limits, and how much they want of it together.
+struct Group<'a> {
     owner: &'a str,
-    shard: u16,
-    waits: bool,
-    wants: Vec<u64>,
+    wants: Vec<(u64, u64)>,
 }
 
-impl Serialize for JobArgs<'_> {
+impl Serialize for Group<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(4 + self.wants.len()))?;
-        list.serialize_element(&self.fence)?;
+        let mut list = serializer.serialize_seq(Some(1 + 2 * self.wants.len()))?;
         list.serialize_element(self.owner)?;
-        list.serialize_element(&self.shard)?;
-        list.serialize_element(&u8::from(self.waits))?;
-        for want in &self.wants {
-            list.serialize_element(want)?;
+        for (place, amount) in &self.wants {
+            list.serialize_element(place)?;
+            list.serialize_element(amount)?;
         }
         list.end()
     }
@@ -105,12 +105,11 @@ impl Batch for Admits {
     }
 
     async fn call(&mut self, items: &[AskItem]) -> Result<Vec<Admission>, QueueError> {
-        let mut limits = LimitList::default();
-        let jobs = items.iter().map(|item| job_args(item, &mut limits)).collect();
-        let ids = items.iter().map(|item| item.ask.job.to_string()).collect();
-        let args = Args { limits: limits.limits, ids, jobs, opens: self.opener.is_some() };
+        let (args, own) = args(items);
+        let args = Args { opens: self.opener.is_some(), ..args };
         let queue = keys::queue(hermod_types::Shard::default());
-        let reply: Reply = script::run(&self.connection, &SCRIPTS.gov_admit, &queue, &args).await?;
+        let reply: Reply =
+            script::run_with(&self.connection, &SCRIPTS.gov_admit, &queue, &args, &own).await?;
         if let Some(opener) = &self.opener {
             opener.open(reply.open);
         }
@@ -124,19 +123,38 @@ impl Batch for Admits {
     }
 }
 
-fn job_args<'a>(item: &'a AskItem, limits: &mut LimitList<'a>) -> JobArgs<'a> {
-    let AskItem { ask, waits } = item;
-    let mut wants = Vec::with_capacity(ask.wants.len() * 2);
-    for (limit, amount) in &ask.wants {
-        // Lua counts from 1.
-        wants.push(u64::try_from(limits.place(limit)).unwrap_or(u64::MAX).saturating_add(1));
-        wants.push(at_most(*amount));
+/// Of all jobs, and what their permits have of their own, as `gov_admit.lua` takes both.
+fn args(items: &[AskItem]) -> (Args<'_>, Vec<u8>) {
+    let (mut args, mut limits, mut own) = (Args::default(), LimitList::default(), Vec::new());
+    let mut seen = HashSet::with_capacity(items.len());
+    args.distinct = true;
+    for AskItem { ask, waits } in items {
+        let owner = ask.owner.as_deref().unwrap_or_default();
+        let places: Vec<_> = ask.wants.iter().map(|(limit, _)| lua_place(limits.place(limit))).collect();
+        // They are few, and mostly one.
+        let is_of = |group: &Group<'_>| {
+            group.owner == owner && places.iter().eq(group.wants.iter().map(|(place, _)| place))
+        };
+        let at = args.groups.iter().position(is_of).unwrap_or(args.groups.len());
+        if at == args.groups.len() {
+            args.groups.push(Group { owner, wants: places.into_iter().map(|place| (place, 0)).collect() });
+        }
+        let amounts = || ask.wants.iter().map(|(_, amount)| at_most(*amount));
+        if let Some(group) = args.groups.get_mut(at) {
+            for ((_, sum), amount) in group.wants.iter_mut().zip(amounts()) {
+                *sum = sum.saturating_add(amount);
+            }
+        }
+        args.ids.push(ask.job.to_string());
+        args.places.push(lua_place(at));
+        args.told.push(if *waits { ask.job.shard().number().into() } else { -1 });
+        args.distinct &= seen.insert(ask.job);
+        own.push(1);
+        own.extend(u16::try_from(ask.wants.len()).unwrap_or(u16::MAX).to_le_bytes());
+        for number in iter::once(ask.fence).chain(amounts()) {
+            #[expect(clippy::cast_precision_loss, reason = "none is so large")]
+            own.extend((number as f64).to_le_bytes());
+        }
     }
-    JobArgs {
-        fence: ask.fence,
-        owner: ask.owner.as_deref().unwrap_or_default(),
-        shard: ask.job.shard().number(),
-        wants,
-        waits: *waits,
-    }
+    (Args { limits: limits.limits, ..args }, own)
 }

@@ -31,7 +31,7 @@ pub use limits::Limits;
 pub use live::{KnownDefinitions, LiveDefinitions};
 pub use openings::Openings;
 pub use owed::{Owed, OwedRow};
-pub(crate) use settle::{Names, ended_args};
+pub(crate) use settle::Settlements;
 pub use stored::{Defined, MadeValue, name_of, name_of_made};
 pub use upkeep::Upkeep;
 pub use usage::Usage;

@@ -5,8 +5,7 @@ use redis::Script;
 use serde::{Deserialize, Serialize};
 
 use super::OwedRow;
-use super::args::at_most;
-
+use super::args::{at_most, lua_place};
 use super::openings::{Opener, Openings};
 use super::owed::Owed;
 use crate::batch::Batch;
@@ -35,9 +34,10 @@ pub(super) enum Settlement {
 #[derive(Serialize)]
 struct Args<'a> {
     ids: Vec<String>,
+    starts: Vec<u64>,
     names: Vec<&'a str>,
-    /// Lists, which cost less to read than maps.
-    jobs: Vec<Vec<u64>>,
+    shapes: Vec<Vec<u64>>,
+    numbers: Vec<u64>,
     opens: bool,
 }
 
@@ -48,22 +48,64 @@ struct SuspendArgs {
     opens: bool,
 }
 
-/// The names of one call, each once.
+/// What the jobs of one call have used, as `gov_settle.lua` takes it.
 #[derive(Default)]
-pub(crate) struct Names<'a> {
+pub(crate) struct Settlements<'a> {
+    /// Of limits and models, each once.
     pub(crate) names: Vec<&'a str>,
+    /// Lists of limits, by their names, each once.
+    pub(crate) shapes: Vec<Vec<u64>>,
+    /// Those of all jobs in one list, which costs Lua less to read than many.
+    pub(crate) numbers: Vec<u64>,
     places: HashMap<&'a str, u64>,
 }
 
-impl<'a> Names<'a> {
-    /// The place of this one. Lua counts from 1.
+impl<'a> Settlements<'a> {
+    /// Adds a job that has ended; gives where it begins.
+    pub(crate) fn add_ended(&mut self, owed: &'a Owed) -> u64 {
+        self.add(owed.fence, Some(owed), false)
+    }
+
+    fn add(&mut self, fence: u64, owed: Option<&'a Owed>, swept: bool) -> u64 {
+        let start = lua_place(self.numbers.len());
+        let limits = owed.into_iter().flat_map(|owed| &owed.limits);
+        let shape = limits.clone().map(|(name, _)| self.place(name)).collect();
+        let shape = self.shape(shape);
+        self.numbers.extend([shape, fence, u64::from(swept)]);
+        self.numbers.extend(limits.map(|(_, amount)| at_most(*amount)));
+        let rows = owed.map(|owed| owed.rows.as_slice()).unwrap_or_default();
+        self.numbers.push(number(rows.len()));
+        for row in rows {
+            let OwedRow { model, requests, input_tokens, output_tokens, cost, unpriced_calls, unknown_calls } =
+                row;
+            let model = self.place(model);
+            let sums = [requests, input_tokens, output_tokens, cost, unpriced_calls, unknown_calls];
+            self.numbers.push(model);
+            self.numbers.extend(sums.map(|sum| at_most(*sum)));
+        }
+        start
+    }
+
+    fn shape(&mut self, shape: Vec<u64>) -> u64 {
+        // They are few, and mostly one.
+        let known = self.shapes.iter().position(|known| *known == shape);
+        lua_place(known.unwrap_or_else(|| {
+            self.shapes.push(shape);
+            self.shapes.len() - 1
+        }))
+    }
+
     fn place(&mut self, name: &'a str) -> u64 {
-        let Self { names, places } = self;
+        let Self { names, places, .. } = self;
         *places.entry(name).or_insert_with(|| {
             names.push(name);
-            u64::try_from(names.len()).unwrap_or(u64::MAX)
+            number(names.len())
         })
     }
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 #[derive(Deserialize)]
@@ -85,7 +127,7 @@ impl Batch for Settles {
     }
 
     async fn call(&mut self, items: &[Self::Item]) -> Result<Vec<()>, QueueError> {
-        let (mut names, mut ids, mut jobs) = (Names::default(), Vec::new(), Vec::new());
+        let (mut settlements, mut ids, mut starts) = (Settlements::default(), Vec::new(), Vec::new());
         let (mut suspended, mut fences) = (Vec::new(), Vec::new());
         for (id, settlement) in items {
             let (fence, owed, swept) = match settlement {
@@ -99,11 +141,12 @@ impl Batch for Settles {
                 Settlement::Refunded { fence } => (*fence, None, false),
             };
             ids.push(id.to_string());
-            jobs.push(job_args(fence, owed, swept, &mut names));
+            starts.push(settlements.add(fence, owed, swept));
         }
         let opens = self.opener.is_some();
         if !ids.is_empty() {
-            let args = Args { ids, names: names.names, jobs, opens };
+            let Settlements { names, shapes, numbers, .. } = settlements;
+            let args = Args { ids, starts, names, shapes, numbers, opens };
             self.run(&SCRIPTS.gov_settle, &args).await?;
         }
         if !suspended.is_empty() {
@@ -123,29 +166,4 @@ impl Settles {
         }
         Ok(())
     }
-}
-
-/// A job that has ended, as `gov_settle.lua` takes it.
-pub(crate) fn ended_args<'a>(owed: &'a Owed, names: &mut Names<'a>) -> Vec<u64> {
-    job_args(owed.fence, Some(owed), false, names)
-}
-
-fn job_args<'a>(fence: u64, owed: Option<&'a Owed>, swept: bool, names: &mut Names<'a>) -> Vec<u64> {
-    let mut job = vec![fence, u64::from(swept)];
-    let Some(Owed { limits, rows, .. }) = owed else {
-        job.push(0);
-        return job;
-    };
-    job.push(u64::try_from(limits.len()).unwrap_or(u64::MAX));
-    for (name, amount) in limits {
-        job.extend([names.place(name), at_most(*amount)]);
-    }
-    for row in rows {
-        let OwedRow { model, requests, input_tokens, output_tokens, cost, unpriced_calls, unknown_calls } =
-            row;
-        job.push(names.place(model));
-        let sums = [requests, input_tokens, output_tokens, cost, unpriced_calls, unknown_calls];
-        job.extend(sums.map(|sum| at_most(*sum)));
-    }
-    job
 }

@@ -31,6 +31,7 @@ struct Args<'a> {
     limits: Vec<LimitArgs<'a>>,
 }
 
+/// A list, without what there is none of at its end.
 #[derive(Clone, Copy, Deserialize)]
 struct Row {
     used: u64,

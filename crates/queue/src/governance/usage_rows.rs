@@ -33,7 +33,7 @@ impl UsageRows {
         Self(store.clone())
     }
 
-    /// What an owner has used since it was made, of all models.
+    /// The requests of an owner since it was made, and its calls without a price and of unknown usage; of all models.
     ///
     /// # Errors
     /// If Redis does not answer.

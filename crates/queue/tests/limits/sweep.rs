@@ -6,10 +6,11 @@ use super::*;
 /// Lets a permit be a minute old.
 fn age(server: &Server, job: JobId) {
     let mut redis = server.connect();
-    // Its second number.
+    // It follows the count of limits, the fence, and what is held of each limit.
     let script = "local p = redis.call('HGET', KEYS[1], ARGV[1])
-        local since = struct.unpack('<d', p, 9)
-        redis.call('HSET', KEYS[1], ARGV[1], string.sub(p, 1, 8) .. struct.pack('<d', since - 60000) .. string.sub(p, 17))";
+        local at = 4 + 8 * (string.byte(p, 2) + 1)
+        local since = struct.unpack('<d', p, at)
+        redis.call('HSET', KEYS[1], ARGV[1], string.sub(p, 1, at - 1) .. struct.pack('<d', since - 60000) .. string.sub(p, at + 8))";
     let script = redis::Script::new(script);
     let _: () = script.key("{hermod:0}:permits").arg(job.to_string()).invoke(&mut redis).unwrap();
 }

@@ -6,21 +6,16 @@ use super::Server;
 
 #[derive(Serialize)]
 struct Args<'a> {
-    limits: Vec<LimitArgs<'a>>,
+    limits: Vec<(&'a str, u64, &'a str, &'a str, u8)>,
     now: i64,
-}
-
-#[derive(Serialize)]
-struct LimitArgs<'a> {
-    name: &'a str,
-    window: &'a str,
-    max: u64,
-    kind: &'a str,
 }
 
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 struct Row {
+    used: u64,
+    reserved: u64,
     since: i64,
+    #[serde(default)]
     ends: Option<i64>,
 }
 
@@ -32,8 +27,8 @@ fn windows(redis: &mut Connection, definitions: &[&str], now: i64) -> Vec<Row> {
         include_str!("../../lua/gov_usage.lua"),
     ];
     let script = redis::Script::new(&format!("#!lua\n{}", parts.join("\n")));
-    let limit = |window| LimitArgs { name: "unused", window, max: 1, kind: "tokens" };
-    let args = Args { limits: definitions.iter().map(|window| limit(window)).collect(), now };
+    let limits = definitions.iter().map(|window| ("unused", 1, *window, "tokens", 0)).collect();
+    let args = Args { limits, now };
     let args = rmp_serde::to_vec_named(&args).unwrap();
     let reply: Vec<u8> = script.key("{hermod:0}:queue").arg(args).invoke(redis).unwrap();
     rmp_serde::from_slice(&reply).unwrap()
@@ -51,7 +46,7 @@ fn month(date: Date, after: i32) -> Date {
 }
 
 fn row(from: Date, to: Date) -> Row {
-    Row { since: millis(from), ends: Some(millis(to)) }
+    Row { used: 0, reserved: 0, since: millis(from), ends: Some(millis(to)) }
 }
 
 #[test]
@@ -97,7 +92,10 @@ fn a_rolling_window_begins_with_its_first_use_and_others_follow_it() {
     let now = 1_790_000_000_123;
     assert_eq!(
         windows(&mut redis, &["r60000", "n"], now),
-        [Row { since: now, ends: Some(now + 60_000) }, Row { since: now, ends: None }]
+        [
+            Row { used: 0, reserved: 0, since: now, ends: Some(now + 60_000) },
+            Row { used: 0, reserved: 0, since: now, ends: None }
+        ]
     );
     let set = |redis: &mut Connection, window: &str, start: i64, end: i64| {
         let fields = [
@@ -111,10 +109,11 @@ fn a_rolling_window_begins_with_its_first_use_and_others_follow_it() {
     set(&mut redis, "r60000", now, now + 60_000);
     for (later, window) in [(0, 0), (59_999, 0), (60_000, 60_000), (119_999, 60_000), (6_000_001, 6_000_000)]
     {
-        let expected = Row { since: now + window, ends: Some(now + window + 60_000) };
+        let used = if window == 0 { 7 } else { 0 };
+        let expected = Row { used, reserved: 0, since: now + window, ends: Some(now + window + 60_000) };
         assert_eq!(windows(&mut redis, &["r60000"], now + later), [expected], "{later}");
     }
-    let back = Row { since: now, ends: Some(now + 60_000) };
+    let back = Row { used: 7, reserved: 0, since: now, ends: Some(now + 60_000) };
     assert_eq!(
         windows(&mut redis, &["r60000"], now - 3_600_000),
         [back],
