@@ -5,11 +5,11 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hermod_queue::{
-    Admin, Claimer, JobOptions, JobRequest, JobsIn, Queue, QueueSettings, Share, Source, Started, Store,
-    Submission, WorkerName, WorkerQueue,
+    Admin, Claimer, Delayed, JobOptions, JobRequest, JobsIn, Park, Queue, QueueSettings, Share, Source,
+    Started, Store, Submission, WorkerName, WorkerQueue,
 };
 use hermod_tests::Cluster;
-use hermod_types::{JobId, Operation, Shard, Ttl};
+use hermod_types::{JobId, Operation, Shard, Timestamp, Ttl};
 use redis::Commands;
 use reqwest::Method;
 use serde_json::json;
@@ -112,7 +112,7 @@ impl Lab {
     }
 }
 
-fn of_priority(priority: u8) -> Share {
+pub(crate) fn of_priority(priority: u8) -> Share {
     Share { priority, ..Share::default() }
 }
 
@@ -247,12 +247,11 @@ async fn a_backlog_of_one_owner_stays_in_the_stream_and_takes_turns_with_those_w
     lab.submit_many("a", Share::default(), 300).await;
     assert_eq!(lab.lane_keys(), ["{hermod:0}:lanes", "{hermod:0}:streamed"]);
     assert_eq!(lab.claim(10).await.len(), 10);
-    let (limited, first) = (Share { is_limited: true, ..Share::default() }, of_priority(1));
     let mut expected = Vec::new();
     for _ in 0..3 {
-        expected.push(lab.submit("b", limited).await);
+        expected.push(lab.submit("b", Share::default()).await);
     }
-    let urgent = lab.submit("a", first).await;
+    let urgent = lab.submit("a", of_priority(1)).await;
     let late = lab.submit("a", Share::default()).await;
     let started = lab.claim(8).await;
     let of = |owner: &str| {
@@ -285,6 +284,59 @@ async fn a_backlog_of_one_owner_stays_in_the_stream_and_takes_turns_with_those_w
     assert_eq!(lab.claim(64).await.len(), 0);
     assert_eq!(seen.iter().collect::<std::collections::BTreeSet<_>>().len(), seen.len());
     assert_eq!(lab.lane_keys(), [""; 0], "the stream is nobody's lane any more");
+}
+
+#[tokio::test]
+async fn a_backlog_in_the_stream_moves_to_its_owners_lane_once_that_is_closed() {
+    let mut lab = Lab::start().await;
+    lab.begin().await;
+    // There is room in the stream for it.
+    lab.submit("c", Share::default()).await;
+    let mut of_a = Vec::new();
+    for _ in 0..300 {
+        of_a.push(lab.submit("a", Share::default()).await);
+    }
+    assert_eq!(lab.lane_keys(), ["{hermod:0}:lanes", "{hermod:0}:streamed"]);
+    lab.submit("b", Share::default()).await;
+    let started = lab.claim(8).await;
+    let owner = |job: &Started| job.request.as_ref().unwrap().owner.clone().unwrap();
+    let owners: Vec<_> = started.iter().map(owner).collect();
+    assert!(owners.contains(&"b".to_owned()), "its entry stands behind the backlog: {owners:?}");
+    let late = lab.submit("d", Share::default()).await;
+    let refused = started.iter().find(|job| owner(job) == "a").unwrap().held.clone();
+    let until = Timestamp::from_millis(Timestamp::now().as_millis() + 200_000);
+    let park = Park { lane: None, until, waits_for: "rate_limited", weight: 1.0, progress: "", owed: None };
+    assert_eq!(lab.worker.park(&refused, &park).await.unwrap(), Delayed::Delayed);
+
+    let mut others = Vec::new();
+    for _ in 0..6 {
+        others.extend(lab.claim(64).await);
+    }
+    let started_all = started.iter().chain(&others);
+    assert!(others.iter().all(|job| owner(job) != "a"), "its lane is closed");
+    assert!(others.iter().any(|job| job.held.id == late));
+    assert_eq!(started_all.clone().filter(|job| ["b", "c", "d"].contains(&&*owner(job))).count(), 3);
+    let mut redis = lab.cluster.connect();
+    let running = 1 + started_all.count() - 1;
+    assert_eq!(
+        redis.xlen::<_, usize>("{hermod:0}:queue").unwrap(),
+        running,
+        "those who run keep their entries"
+    );
+    let of_others = started.iter().filter(|job| owner(job) == "a" && job.held.id != refused.id).count();
+    assert_eq!(redis.zcard::<_, usize>("{hermod:0}:lane:a").unwrap(), 300 - of_others);
+    assert!(Admin::new(&lab.store).check(false).await.unwrap().agree());
+
+    // Its own order stays.
+    assert!(lab.worker.open(Shard::default(), "a").await.unwrap());
+    let mut ids = Vec::new();
+    while ids.len() < 300 - of_others {
+        ids.extend(lab.claim(64).await.iter().map(|job| job.held.id));
+    }
+    let started: Vec<_> = started.iter().map(|job| job.held.id).collect();
+    let expected: Vec<_> = of_a.into_iter().filter(|id| *id == refused.id || !started.contains(id)).collect();
+    assert_eq!(ids, expected);
+    assert_eq!(lab.lane_keys(), [""; 0]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use hermod_tests::{Cluster, PATIENCE, Servers, Signal, eventually, lasts};
 use redis::Commands;
 use serde_json::{Value, json};
 
-use crate::lanes::Lab;
+use crate::lanes::{Lab, of_priority};
 use crate::shards::all_complete;
 
 fn keys() -> Value {
@@ -77,8 +77,8 @@ async fn lanes_are_in_each_shard_of_a_cluster() {
 async fn what_somebody_else_did_to_lanes_is_mended() {
     let lab = Lab::start().await;
     for _ in 0..3 {
-        lab.submit("a", Share { is_limited: true, ..Share::default() }).await;
-        lab.submit("b", Share { is_limited: true, ..Share::default() }).await;
+        lab.submit("a", of_priority(4)).await;
+        lab.submit("b", of_priority(4)).await;
     }
     let admin = Admin::new(&lab.store);
     assert!(admin.check(false).await.unwrap().agree());

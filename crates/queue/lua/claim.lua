@@ -95,6 +95,8 @@ for _, found in ipairs(entries) do
     -- It runs elsewhere. A lost group that was made again gives out such a job once more: its entry gets the idle time that goes
     -- with the lease, so that it is found as soon as the lease ends.
     redis.call('XCLAIM', QUEUE, GROUP, worker, 0, entry, 'IDLE', math.max(lease_ms - left, 0), 'JUSTID')
+  elseif args.source == 'queue' and #jobs == args.count then
+    free_entry(entry, worker)
   else
     local fence, history = holder.fence + 1, is[6]
     if holder.runs then
@@ -115,6 +117,6 @@ for _, found in ipairs(entries) do
 end
 remove_entries(strangers)
 -- There may be more: for the next idle worker.
-if #entries == args.count and args.source ~= 'repeat' then wake(args.source) end
+if #entries >= args.count and args.source ~= 'repeat' then wake(args.source) end
 publish()
 return reply({taken = #entries, jobs = jobs, again_ms = again_ms})

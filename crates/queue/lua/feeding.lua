@@ -41,7 +41,9 @@ local function owners_of(rows)
   for i, lane in ipairs(names) do
     local weight, opened, taken = read_weight(weights[i])
     local left = allowed(opened, taken)
-    if left == 0 then
+    if is_moving_lane(lane) then
+      -- It gives nothing any more.
+    elseif left == 0 then
       is_paced = true
     else
       local name = owner_of(lane)
@@ -156,22 +158,52 @@ local function take_shares(owners, taken, read)
   if #kept > 0 then redis.call('ZADD', LANES, unpack(kept)) end
 end
 
+-- Moves some of what waits in the stream to lanes, as that of its owner is closed.
+-- taken: gets entries that are none of jobs that wait
+-- -> whether there may be more
+local MOVED = 128
+local function move_stream(owner, read, taken)
+  local entries, moved = read(MOVED), {}
+  for _, entry in ipairs(entries) do
+    local id = entry[2] and entry[2][1] == 'id' and entry[2][2] or ''
+    local is = redis.pcall('HMGET', job_key(id), 'holder', 'code', 'owner', 'share')
+    if is.err or not is[1] or is[2] or read_holder(is[1]).runs then
+      taken.entries[#taken.entries + 1] = entry
+    else
+      local ms, number = string.match(entry[1], '^(%d+)-(%d+)$')
+      -- Those of one millisecond stay in their order.
+      add_to_lane(is[3] or '', id, read_share(is[4]), ms + math.min(number, 127) / 128)
+      redis.call('HSET', job_key(id), 'entry', '')
+      moved[#moved + 1] = entry[1]
+    end
+  end
+  remove_entries(moved)
+  write_lanes()
+  if #entries == MOVED then return true end
+  forget_stream_lane(owner)
+  return false
+end
+
 -- Takes up to so many jobs that wait: those in the stream first, unless that is a lane, and of the open lanes each owner's share.
 -- read: gives so many new entries of the stream
--- -> entries; ids: of jobs that have no entry; is_read: whether the stream has no new entries any more; is_paced: whether there are more
---    in lanes, which may not be taken for some milliseconds
+-- -> entries; ids: of jobs that have no entry; is_read: whether the stream has no new entries any more; is_paced: whether there is more
+--    to do in some milliseconds
 local function take_waiting(count, read)
-  local rows, taken = next_lanes(count), {entries = {}, ids = {}}
-  local is_lane = is_streamed(rows, count)
-  if not is_lane or #rows == 2 then
-    taken.entries = read(count)
-    taken.is_read = #taken.entries < count
-    if is_lane and taken.is_read then
-      -- It was alone, and there is nothing in it any more.
-      redis.call('ZREM', LANES, rows[1])
-      redis.call('HDEL', WEIGHTS, rows[1])
-      redis.call('DEL', STREAMED)
+  local rows, taken, is_moving = next_lanes(count), {entries = {}, ids = {}}, false
+  for i = 1, #rows, 2 do
+    if is_moving_lane(rows[i]) then
+      is_moving = move_stream(owner_of(rows[i]), read, taken)
+      taken.is_paced, taken.is_read = is_moving, not is_moving
+      rows = next_lanes(count)
+      break
     end
+  end
+  local is_lane = is_streamed(rows, count)
+  if not is_lane or (#rows == 2 and not is_moving) then
+    for _, entry in ipairs(read(count)) do taken.entries[#taken.entries + 1] = entry end
+    taken.is_read = #taken.entries < count
+    -- It was alone, and there is nothing in it any more.
+    if is_lane and taken.is_read then forget_stream_lane(owner_of(rows[1])) end
     if is_lane then return taken end
   end
   local left = count - #taken.entries

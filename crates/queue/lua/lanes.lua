@@ -84,10 +84,32 @@ local function add_to_lane(lane, id, share, at)
 end
 
 -- While one owner's jobs are all that wait, they may stay in the stream, however many they are: then that is a lane of theirs. It
--- stands in `lanes` by this name, and its owner in `streamed`.
+-- stands in `lanes` by this name, and its owner in `streamed`. Once its owner's own lane is closed it gives nothing, and its jobs are
+-- moved there, some with each claim: then its name is the second.
 local STREAMED = key('streamed')
 local function stream_lane(owner) return owner .. '\n' end
+local function moving_lane(owner) return owner .. '\n\n' end
 local function is_stream_lane(lane) return string.sub(lane, -1) == '\n' end
+local function is_moving_lane(lane) return string.sub(lane, -2) == '\n\n' end
+
+-- Closes a lane until then (ms).
+local function close_lane(lane, till, reason)
+  redis.call('ZREM', LANES, lane)
+  redis.call('ZADD', CLOSED, 'GT', till, lane)
+  redis.call('HSET', REASONS, lane, reason)
+  if redis.call('GET', STREAMED) ~= lane then return end
+  local time = redis.call('ZSCORE', LANES, stream_lane(lane))
+  if not time then return end
+  redis.call('ZREM', LANES, stream_lane(lane))
+  redis.call('ZADD', LANES, time, moving_lane(lane))
+end
+
+-- What no longer is a lane.
+local function forget_stream_lane(owner)
+  redis.call('ZREM', LANES, stream_lane(owner), moving_lane(owner))
+  redis.call('HDEL', WEIGHTS, stream_lane(owner))
+  redis.call('DEL', STREAMED)
+end
 
 -- What the stream takes, found out once.
 -- room: how many more jobs of anybody: as many as wait there are to be fewer than those that run. Then they start soon, and whoever
@@ -100,7 +122,7 @@ local function look_at_stream()
   local lanes = redis.call('EXISTS', LANES, CLOSED)
   local open = lanes > 0 and redis.call('ZRANGE', LANES, 0, 1) or {}
   if #open > 0 then
-    if #open == 1 and is_stream_lane(open[1]) then stream.owner = owner_of(open[1]) end
+    if #open == 1 and is_stream_lane(open[1]) and not is_moving_lane(open[1]) then stream.owner = owner_of(open[1]) end
     return
   end
   if lanes > 0 then stream.has_lane = {} end
@@ -131,13 +153,13 @@ local function takes_one(owner, weight, is_plain)
   return true
 end
 
--- Puts a job where it waits: into the stream, or into its owner's lane. at: its place in that; must_wait: not into the stream;
--- is_free: whether it has no limits, so that nothing but workers keeps it from starting
+-- Puts a job where it waits: into the stream, or into its owner's lane. at: its place in that; must_wait: not into the stream; is_last:
+-- whether it came just now
 -- -> its entry, which the caller writes; nil where it has none
-local function place_job(id, owner, share, at, must_wait, is_free)
+local function place_job(id, owner, share, at, must_wait, is_last)
   owner = owner or ''
   if not IS_JOBS then return enqueue(id) end
-  local is_plain = is_free and share.priority == USUAL_SHARE.priority and not share.max_wait_ms
+  local is_plain = is_last and share.priority == USUAL_SHARE.priority and not share.max_wait_ms
   if not must_wait and takes_one(owner, share.weight, is_plain) then return enqueue(id) end
   -- The next ones must not overtake it, unless its lane is closed.
   if must_wait or not waits_in_lane(owner) then

@@ -10,6 +10,8 @@ for _, lane in ipairs(names) do
   if redis.call('EXISTS', lane_key(lane)) == 0 then
     forget_lane(lane)
     empty = empty + 1
+    -- Its other jobs may still be in the stream.
+    if redis.call('GET', STREAMED) == lane then wake('queue') end
   elseif was_closed or not redis.call('ZSCORE', LANES, lane) then
     local weight = read_weight(redis.call('HGET', WEIGHTS, lane))
     -- Its limit may admit few: see feeding.lua.

@@ -40,11 +40,7 @@ for i, job in ipairs(args.jobs) do
   end
 end
 remove_entries(entries)
-for lane, till in pairs(closed) do
-  redis.call('ZREM', LANES, lane)
-  redis.call('ZADD', CLOSED, 'GT', till, lane)
-  redis.call('HSET', REASONS, lane, reasons[lane])
-end
+for lane, till in pairs(closed) do close_lane(lane, till, reasons[lane]) end
 if write_lanes() then wake('queue') end
 publish()
 return reply(results)

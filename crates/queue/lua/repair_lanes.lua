@@ -21,7 +21,8 @@ if jobs ~= counted then
 end
 -- Whose lane the stream is, is known where the lane is, and there alone.
 local owner = redis.pcall('GET', STREAMED)
-if owner and (owner.err or not redis.call('ZSCORE', LANES, stream_lane(owner))) then
+local function is_lane() return redis.call('ZSCORE', LANES, stream_lane(owner)) or redis.call('ZSCORE', LANES, moving_lane(owner)) end
+if owner and (owner.err or not is_lane()) then
   is_sound = false
   if args.repair then redis.call('DEL', STREAMED) end
 end

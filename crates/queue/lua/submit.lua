@@ -6,7 +6,7 @@
 --       jobs: id, request, model, owner and type (absent for none), bytes, latest (ms: from then on its client has given up),
 --       body_pieces, media_pieces (how many are staged; absent for none), hook (what is to be delivered at its end),
 --       run_at (ms: not to be started before), echo (what its Response repeats of the request), share (absent for the usual one, see lanes.lua),
---       limited (whether it has limits), max_waiting (how many jobs of its owner may wait in this shard; absent for no limit),
+--       max_waiting (how many jobs of its owner may wait in this shard; absent for no limit),
 --       owed (of one that its limits have admitted already: nothing), and what tells a repeated submit:
 --       once: name, print    of an idempotency key, and of the request that it came with
 --       sent: name, count    of a request, and how many tries of its client came before
@@ -117,7 +117,7 @@ for i, job in ipairs(args.jobs) do
       redis.call('ZADD', key('delayed'), job.run_at, job.id)
       add('queued', job.run_at)
     else
-      local entry = place_job(job.id, job.owner, read_share(job.share), precise + i / 128, job.max_waiting, not job.limited)
+      local entry = place_job(job.id, job.owner, read_share(job.share), precise + i / 128, job.max_waiting, true)
       if entry then
         add('entry', entry)
         queued = queued + 1

@@ -1,4 +1,4 @@
--- waiting_of: how many jobs of an owner wait in its lanes.
+-- waiting_of: how many jobs of an owner wait in its lanes, and in the stream while that is one of them.
 -- KEYS  1 queue
 -- args  owner
 -- ->    their number
@@ -6,4 +6,5 @@ local waiting = redis.call('ZCARD', key('lane:' .. args.owner))
 for _, lane in ipairs(redis.call('SMEMBERS', key('sublanes:' .. args.owner))) do
   if lane ~= args.owner then waiting = waiting + redis.call('ZCARD', key('lane:' .. lane)) end
 end
-return reply(waiting)
+if redis.call('GET', key('streamed')) == args.owner then waiting = waiting + redis.call('XLEN', QUEUE) - count_running() end
+return reply(math.max(waiting, 0))

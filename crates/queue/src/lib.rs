@@ -14,7 +14,7 @@
 //! | `{hermod:S}:wake` | sorted set | wake-ups for idle workers, which wait on it; each kind is there once at most |
 //! | `{hermod:S}:lane:<owner>`, `{hermod:S}:lane:<owner>\n<limit>` | sorted set by priority and time | jobs of an owner that wait, and those that wait for one narrow limit; they have no entry meanwhile |
 //! | `{hermod:S}:lanes` | sorted set by virtual time | lanes whose jobs may be started; the lowest is next |
-//! | `{hermod:S}:streamed` | string | the owner whose lane the stream is: while nobody else's jobs wait, its own may stay there. That lane stands in `lanes` as `<owner>\n` |
+//! | `{hermod:S}:streamed` | string | the owner whose lane the stream is: while nobody else's jobs wait, its own may stay there. That lane stands in `lanes` as `<owner>\n`, or as `<owner>\n\n` while its jobs are moved to the owner's own lane, which is closed |
 //! | `{hermod:S}:closed`, `{hermod:S}:reasons` | sorted set by time (ms), hash | lanes that wait for a limit, by when they open; what each waits for |
 //! | `{hermod:S}:weights` | hash, a lane each | its weight, where it is not 1; of one that was opened lately, also when (ms), and how many were taken since |
 //! | `{hermod:S}:laned`, `{hermod:S}:sublanes:<owner>` | integer, set | jobs in lanes; the lanes of an owner for narrow limits |
@@ -35,7 +35,7 @@
 //! | `{hermod:0}:permits` | hash, a job each | what it holds of its limits, from its admission until it is settled: `lua/governance.lua` |
 //! | `{hermod:0}:waiters:<name>` | sorted set by time (ms), expires | lanes (`<shard> <lane>`) that wait for room in a limit, by when they were last told of some |
 //! | `{hermod:S}:owed` | hash, a job each | what jobs have used that have ended, in JSON, until it is counted |
-//! | `{hermod:0}:usage:<day>`, `{hermod:0}:totals:<owner>` | hash, the first expires after 400 days | what was used: `<owner>\n<model>\n<field>` of a day, `<field>` of an owner |
+//! | `{hermod:0}:usage:<day>`, `{hermod:0}:totals:<owner>` | hash, the first expires after 400 days | what was used: `<owner>\n<model>\n<field>` of a day; of an owner the requests, and calls without a price or of unknown usage |
 //! | `{hermod:0}:webhook…` | | receivers of webhooks: see [`webhooks`] |
 //! | `{hermod:S}:counts:<10 minutes>` | hash, expires | jobs of each minute: `<minute><a, c, f or x>`, accepted, completed, failed and cancelled ones |
 //! | `{hermod:S}:ends`, `{hermod:S}:recent` | lists, expire | ends that are not counted yet, and the latest that are: `<id> <c, f or x> <code> <time, ms>` |

@@ -32,8 +32,6 @@ pub struct Share {
     pub max_waiting: Option<u64>,
     /// How long it may wait for its limits, where its client or its key says so.
     pub max_wait: Option<Duration>,
-    /// Whether it has limits, which may keep it from starting while others may.
-    pub is_limited: bool,
     /// Whether they have admitted it already, before the submit.
     pub is_admitted: bool,
 }
@@ -50,7 +48,6 @@ impl Default for Share {
             weight: 1.0,
             max_waiting: None,
             max_wait: None,
-            is_limited: false,
             is_admitted: false,
         }
     }

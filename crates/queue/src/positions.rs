@@ -67,6 +67,11 @@ impl OpenLane {
     fn is_stream(&self) -> bool {
         self.name.ends_with('\n')
     }
+
+    /// Whether they are being moved elsewhere, as their owner's limits are closed.
+    fn is_moving(&self) -> bool {
+        self.name.ends_with("\n\n")
+    }
 }
 
 /// An entry's id: milliseconds, and a number within them.
@@ -144,7 +149,7 @@ impl Inner {
         let (entries, mut lanes) = (self.entries().await?, self.lanes().await?);
         let stream = lanes.iter_mut().find(|lane| lane.is_stream());
         let is_lane = stream.is_some();
-        if let Some(stream) = stream {
+        if let Some(stream) = stream.filter(|stream| !stream.is_moving()) {
             stream.jobs = u32::try_from(entries.len()).map_or(f64::MAX, f64::from);
         }
         Ok(Snapshot { taken, entries, is_lane, lanes })
@@ -222,6 +227,7 @@ impl Snapshot {
     fn position(&self, entry: Entry) -> Option<Position> {
         match self.entries.binary_search(&entry) {
             Ok(rank) => match self.lanes.iter().find(|lane| lane.is_stream()) {
+                Some(stream) if stream.is_moving() => None,
                 Some(stream) => self.position_in_lane(&stream.name, rank),
                 None => Some(Position::Exactly(rank)),
             },

@@ -222,8 +222,6 @@ struct JobArgs<'a> {
     sent: Option<SentArgs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     share: Option<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    limited: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_waiting: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -325,7 +323,6 @@ impl Batch for Submits {
                 sent: options.repeats.sent(),
                 share: options.share.field(Duration::from_millis(delay)),
                 owed: options.share.is_admitted.then(|| Owed::default().to_json()),
-                limited: options.share.is_limited,
                 max_waiting: options.share.max_waiting.map(|most| most.div_ceil(shards)),
             });
         }

@@ -42,8 +42,7 @@ impl Admission<'_> {
         upload: Option<Upload>,
         queue: &Queue,
     ) -> Result<Submission, ApiError> {
-        let (estimate, is_limited) = self.estimate(&job)?;
-        options.share.is_limited = is_limited;
+        let estimate = self.estimate(&job)?;
         let mut asked = Asked { job: &mut job, options: &mut options, estimate };
         let mut id = None;
         let admitted = async {
@@ -77,14 +76,14 @@ impl Admission<'_> {
         submission.map_err(ApiError::from_submit)
     }
 
-    /// What a job may use at most, which is of interest for its limits alone; and whether it has any.
+    /// What a job may use at most, which is of interest for its limits alone.
     ///
     /// # Errors
     /// If a budget is to pay for a model without a price, and the operator does not want that.
-    fn estimate(&self, job: &JobRequest) -> Result<(Estimate, bool), ApiError> {
+    fn estimate(&self, job: &JobRequest) -> Result<Estimate, ApiError> {
         let (rules, owner) = (&self.caller.rules, self.caller.owner());
         if rules.is_empty() {
-            return Ok((Estimate::default(), false));
+            return Ok(Estimate::default());
         }
         let prices = self.prices.for_owner(owner);
         let mut is_limited = false;
@@ -101,8 +100,10 @@ impl Admission<'_> {
                 return Err(ApiError::Refused(Refusal { code: Some(budget.id.clone()), ..refusal }));
             }
         }
-        let estimate = || estimate(job.operation, &job.body, job.media_bytes, &job.targets, &prices);
-        Ok((if is_limited { estimate() } else { Estimate::default() }, is_limited))
+        if !is_limited {
+            return Ok(Estimate::default());
+        }
+        Ok(estimate(job.operation, &job.body, job.media_bytes, &job.targets, &prices))
     }
 
     fn wants(&self, target: &Target, estimate: Estimate) -> Vec<(Arc<Limit>, u64)> {
