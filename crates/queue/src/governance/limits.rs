@@ -6,6 +6,7 @@ use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
 use super::admit::{Admits, AskItem};
+use super::ample::Ample;
 use super::openings::{Opener, Openings};
 use super::settle::{Settlement, Settles};
 use super::usage::{self, Reads};
@@ -24,6 +25,7 @@ struct Inner {
     admits: Batcher<Admits>,
     settles: Batcher<Settles>,
     reads: Batcher<Reads>,
+    ample: Ample,
     connection: Connection,
 }
 
@@ -54,6 +56,7 @@ impl Limits {
             admits: Batcher::spawn(admits, tasks),
             settles: Batcher::spawn(settles, tasks),
             reads: Batcher::spawn(Reads(connection.clone()), tasks),
+            ample: Ample::default(),
             connection,
         }))
     }
@@ -68,8 +71,13 @@ impl Limits {
         wants: &[(Arc<Limit>, u64)],
         latest: Timestamp,
     ) -> Result<Admission, QueueError> {
+        if self.0.ample.have_room(wants) {
+            return Ok(Admission::Admitted);
+        }
         let limits: Vec<_> = wants.iter().map(|(limit, _)| Arc::clone(limit)).collect();
-        Ok(usage::check(wants, &self.usage(&limits).await?, latest))
+        let usage = self.usage(&limits).await?;
+        self.0.ample.note(wants, &usage);
+        Ok(usage::check(wants, &usage, latest))
     }
 
     /// Reserves all that a job wants, or nothing. Safe to repeat. A job that is held, and refused, is told once there is room, so

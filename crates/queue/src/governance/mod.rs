@@ -6,12 +6,14 @@
 //! | `owed` | what it has used, as its record and the outbox keep it |
 //! | `settle` | counting that, once |
 //! | `usage` | reading it |
+//! | `ample` | which limits need not be read for each submit |
 //! | `openings` | telling those that wait that there is room |
 //! | `upkeep` | what the leader does: settling what was left over, and freeing what nobody holds any more |
 //! | `definitions` | what is defined over HTTP |
 //! | `usage_rows` | what was used, by day, key and model |
 
 mod admit;
+mod ample;
 mod args;
 mod definitions;
 mod limits;
