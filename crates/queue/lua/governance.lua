@@ -120,7 +120,12 @@ local function pack_count(limits) return string.char(1, limits % 256, math.floor
 
 -- How the two parts of a permit of so many limits are packed. The first begins at OWN.
 local OWN = 4
-local function own_format(limits) return '<' .. string.rep('d', limits + 1) end
+local own_formats = {}
+local function own_format(limits)
+  local format = own_formats[limits]
+  if not format then format = '<' .. string.rep('d', limits + 1); own_formats[limits] = format end
+  return format
+end
 local function common_format(limits) return '<ds' .. string.rep('sd', limits) end
 
 -- A permit of an earlier version: fence, since, owner, then for each limit its name, s, and how much.

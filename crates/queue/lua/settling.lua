@@ -49,14 +49,14 @@ local function settle_jobs(ids, starts, numbers, names, shapes, now)
     return state
   end
 
-  -- What permits have in common. Its limits are those whose window is still the one in which something was reserved.
+  -- What permits have in common. A limit has no state there whose window is no longer the one in which something was reserved.
   local function read_common(text, limits)
     local values = {struct.unpack(common_format(limits), text)}
-    local common = {owner = values[2], limits = limits, places = {}}
+    local common = {owner = values[2], names = {}, states = {}, places = {}}
     for k = 1, limits do
       local name, s = values[2 * k + 1], values[2 * k + 2]
       local state = states[name] or state_of(name, s)
-      common[k] = {name = name, state = state.s == s and state}
+      common.names[k], common.states[k] = name, state.s == s and state
     end
     commons[text] = common
     return common
@@ -65,26 +65,26 @@ local function settle_jobs(ids, starts, numbers, names, shapes, now)
   -- Where in its numbers a job of this shape says what it has used of each of these limits; false where it does not.
   local function places_of(common, shape)
     local places = {}
-    for k = 1, common.limits do
+    for k, name in ipairs(common.names) do
       places[k] = false
-      for j, name in ipairs(shapes[shape]) do
-        if names[name] == common[k].name then places[k] = 2 + j end
+      for j, other in ipairs(shapes[shape]) do
+        if names[other] == name then places[k] = 2 + j end
       end
     end
     common.places[shape] = places
     return places
   end
 
-  local function add_row(owner, at)
+  -- What was used, in the order of FIELDS, by an owner of a model.
+  local function sums_of(owner, model)
     local of_owner = usage[owner]
     if not of_owner then of_owner = {}; usage[owner] = of_owner end
-    local sums = of_owner[numbers[at]]
-    if not sums then sums = {0, 0, 0, 0, 0, 0}; of_owner[numbers[at]] = sums end
-    for i = 1, 6 do sums[i] = sums[i] + numbers[at + i] end
+    local sums = of_owner[model]
+    if not sums then sums = {0, 0, 0, 0, 0, 0}; of_owner[model] = sums end
+    return sums
   end
 
-  local function settle(id, at, packed)
-    local limits = count_limits(packed)
+  local function settle(id, at, packed, limits)
     local own = {struct.unpack(own_format(limits), packed, OWN)}
     local shape, is_swept = numbers[at], numbers[at + 2] == 1
     if own[1] > numbers[at + 1] then return end
@@ -93,21 +93,24 @@ local function settle_jobs(ids, starts, numbers, names, shapes, now)
     local text = string.sub(packed, own[limits + 2])
     local common = commons[text] or read_common(text, limits)
     local places = common.places[shape] or places_of(common, shape)
-    for k = 1, limits do
-      local state, reserved, place = common[k].state, own[k + 1], places[k]
+    for k, state in ipairs(common.states) do
+      local reserved, place = own[k + 1], places[k]
       if not state then
         -- It was reserved in a window that has ended.
       elseif state.ended then
         state.ended[#state.ended + 1] = id
         state.freed = state.freed + 1
       else
-        local used = place and numbers[at + place] or is_swept and string.sub(common[k].name, 1, 9) == 'requests:' and reserved or 0
+        local used = place and numbers[at + place] or is_swept and string.sub(common.names[k], 1, 9) == 'requests:' and reserved or 0
         state.u, state.r, state.changed = state.u + used, state.r - reserved, true
         if used < reserved then state.freed = state.freed + 1 end
       end
     end
     local rows = at + 3 + #shapes[shape]
-    for row = rows + 1, rows + 7 * numbers[rows], 7 do add_row(common.owner, row) end
+    for row = rows + 1, rows + 7 * numbers[rows], 7 do
+      local sums = sums_of(common.owner, numbers[row])
+      for i = 1, 6 do sums[i] = sums[i] + numbers[row + i] end
+    end
   end
 
   for i, id in ipairs(ids) do
@@ -115,7 +118,7 @@ local function settle_jobs(ids, starts, numbers, names, shapes, now)
     if packed and not done[id] then
       -- One of an earlier version is written as those of ours.
       if not count_limits(packed) then packed = write_permit(read_permit(packed)) end
-      settle(id, starts[i], packed)
+      settle(id, starts[i], packed, count_limits(packed))
     end
   end
 
