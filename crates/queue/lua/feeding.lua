@@ -32,50 +32,48 @@ local function count_before_stream(lane)
 end
 
 -- The lanes of these rows by their owners: all lanes of one share its virtual time.
--- -> owners: {time, weight, lanes = {{lane, weight, opened, taken, left}, …}}, the next first; is_paced: whether one of them may give no
---    more for the moment
+-- -> owners: {time, weight, next, lanes = {{lane, left, count, …}, …}}, the next first; is_paced: whether one of them may give no more for
+--    the moment
 local function owners_of(rows)
-  local names, owners, by_name, is_paced = {}, {}, {}, false
+  local names, owners, by_name, is_paced, streamed = {}, {}, {}, false, nil
   for i = 1, #rows, 2 do names[#names + 1] = rows[i] end
   local weights = redis.call('HMGET', WEIGHTS, unpack(names))
-  for i, lane in ipairs(names) do
+  for i, name in ipairs(names) do
     local weight, opened, taken = read_weight(weights[i])
     local left = allowed(opened, taken)
-    if is_moving_lane(lane) then
+    if is_moving_lane(name) then
       -- It gives nothing any more.
     elseif left == 0 then
       is_paced = true
     else
-      local name = owner_of(lane)
-      local owner = by_name[name]
+      local lane, owner_name = {lane = name, left = left, count = 0}, owner_of(name)
+      if weights[i] then lane.is_known, lane.weight, lane.opened, lane.taken = true, weight, opened, taken end
+      local owner = by_name[owner_name]
       if not owner then
-        owner = {name = name, time = tonumber(rows[2 * i]), weight = weight, lanes = {}, number = i, next = 1,
-          is_alone = #names == 1}
-        owners[#owners + 1], by_name[name] = owner, owner
+        owner = {time = tonumber(rows[2 * i]), weight = weight, lanes = {}, next = 1}
+        owners[#owners + 1], by_name[owner_name] = owner, owner
       end
-      local is_stream = is_stream_lane(lane)
-      owner.is_streamed = owner.is_streamed or is_stream
-      owner.lanes[#owner.lanes + 1] = {lane = lane, weight = weight, opened = opened, taken = taken, left = left, count = 0,
-        is_known = weights[i], is_stream = is_stream}
+      if is_stream_lane(name) then lane.is_stream, owner.is_streamed, streamed = true, true, owner end
+      owner.lanes[#owner.lanes + 1] = lane
     end
   end
-  for _, owner in ipairs(owners) do
-    if owner.is_streamed and #owner.lanes > 1 then
-      -- Its jobs start in their order: what waits in the stream goes last.
-      table.sort(owner.lanes, function(a, b) return not a.is_stream and b.is_stream end)
-      for _, lane in ipairs(owner.lanes) do
-        if lane.lane == owner.name then lane.left = math.min(lane.left, count_before_stream(lane.lane)) end
-      end
+  if streamed and #streamed.lanes > 1 then
+    -- Its jobs start in their order: what waits in the stream goes last.
+    table.sort(streamed.lanes, function(a, b) return not a.is_stream and b.is_stream end)
+    local own = owner_of(streamed.lanes[1].lane)
+    for _, lane in ipairs(streamed.lanes) do
+      if lane.lane == own then lane.left = math.min(lane.left, count_before_stream(own)) end
     end
   end
+  if #names == 1 and owners[1] then owners[1].is_alone = true end
   return owners, is_paced
 end
 
 local function is_before(a, b) return a.time < b.time or a.time == b.time and a.number < b.number end
 
--- Lets the first of a heap sink to its place.
-local function sink(heap)
-  local i, size = 1, #heap
+-- Lets one of a heap sink to its place.
+local function sink(heap, i)
+  local size = #heap
   while true do
     local least = i
     for child = 2 * i, math.min(2 * i + 1, size) do
@@ -87,29 +85,50 @@ local function sink(heap)
   end
 end
 
--- Decides how many jobs each lane gives, so many in all, as far as they may.
+-- Lets an owner give so many jobs, or fewer.
+-- -> how many
+local function give(owner, count)
+  local lane = owner.lanes[owner.next]
+  for _ = 2, #owner.lanes do
+    if lane.count < lane.left then break end
+    owner.next = owner.next % #owner.lanes + 1
+    lane = owner.lanes[owner.next]
+  end
+  local taken = math.min(count, lane.left - lane.count)
+  if taken == 0 then return 0 end
+  lane.count, owner.has_given = lane.count + taken, true
+  owner.time = owner.time + taken / owner.weight
+  if not owner.is_streamed then owner.next = owner.next % #owner.lanes + 1 end
+  return taken
+end
+
+-- Decides how many jobs each lane gives, so many in all, as far as they may. owners: the next first
 local function share_out(owners, count)
+  local first = owners[1]
+  if #owners == 1 and #first.lanes == 1 then
+    give(first, count)
+    return
+  end
+  -- Each gives one, until one that has given is next again.
+  local next_time = math.huge
+  for _, owner in ipairs(owners) do
+    if count == 0 or owner.time >= next_time then break end
+    count = count - give(owner, 1)
+    next_time = math.min(next_time, owner.time)
+  end
+  if count == 0 then return end
   local heap = {}
-  for i, owner in ipairs(owners) do heap[i] = owner end
+  for i, owner in ipairs(owners) do heap[i], owner.number = owner, i end
+  for i = math.floor(#heap / 2), 1, -1 do sink(heap, i) end
   while count > 0 and heap[1] do
-    local owner = heap[1]
-    local lane = owner.lanes[owner.next]
-    for _ = 2, #owner.lanes do
-      if lane.count < lane.left then break end
-      owner.next = owner.next % #owner.lanes + 1
-      lane = owner.lanes[owner.next]
-    end
-    if lane.count < lane.left then
-      -- One that is alone gives all.
-      local taken = #heap == 1 and #owner.lanes == 1 and math.min(count, lane.left) or 1
-      lane.count, count, owner.has_given = lane.count + taken, count - taken, true
-      owner.time = owner.time + taken / owner.weight
-      if not owner.is_streamed then owner.next = owner.next % #owner.lanes + 1 end
-    else
+    -- One that is alone gives all.
+    local given = give(heap[1], #heap == 1 and #heap[1].lanes == 1 and count or 1)
+    count = count - given
+    if given == 0 then
       heap[1] = heap[#heap]
       heap[#heap] = nil
     end
-    sink(heap)
+    sink(heap, 1)
   end
 end
 
@@ -143,8 +162,8 @@ local function take_shares(owners, taken, read)
         if lane.is_known then redis.call('HDEL', WEIGHTS, lane.lane) end
         if lane.is_stream then
           redis.call('DEL', STREAMED)
-        elseif lane.lane ~= owner.name then
-          redis.call('SREM', sublanes_key(owner.name), lane.lane)
+        elseif string.find(lane.lane, '\n', 1, true) then
+          redis.call('SREM', sublanes_key(owner_of(lane.lane)), lane.lane)
         end
       else
         if owner.has_given and not owner.is_alone then kept[#kept + 1], kept[#kept + 2] = owner.time, lane.lane end

@@ -7,7 +7,10 @@ local LANES, CLOSED, LANED, WEIGHTS, DEADLINES = key('lanes'), key('closed'), ke
 local REASONS = key('reasons')
 local function lane_key(lane) return PREFIX .. 'lane:' .. lane end
 local function sublanes_key(owner) return PREFIX .. 'sublanes:' .. owner end
-local function owner_of(lane) return string.match(lane, '^[^\n]*') end
+local function owner_of(lane)
+  local line = string.find(lane, '\n', 1, true)
+  return line and string.sub(lane, 1, line - 1) or lane
+end
 
 -- A weight as it may be reckoned with.
 local function sane_weight(value)
@@ -19,7 +22,8 @@ end
 -- A record's `share`, "<priority> <weight> <max_wait, ms, or ->"; absent for the usual one.
 local USUAL_SHARE = {priority = 3, weight = 1}
 local function read_share(text)
-  local priority, weight, max_wait = string.match(text or '', '^([1-5]) (%S+) (%S+)$')
+  if not text then return USUAL_SHARE end
+  local priority, weight, max_wait = string.match(text, '^([1-5]) (%S+) (%S+)$')
   if not priority then return USUAL_SHARE end
   return {priority = tonumber(priority), weight = sane_weight(weight), max_wait_ms = whole(max_wait)}
 end
@@ -30,7 +34,8 @@ local function place_in_lane(priority, at) return priority * 1e13 + at end
 -- What `weights` has of a lane: its weight, 1 where nothing is there; and of one that was opened lately, when (ms) and how many
 -- were taken from it since.
 local function read_weight(text)
-  local weight, opened, taken = string.match(text or '', '^(%S+) ?(%d*) ?(%d*)$')
+  if not text then return 1 end
+  local weight, opened, taken = string.match(text, '^(%S+) ?(%d*) ?(%d*)$')
   return sane_weight(weight), tonumber(opened), tonumber(taken)
 end
 
@@ -89,8 +94,9 @@ end
 local STREAMED = key('streamed')
 local function stream_lane(owner) return owner .. '\n' end
 local function moving_lane(owner) return owner .. '\n\n' end
-local function is_stream_lane(lane) return string.sub(lane, -1) == '\n' end
-local function is_moving_lane(lane) return string.sub(lane, -2) == '\n\n' end
+local LINE = string.byte('\n')
+local function is_stream_lane(lane) return string.byte(lane, -1) == LINE end
+local function is_moving_lane(lane) return is_stream_lane(lane) and string.byte(lane, -2) == LINE end
 
 -- Closes a lane until then (ms).
 local function close_lane(lane, till, reason)
