@@ -22,8 +22,8 @@ use crate::report::Jobs;
 use crate::rows::{Figures, Row, median, ratio, said};
 use crate::run::Run;
 
-/// Submits under way at once, and jobs of one claim.
-const IN_FLIGHT: usize = 64;
+/// Submits under way at once, and jobs of one claim: the most that a batch can cost, and one after the other.
+const AT_ONCE: [usize; 2] = [64, 1];
 /// Keys that have a job that waits for a limit, and keys whose jobs are started.
 const CLOSED: usize = 9_900;
 const ACTIVE: usize = 100;
@@ -40,6 +40,8 @@ struct Lab<'a> {
     worker: WorkerQueue,
     claimer: Claimer,
     body: String,
+    /// Submits under way at once, and jobs of one claim.
+    at_once: usize,
 }
 
 /// Redis's CPU of a submit and of a claim, in µs, and commands.
@@ -52,23 +54,13 @@ struct Price {
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
     let run = Run::start(options).await?;
     let mut rows = Vec::new();
-    let (mut ones, mut manys) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds {
-        ones.push(price(&run, 1, 0).await?);
-        manys.push(price(&run, ACTIVE, CLOSED).await?);
-    }
-    let of = |prices: &[Price], which: fn(&Price) -> f64| median(prices.iter().map(which).collect());
-    let submit: fn(&Price) -> f64 = |price| price.submit.0;
-    let claim: fn(&Price) -> f64 = |price| price.claim.0;
-    for (name, which) in [("a submit", submit), ("a claim, each job", claim)] {
-        let (many, one) = (of(&manys, which), of(&ones, which));
-        let measured = many.zip(one).and_then(|(many, one)| ratio(many, one));
-        let detail =
-            format!("{many:.1?} µs against {one:.1?} µs; {:?} against {:?}", manys.last(), ones.last());
-        let figure = format!(
-            "{ACTIVE} active keys and {CLOSED} that wait for limits, against one: Redis CPU of {name}"
-        );
-        said(&mut rows, [Row::new(figure, measured, TARGET, "×", detail)]);
+    for at_once in AT_ONCE {
+        let (mut ones, mut manys) = (Vec::new(), Vec::new());
+        for _ in 0..options.rounds {
+            ones.push(price(&run, at_once, 1, 0).await?);
+            manys.push(price(&run, at_once, ACTIVE, CLOSED).await?);
+        }
+        said(&mut rows, compared(at_once, &ones, &manys));
     }
     said(&mut rows, single(&run, options.fairness_waiting).await?);
     let figures = Figures::new(&run.look().await?, Jobs::default(), rows);
@@ -76,10 +68,28 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-/// What submits and claims of `--jobs` jobs cost that are spread over so many keys, beside others whose lanes are closed.
-async fn price(run: &Run<'_>, active: usize, closed: usize) -> anyhow::Result<Price> {
+/// How much more it costs with many keys than with one.
+fn compared(at_once: usize, ones: &[Price], manys: &[Price]) -> [Row; 2] {
+    let of = |prices: &[Price], which: fn(&Price) -> f64| median(prices.iter().map(which).collect());
+    let row = |name, which: fn(&Price) -> f64| {
+        let (many, one) = (of(manys, which), of(ones, which));
+        let measured = many.zip(one).and_then(|(many, one)| ratio(many, one));
+        let detail =
+            format!("{many:.1?} µs against {one:.1?} µs; {:?} against {:?}", manys.last(), ones.last());
+        let figure = format!(
+            "{ACTIVE} active keys and {CLOSED} that wait for limits, {at_once} at once, against one: Redis CPU of {name}"
+        );
+        Row::new(figure, measured, TARGET, "×", detail)
+    };
+    [row("a submit", |price| price.submit.0), row("a claim, each job", |price| price.claim.0)]
+}
+
+/// What submits and claims of `--jobs` jobs cost, so many at once, that are spread over so many keys, beside others whose lanes are
+/// closed.
+async fn price(run: &Run<'_>, at_once: usize, active: usize, closed: usize) -> anyhow::Result<Price> {
     let mut lab = Lab::new(run)?;
     lab.close(closed).await?;
+    lab.at_once = at_once;
     let jobs = run.options.jobs;
     let before = run.look().await?;
     lab.submit(&format!("{active} keys: submit"), jobs, |number| number % active).await?;
@@ -138,7 +148,14 @@ impl<'a> Lab<'a> {
         let worker = WorkerQueue::new(&store, WorkerName::new("fairness", 1), LEASE, &tasks);
         let claimer = worker.claimer(Shard::default())?;
         let prompt = "x".repeat(run.options.prompt_bytes);
-        Ok(Self { run, queue, worker, claimer, body: json!({"prompt": prompt}).to_string() })
+        Ok(Self {
+            run,
+            queue,
+            worker,
+            claimer,
+            body: json!({"prompt": prompt}).to_string(),
+            at_once: AT_ONCE[0],
+        })
     }
 
     async fn submit_one(&self, key: usize) -> anyhow::Result<()> {
@@ -162,7 +179,7 @@ impl<'a> Lab<'a> {
         let all = async {
             let mut running = FuturesUnordered::new();
             for number in 0..usize::try_from(jobs)? {
-                if running.len() >= IN_FLIGHT {
+                if running.len() >= self.at_once {
                     running.next().await.unwrap_or(Ok(()))?;
                 }
                 running.push(self.submit_one(key(number)));
@@ -179,7 +196,7 @@ impl<'a> Lab<'a> {
     async fn claim(&mut self, jobs: usize) -> anyhow::Result<Vec<Held>> {
         let mut held = Vec::new();
         while held.len() < jobs {
-            let slots = IN_FLIGHT.min(jobs - held.len());
+            let slots = self.at_once.min(jobs - held.len());
             let claimed = self.claimer.claim(Source::Queue, slots, &[]).await?;
             ensure!(!claimed.jobs.is_empty(), "only {} of {jobs} jobs could be claimed", held.len());
             held.extend(claimed.jobs.into_iter().map(|job| job.held));
@@ -205,7 +222,7 @@ impl<'a> Lab<'a> {
         let held = self.claim(keys).await?;
         let (worker, mut parking) = (&self.worker, FuturesUnordered::new());
         for held in &held {
-            if parking.len() >= IN_FLIGHT {
+            if parking.len() >= self.at_once {
                 let parked: Option<Result<Delayed, _>> = parking.next().await;
                 parked.transpose()?;
             }
