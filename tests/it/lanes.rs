@@ -305,8 +305,15 @@ async fn a_backlog_in_the_stream_moves_to_its_owners_lane_once_that_is_closed() 
     let late = lab.submit("d", Share::default()).await;
     let refused = started.iter().find(|job| owner(job) == "a").unwrap().held.clone();
     let until = Timestamp::from_millis(Timestamp::now().as_millis() + 200_000);
-    let park = Park { lane: None, until, waits_for: "rate_limited", weight: 1.0, progress: "", owed: None };
-    assert_eq!(lab.worker.park(&refused, &park).await.unwrap(), Delayed::Delayed);
+    let park = Park {
+        lane: None,
+        until,
+        waits_for: "rate_limited",
+        weight: 1.0,
+        progress: String::new(),
+        owed: None,
+    };
+    assert_eq!(lab.worker.park(&refused, park).await.unwrap(), Delayed::Delayed);
 
     let mut others = Vec::new();
     for _ in 0..6 {

@@ -17,8 +17,10 @@ fn far() -> Timestamp {
 }
 
 async fn park(lab: &Lab, held: &Held, lane: Option<&str>, until: Timestamp) -> Delayed {
-    let park = Park { lane, until, waits_for: "rate_limited", weight: 1.0, progress: "", owed: None };
-    lab.worker.park(held, &park).await.unwrap()
+    let lane = lane.map(str::to_owned);
+    let park =
+        Park { lane, until, waits_for: "rate_limited", weight: 1.0, progress: String::new(), owed: None };
+    lab.worker.park(held, park).await.unwrap()
 }
 
 /// A job of owner `a` that runs, and one behind it.

@@ -3,36 +3,44 @@
 use hermod_types::{Shard, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::batch::Batch;
 use crate::connection::Connection;
 use crate::governance::Owed;
 use crate::script::{self, SCRIPTS};
 use crate::worker_queue::HeldArgs;
-use crate::{Delayed, Held, QueueError, WorkerQueue};
+use crate::{Delayed, Held, QueueError, WorkerName, WorkerQueue};
 
 /// Lanes that are opened by one call: few enough not to hold up Redis for long.
 pub(crate) const OPENED: usize = 200;
 
 /// What a job waits for that its limits do not admit.
-#[derive(Clone, Copy, Debug)]
-pub struct Park<'a> {
+#[derive(Clone, Debug)]
+pub struct Park {
     /// The name of the narrow limit that does not admit it; none for one that concerns all jobs of its owner.
-    pub lane: Option<&'a str>,
+    pub lane: Option<String>,
     /// Nothing of this lane is started before, unless [`WorkerQueue::open`] says so.
     pub until: Timestamp,
     /// The `type` of the refusal.
-    pub waits_for: &'a str,
+    pub waits_for: &'static str,
     /// Its owner's share of the starts.
     pub weight: f64,
     /// How far the job has come.
-    pub progress: &'a str,
+    pub progress: String,
     /// What it has used of its limits so far, if an earlier start of it holds some of them.
-    pub owed: Option<&'a Owed>,
+    pub owed: Option<Owed>,
+}
+
+/// The batches of parked jobs of one shard.
+pub(crate) struct Parks {
+    pub(crate) connection: Connection,
+    pub(crate) queue: String,
+    pub(crate) worker: WorkerName,
 }
 
 #[derive(Serialize)]
 struct ParkArgs<'a> {
     worker: &'a str,
-    jobs: [ParkedArgs<'a>; 1],
+    jobs: Vec<ParkedArgs<'a>>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +55,33 @@ struct ParkedArgs<'a> {
     progress: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     owed: Option<String>,
+}
+
+impl Batch for Parks {
+    type Item = (Held, Park);
+    type Reply = Delayed;
+
+    fn bytes((_, park): &Self::Item) -> usize {
+        200 + park.progress.len()
+    }
+
+    async fn call(&mut self, items: &[Self::Item]) -> Result<Vec<Delayed>, QueueError> {
+        let jobs = items.iter().map(|(held, park)| parked_args(held, park)).collect();
+        let args = ParkArgs { worker: self.worker.as_str(), jobs };
+        script::run(&self.connection, &SCRIPTS.park, &self.queue, &args).await
+    }
+}
+
+fn parked_args<'a>(held: &'a Held, park: &'a Park) -> ParkedArgs<'a> {
+    ParkedArgs {
+        held: HeldArgs::of(held),
+        sublane: park.lane.as_deref(),
+        until_ms: park.until.as_millis(),
+        waits_for: park.waits_for,
+        weight: park.weight,
+        progress: &park.progress,
+        owed: park.owed.as_ref().map(Owed::to_json),
+    }
 }
 
 #[derive(Serialize)]
@@ -72,20 +107,8 @@ impl WorkerQueue {
     ///
     /// # Errors
     /// If Redis does not answer.
-    pub async fn park(&self, held: &Held, park: &Park<'_>) -> Result<Delayed, QueueError> {
-        let (connection, queue) = self.of_shard(held.id.shard())?;
-        let job = ParkedArgs {
-            held: HeldArgs::of(held),
-            sublane: park.lane,
-            until_ms: park.until.as_millis(),
-            waits_for: park.waits_for,
-            weight: park.weight,
-            progress: park.progress,
-            owed: park.owed.map(Owed::to_json),
-        };
-        let args = ParkArgs { worker: self.name(), jobs: [job] };
-        let results: Vec<Delayed> = script::run(connection, &SCRIPTS.park, queue, &args).await?;
-        results.first().copied().ok_or_else(|| QueueError::Unexpected("nothing is said of a job".to_owned()))
+    pub async fn park(&self, held: &Held, park: Park) -> Result<Delayed, QueueError> {
+        self.parks(held.id.shard())?.ask((held.clone(), park)).await
     }
 
     /// Opens a lane whose limit may admit its jobs again: an owner's id, '' for none; or that, a newline, and the name of a narrow

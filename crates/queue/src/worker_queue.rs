@@ -13,6 +13,7 @@ use crate::clock::millis;
 use crate::connection::Connection;
 use crate::finish::{Finished, Finishes};
 use crate::governance::Owed;
+use crate::park::Parks;
 use crate::script::{self, SCRIPTS};
 use crate::{Claimer, Ended, Held, JobRequest, MediaReader, Payload, QueueError, Settled, Store, keys};
 
@@ -59,6 +60,7 @@ struct ShardQueue {
     queue: String,
     connection: Connection,
     finishes: Batcher<Finishes>,
+    parks: Batcher<Parks>,
 }
 
 /// What became of a job that was to be delayed.
@@ -304,13 +306,13 @@ impl<R: Payload> WorkerQueue<R> {
         join_all(leave).await.into_iter().collect()
     }
 
-    pub(crate) fn name(&self) -> &str {
-        self.0.worker.as_str()
-    }
-
     /// The connection of a shard, and its queue.
     pub(crate) fn of_shard(&self, shard: Shard) -> Result<(&Connection, &str), QueueError> {
         self.shard(shard).map(|shard| (&shard.connection, shard.queue.as_str()))
+    }
+
+    pub(crate) fn parks(&self, shard: Shard) -> Result<&Batcher<Parks>, QueueError> {
+        self.shard(shard).map(|shard| &shard.parks)
     }
 
     fn shard(&self, shard: Shard) -> Result<&ShardQueue, QueueError> {
@@ -322,7 +324,14 @@ impl<R: Payload> WorkerQueue<R> {
             let connection = connection.get_or_init(|| store.connection(shard)).clone();
             let queue = R::LANE.queue(shard);
             let finishes = Finishes::new(connection.clone(), queue.clone(), worker.clone());
-            ShardQueue { finishes: Batcher::spawn(finishes, tasks), connection, queue }
+            let parks =
+                Parks { connection: connection.clone(), queue: queue.clone(), worker: worker.clone() };
+            ShardQueue {
+                finishes: Batcher::spawn(finishes, tasks),
+                parks: Batcher::spawn(parks, tasks),
+                connection,
+                queue,
+            }
         }))
     }
 }

@@ -241,17 +241,18 @@ impl<'a> Admission<'a> {
         let held = &self.started.held;
         let noted = if *progress == Progress::default() { String::new() } else { progress.to_json() };
         let owed = self.may_hold().then(|| self.owed_now(progress));
+        let holds = owed.is_some();
         let park = Park {
-            lane,
+            lane: lane.map(str::to_owned),
             until,
             waits_for: kind.as_str(),
             weight: self.rules.settings(self.owner()).weight,
-            progress: &noted,
-            owed: owed.as_ref(),
+            progress: noted,
+            owed,
         };
         let mut patience = Patience::default();
         let parked = loop {
-            match self.context.queue.park(held, &park).await {
+            match self.context.queue.park(held, park.clone()).await {
                 Ok(parked) => break parked,
                 Err(error) => patience.after(error).await,
             }
@@ -262,7 +263,7 @@ impl<'a> Admission<'a> {
                 metrics::counter!("hermod_jobs_parked_total", "key" => key, "type" => kind.as_str())
                     .increment(1);
                 tracing::debug!(job = %held.id, kind = kind.as_str(), %until, "waits for its limits");
-                if owed.is_some() {
+                if holds {
                     self.suspend().await;
                 }
                 self.look_again(lane, closed, until).await;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod admission;
+mod openings;
 mod server;
 mod settlement;
 mod sweep;
@@ -16,6 +17,7 @@ use hermod_queue::governance::{Admission, Ask, Limits, Owed, Usage};
 use hermod_types::{JobId, Shard};
 
 use server::Server;
+use tokio_util::task::TaskTracker;
 
 /// A limit of the key `k`.
 fn limit(name: &str, measure: Measure, max: u64) -> Arc<Limit> {
