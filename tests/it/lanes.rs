@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use hermod_queue::governance::Waiting;
 use hermod_queue::{
-    Admin, Claimer, Delayed, JobOptions, JobRequest, JobsIn, Park, Queue, QueueSettings, Share, Source,
-    Started, Store, Submission, WorkerName, WorkerQueue,
+    Admin, Claimer, Delayed, JobOptions, JobRequest, JobsIn, KnownShards, Park, Queue, QueueSettings, Share,
+    Source, Started, Store, Submission, WorkerName, WorkerQueue,
 };
 use hermod_tests::Cluster;
-use hermod_types::{JobId, Operation, Shard, Timestamp, Ttl};
+use hermod_types::{JobId, Operation, Shard, ShardCount, Timestamp, Ttl};
 use redis::Commands;
 use reqwest::Method;
 use serde_json::json;
@@ -247,6 +248,8 @@ async fn a_backlog_of_one_owner_stays_in_the_stream_and_takes_turns_with_those_w
     lab.submit_many("a", Share::default(), 300).await;
     assert_eq!(lab.lane_keys(), ["{hermod:0}:lanes", "{hermod:0}:streamed"]);
     assert_eq!(lab.claim(10).await.len(), 10);
+    let waiting = Waiting::new(&lab.store, ShardCount::ONE, &KnownShards::default());
+    assert_eq!((waiting.of("a").await.unwrap(), waiting.of("b").await.unwrap()), (290, 0));
     let mut expected = Vec::new();
     for _ in 0..3 {
         expected.push(lab.submit("b", Share::default()).await);
