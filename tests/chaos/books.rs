@@ -12,6 +12,7 @@ use reqwest::Method;
 
 use crate::calls::Calls;
 use crate::deliveries::{Deliveries, End};
+use crate::drain;
 use crate::faults::Faults;
 use crate::habits::{Habits, Repeats, Webhook};
 use crate::job::{self, Kind};
@@ -81,14 +82,14 @@ pub(crate) async fn close(cluster: &Cluster, load: &Load, faults: &Faults, recei
     books.accepted = accepted.len();
     let first_ends = std::mem::take(&mut *load.first_ends.lock().unwrap());
     let cancels = std::mem::take(&mut *load.cancels.lock().unwrap());
-    backlog_ends(cluster).await;
+    drain::backlog_ends(cluster, PATIENCE).await;
     let deadline = Instant::now() + PATIENCE;
     let reference = reference();
     for (path, number) in &accepted {
         *books.by_kind.entry(Kind::of(*number)).or_default() += 1;
         books.end_of(load, &first_ends, cancels.get(path), &reference, path, *number, deadline).await;
     }
-    books.leaks = drained(cluster, deadline).await;
+    books.leaks = drain::leaks(cluster, deadline).await;
     books.deliveries = Deliveries::count(&receivers.told(), &books.hooked, &load.api(0)).await;
     books.usage = Usage::count(cluster, &load.api(0), deadline).await;
     books.seen(load);
@@ -131,43 +132,6 @@ fn reference() -> String {
     #[expect(clippy::disallowed_methods, reason = "it ends with the program")]
     drop(tokio::spawn(server));
     url
-}
-
-/// Waits as long as fewer and fewer jobs wait: limits may let a backlog go on slowly.
-async fn backlog_ends(cluster: &Cluster) {
-    let (mut least, mut until) = (u64::MAX, Instant::now() + PATIENCE);
-    while Instant::now() < until {
-        let left: u64 = cluster.connections().into_iter().map(waiting).sum();
-        if left == 0 {
-            return;
-        }
-        if left < least {
-            (least, until) = (left, Instant::now() + PATIENCE);
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-/// Jobs of a node that wait or run.
-fn waiting(mut redis: Connection) -> u64 {
-    let mut count = |pattern: &str, command: &str| -> u64 {
-        let keys: Vec<String> = redis.keys(pattern).unwrap();
-        keys.iter().map(|key| redis::cmd(command).arg(key).query::<u64>(&mut redis).unwrap()).sum()
-    };
-    count("{hermod:?*}:queue", "XLEN")
-        + count("{hermod:?*}:lane:*", "ZCARD")
-        + count("{hermod:?*}:delayed", "ZCARD")
-}
-
-/// Waits until Redis holds nothing that would stay. Jobs that no client knows of end, too.
-async fn drained(cluster: &Cluster, deadline: Instant) -> Vec<String> {
-    loop {
-        let leaks = cluster.leaks();
-        if leaks.is_empty() || Instant::now() > deadline {
-            return leaks;
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
 }
 
 /// Asks until there is an answer that will not change, or no time left.

@@ -25,12 +25,12 @@ pub(crate) async fn follow(load: &Load, number: u64, path: &str) {
     let (until, mut seen) = (Instant::now() + PATIENCE, Seen::default());
     for tries in 0.. {
         let api = load.api(number + tries);
-        let mut request = request(&api, Method::GET, &format!("{path}/events"), number);
-        request = request.header("accept", "text/event-stream").timeout(PATIENCE);
+        let mut stream = request(&api, Method::GET, &format!("{path}/events"), number);
+        stream = stream.header("accept", "text/event-stream").timeout(PATIENCE);
         if let Some(id) = seen.last_id {
-            request = request.header("last-event-id", id);
+            stream = stream.header("last-event-id", id);
         }
-        match request.send().await {
+        match stream.send().await {
             Ok(answer) if answer.status() == 200 => seen.read(answer).await,
             Ok(answer) if matches!(answer.status().as_u16(), 429 | 503) => {}
             // Somebody has removed it.
@@ -47,7 +47,7 @@ pub(crate) async fn follow(load: &Load, number: u64, path: &str) {
         }
         count(&load.counts.streams_broken);
         if Instant::now() > until {
-            let answer = api.try_send(self::request(&api, Method::GET, path, number)).await;
+            let answer = api.try_send(request(&api, Method::GET, path, number)).await;
             if answer.is_ok_and(|answer| answer.status == 200) {
                 load.wrong(format!("{path}: no stream of events has told the end"));
             }

@@ -16,6 +16,7 @@
 mod books;
 mod calls;
 mod deliveries;
+mod drain;
 mod events;
 mod faults;
 mod habits;

@@ -217,14 +217,7 @@ impl<'a> Lab<'a> {
         }
         self.submit("keys that wait", u64::try_from(keys)?, |number| 1_000 + number).await?;
         let until = Timestamp::from_millis(Timestamp::now().as_millis() + 3_600_000);
-        let park = Park {
-            lane: None,
-            until,
-            waits_for: "rate_limited",
-            weight: 1.0,
-            progress: String::new(),
-            owed: None,
-        };
+        let park = Park::new(until, "rate_limited");
         let held = self.claim(keys).await?;
         let (worker, mut parking) = (&self.worker, FuturesUnordered::new());
         for held in &held {

@@ -13,12 +13,11 @@ end
 -- The open lanes that are next, with their virtual times. One more than are needed tells whether a lane is alone.
 local function next_lanes(count) return redis.call('ZRANGE', LANES, 0, math.max(count - 1, 1), 'WITHSCORES') end
 
--- Whether the stream is a lane. rows: see next_lanes; where there are more lanes it may be behind them.
-local function is_streamed(rows, count)
+-- The lane among these that is the stream; nil if none is. rows: see next_lanes
+local function find_stream_lane(rows)
   for i = 1, #rows, 2 do
-    if is_stream_lane(rows[i]) then return true end
+    if is_stream_lane(rows[i]) then return rows[i] end
   end
-  return #rows >= 2 * math.max(count, 2) and redis.call('EXISTS', STREAMED) == 1
 end
 
 -- How many of an owner's lane come before what waits in the stream.
@@ -209,23 +208,26 @@ end
 --    to do in some milliseconds
 local function take_waiting(count, read)
   local rows, taken, is_moving = next_lanes(count), {entries = {}, ids = {}}, false
-  for i = 1, #rows, 2 do
-    if is_moving_lane(rows[i]) then
-      is_moving = move_stream(owner_of(rows[i]), read, taken)
-      taken.is_paced, taken.is_read = is_moving, not is_moving
-      rows = next_lanes(count)
-      break
-    end
-  end
-  local is_lane = is_streamed(rows, count)
-  if not is_lane or (#rows == 2 and not is_moving) then
-    for _, entry in ipairs(read(count)) do taken.entries[#taken.entries + 1] = entry end
-    taken.is_read = #taken.entries < count
-    -- It was alone, and there is nothing in it any more.
-    if is_lane and taken.is_read then forget_stream_lane(owner_of(rows[1])) end
-    if is_lane then return taken end
+  local streamed = find_stream_lane(rows)
+  if streamed and is_moving_lane(streamed) then
+    is_moving = move_stream(owner_of(streamed), read, taken)
+    taken.is_paced, taken.is_read = is_moving, not is_moving
+    rows = next_lanes(count)
+    streamed = find_stream_lane(rows)
   end
   local left = count - #taken.entries
+  -- Where there are more lanes than rows, it may be behind them.
+  local is_lane = streamed or (#rows >= 2 * math.max(count, 2) and redis.call('EXISTS', STREAMED) == 1)
+  if left > 0 and (not is_lane or (#rows == 2 and not is_moving)) then
+    local found = read(left)
+    taken.is_read = #found < left
+    left = left - #found
+    for _, entry in ipairs(taken.entries) do found[#found + 1] = entry end
+    taken.entries = found
+    -- It was alone, and there is nothing in it any more.
+    if is_lane and taken.is_read then forget_stream_lane(owner_of(streamed)) end
+    if is_lane then return taken end
+  end
   while left > 0 and #rows > 0 do
     local owners, is_paced = owners_of(rows)
     taken.is_paced = taken.is_paced or is_paced

@@ -31,11 +31,11 @@ for _, limit in ipairs(limits) do
   limit.state = state
 end
 
--- The limits of jobs of a group, and what their permits have in common.
+-- The limits of jobs of a group, how many bytes their permits have of their own, and what they have in common.
 local groups = {}
 for i, row in ipairs(args.groups) do
   local size = (#row - 1) / 2
-  local group, common = {owner = row[1], own = own_format(size), size = OWN + 7 + 8 * size, added = {}}, {now, row[1]}
+  local group, common = {owner = row[1], bytes = OWN - 1 + 8 * (size + 1), added = {}}, {now, row[1]}
   for k = 1, size do
     local limit = limits[row[2 * k]]
     local state = limit.state
@@ -51,7 +51,7 @@ end
 local group_of, own_of, at = {}, {}, 1
 for i, place in ipairs(args.places) do
   local group = groups[place]
-  local after = at + group.size
+  local after = at + group.bytes
   group_of[i], own_of[i], at = group, string.sub(ARGV[2], at, after - 1), after
 end
 
@@ -147,7 +147,7 @@ local function admit_each()
   local again = {}
   for i, id in ipairs(ids) do
     local group = group_of[i]
-    local want = {struct.unpack(group.own, own_of[i], OWN)}
+    local want = {struct.unpack(own_format(#group), own_of[i], OWN)}
     -- It may stand twice in one call.
     local packed = again[id] or permits[i]
     local text

@@ -30,6 +30,13 @@ pub struct Park {
     pub owed: Option<Owed>,
 }
 
+impl Park {
+    /// That of a job which has not come far, and waits for a limit of all jobs of its owner, whose share is the usual one.
+    pub const fn new(until: Timestamp, waits_for: &'static str) -> Self {
+        Self { lane: None, until, waits_for, weight: 1.0, progress: String::new(), owed: None }
+    }
+}
+
 /// The batches of parked jobs of one shard.
 pub(crate) struct Parks {
     pub(crate) connection: Connection,

@@ -17,7 +17,6 @@ use hermod_queue::governance::{Admission, Ask, Limits, Owed, Usage};
 use hermod_types::{JobId, Shard};
 
 use server::Server;
-use tokio_util::task::TaskTracker;
 
 /// A limit of the key `k`.
 fn limit(name: &str, measure: Measure, max: u64) -> Arc<Limit> {

@@ -4,6 +4,7 @@ use hermod_queue::{
     Submission, WorkerName, WorkerQueue,
 };
 use hermod_types::{Operation, Timestamp, Ttl};
+use tokio_util::task::TaskTracker;
 
 use super::*;
 
@@ -46,14 +47,7 @@ async fn whoever_waits_is_told_of_room_whichever_end_of_a_batch_has_made_it() {
     let waits = claim(&mut claimer).await.pop().unwrap();
     assert_eq!(exceeded(&ask(&limits, waits.id, 1, &[(&one, 1)]).await), [0]);
     let until = Timestamp::from_millis(Timestamp::now().as_millis() + 3_600_000);
-    let park = Park {
-        lane: None,
-        until,
-        waits_for: "rate_limited",
-        weight: 1.0,
-        progress: String::new(),
-        owed: None,
-    };
+    let park = Park::new(until, "rate_limited");
     assert_eq!(worker.park(&waits, park).await.unwrap(), Delayed::Delayed);
 
     // The first goes alone, and the others in batches, in which it is neither first nor last.
